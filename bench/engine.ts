@@ -1,0 +1,117 @@
+import { LANE_0, parseGroupId } from '#lib/domain/ids.ts';
+import { emptyHead, type Head, headAfter, place } from '#lib/domain/log.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import type { KeySchema } from '#lib/domain/topology.ts';
+import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
+import { encodeBatch } from '#lib/engines/dynamodb/encode-batch.ts';
+import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
+import type { ApplyState } from '#lib/ports/control.ts';
+import type { ItemStore } from '#lib/ports/item-store.ts';
+import type { BenchResult } from './result.ts';
+
+const GROUP = parseGroupId('bench');
+const EPOCH = 1 as Epoch;
+const KEY: KeySchema = [{ name: 'pk', type: 'S' }];
+const BATCH = 1000;
+
+/** An order's life, as a table's stream shows it: about 260 bytes of images a record. */
+function recordAt(i: number): StreamRecord {
+  const pk = { S: `order#${(i * 7919) % 1_000_003}` };
+  const NewImage = {
+    pk,
+    status: { S: 'shipped' },
+    total: { N: String((i * 7) % 100_000) },
+    quantity: { N: '3' },
+    customer: { S: `customer-${(i * 31) % 9999}` },
+  };
+  return {
+    eventName: 'MODIFY',
+    dynamodb: {
+      ApproximateCreationDateTime: 1_795_449_965,
+      Keys: { pk },
+      NewImage,
+      OldImage: { ...NewImage, status: { S: 'placed' } },
+      SequenceNumber: String(100_000_000_000_000n + BigInt(i)),
+      SizeBytes: 260,
+      StreamViewType: 'NEW_AND_OLD_IMAGES',
+    },
+  };
+}
+
+/** Takes every write and keeps none. */
+function costlessStore(): ItemStore & { readonly written: () => number } {
+  let written = 0;
+  return {
+    replace: async () => {
+      written++;
+      return 'written';
+    },
+    putLeased: async (writes) => {
+      written += writes.length;
+      return 'done';
+    },
+    markDeleted: async () => 'written',
+    markDeletedLeased: async () => 'done',
+    removeMarked: async () => {},
+    scan: async () => ({ rows: [] }),
+    get: async () => undefined,
+    estimateRows: async () => 0,
+    written: () => written,
+  };
+}
+
+/** Microseconds of CPU a record that the engine spends on `count` records, from stream record to item write. */
+async function cpuPerRecord(count: number): Promise<number> {
+  const store = costlessStore();
+  const replica = new DynamoReplica({
+    store,
+    leader: store,
+    control: { saveApplyState: async () => 'saved' },
+    key: KEY,
+  });
+  const lease = { lane: LANE_0, token: 1 };
+  let head: Head = emptyHead(GROUP, LANE_0);
+  let state: ApplyState = {};
+  let spent = 0;
+  for (let at = 0; at < count; at += BATCH) {
+    const records = Array.from({ length: Math.min(BATCH, count - at) }, (_, i) => recordAt(at + i));
+    const start = process.cpuUsage();
+    const { segment } = encodeBatch(
+      { group: GROUP, lane: LANE_0, table: 't', key: KEY, shard: 's' },
+      records,
+    );
+    const entry = place(head, segment!.draft, EPOCH);
+    const outcome = await replica.apply(lease, state, [{ entry, bytes: segment!.bytes }]);
+    const used = process.cpuUsage(start);
+    spent += used.user + used.system;
+    head = headAfter(head, entry);
+    if (outcome.kind === 'applied') state = outcome.state;
+  }
+  if (store.written() !== count) throw new Error(`${store.written()} of ${count} records were written`);
+  return spent / count;
+}
+
+/** The engine's own work, and how it grows with the length of the log. */
+export async function benchEngine(largest = 10_000_000): Promise<readonly BenchResult[]> {
+  await cpuPerRecord(200_000);
+  const small = await median(() => cpuPerRecord(10_000), 9);
+  const before = process.memoryUsage().rss;
+  const large = await cpuPerRecord(largest);
+  const growth = process.memoryUsage().rss - before;
+  return [
+    {
+      name: 'dynamodb-engine-records-per-core-second',
+      value: Math.round(1e6 / large),
+      unit: 'records/s',
+      goal: '>= 200000',
+    },
+    { name: 'cpu-per-record-growth', value: large / small, unit: 'ratio', goal: '<= 1.1' },
+    { name: 'memory-growth', value: Math.round(growth / 2 ** 20), unit: 'MiB', goal: null },
+  ];
+}
+
+async function median(measure: () => Promise<number>, times: number): Promise<number> {
+  const values: number[] = [];
+  for (let i = 0; i < times; i++) values.push(await measure());
+  return values.sort((a, b) => a - b)[times >> 1]!;
+}

@@ -1,0 +1,35 @@
+import { AwsPeers } from '#lib/aws/aws-peers.ts';
+import { readConfig } from '#lib/aws/config.ts';
+import { EmfTelemetry } from '#lib/aws/emf-telemetry.ts';
+import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
+
+let write = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+/** Sends telemetry elsewhere than to standard output, which is where Lambda reads it. Call it before first use. */
+export function writeTelemetryTo(sink: (line: string) => void): void {
+  write = sink;
+}
+
+/** What the functions of a Region share: configuration, adapters, telemetry. */
+function createRuntime() {
+  const config = readConfig(process.env);
+  const { group, region } = config;
+  const clock = { now: () => Date.now() };
+  const telemetry = new EmfTelemetry({
+    write: (line) => write(line),
+    clock,
+    context: { group, region },
+  });
+  const peers = new AwsPeers(config, STAMP_ATTRIBUTE);
+  return { config, region, clock, telemetry, peers, control: peers.control(region) };
+}
+
+let runtime: ReturnType<typeof createRuntime> | undefined;
+
+/** Made once a process, on first use: a function with a broken configuration fails its invocations, loudly. */
+export function theRuntime(): ReturnType<typeof createRuntime> {
+  runtime ??= createRuntime();
+  return runtime;
+}

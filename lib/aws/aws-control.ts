@@ -1,0 +1,164 @@
+import {
+  type AttributeValue,
+  type DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
+import { z } from 'zod';
+import { conditional, type SdkItem } from '#lib/aws/dynamo-failure.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { type GroupId, type LaneId, parseRegionId } from '#lib/domain/ids.ts';
+import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+import type { Role } from '#lib/domain/topology.ts';
+import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
+
+const lsn = z.string().transform(parseLsn);
+const epoch = z.number().transform(parseEpoch);
+
+/** The apply state is one JSON document in its item: nothing else reads its fields. */
+const stateSchema = z.object({
+  v: z.literal(1),
+  applied: z
+    .object({ lsn, epoch, totalBytes: z.string().transform(BigInt), commitMs: z.number() })
+    .exactOptional(),
+  snapshot: z
+    .object({
+      phase: z.enum(['copy', 'sweep', 'settle']),
+      startLsn: lsn,
+      startEpoch: epoch,
+      cursor: z.string().exactOptional(),
+      watermarkMs: z.number().exactOptional(),
+      rowsCopied: z.number(),
+      rowsEstimated: z.number(),
+    })
+    .exactOptional(),
+});
+
+/**
+ * A Region's control table: partition key `id`; items `<group>#role` and `<group>#apply#<lane>`. The apply item
+ * holds the lease's token and the state, so that one condition guards both.
+ */
+export class AwsControl implements Control {
+  readonly #dynamodb: DynamoDBClient;
+  readonly #group: GroupId;
+  readonly #table: string;
+
+  constructor(deps: { dynamodb: DynamoDBClient; group: GroupId; table: string }) {
+    this.#dynamodb = deps.dynamodb;
+    this.#group = deps.group;
+    this.#table = deps.table;
+  }
+
+  async role(): Promise<Role> {
+    const item = await this.#get(`${this.#group}#role`);
+    if (item?.leader?.S === undefined || item.epoch?.N === undefined) {
+      throw new UnderstudyError(
+        'ROLE_UNKNOWN',
+        `control table ${this.#table} names no leader for group ${this.#group}`,
+        'Start the group by naming its first leader.',
+      );
+    }
+    return { epoch: parseEpoch(item.epoch.N), leader: parseRegionId(item.leader.S) };
+  }
+
+  /** Names the leader of an epoch, unless a leader of the same or a later epoch is named already. */
+  async nameLeader(role: Role): Promise<'named' | 'superseded'> {
+    const outcome = await conditional(() =>
+      this.#dynamodb.send(
+        new PutItemCommand({
+          TableName: this.#table,
+          Item: {
+            id: { S: `${this.#group}#role` },
+            epoch: { N: `${role.epoch}` },
+            leader: { S: role.leader },
+          },
+          ConditionExpression: 'attribute_not_exists(id) OR epoch < :epoch',
+          ExpressionAttributeValues: { ':epoch': { N: `${role.epoch}` } },
+        }),
+      ),
+    );
+    return outcome.kind === 'done' ? 'named' : 'superseded';
+  }
+
+  async applyState(lane: LaneId): Promise<ApplyState> {
+    return readState(await this.#get(this.#applyId(lane)));
+  }
+
+  async takeLease(lane: LaneId): Promise<{ lease: ApplyLease; state: ApplyState }> {
+    const { Attributes } = await this.#dynamodb.send(
+      new UpdateItemCommand({
+        TableName: this.#table,
+        Key: { id: { S: this.#applyId(lane) } },
+        UpdateExpression: 'ADD #token :one',
+        ExpressionAttributeNames: { '#token': 'token' },
+        ExpressionAttributeValues: { ':one': { N: '1' } },
+        ReturnValues: 'ALL_NEW',
+      }),
+    );
+    return { lease: { lane, token: Number(Attributes?.token?.N) }, state: readState(Attributes) };
+  }
+
+  async saveApplyState(lease: ApplyLease, state: ApplyState): Promise<'saved' | 'lost'> {
+    const outcome = await conditional(() =>
+      this.#dynamodb.send(
+        new UpdateItemCommand({
+          TableName: this.#table,
+          Key: { id: { S: this.#applyId(lease.lane) } },
+          UpdateExpression: 'SET #state = :state',
+          ConditionExpression: '#token = :token',
+          ExpressionAttributeNames: { '#token': 'token', '#state': 'state' },
+          ExpressionAttributeValues: {
+            ':token': { N: `${lease.token}` },
+            ':state': { S: writeState(state) },
+          },
+        }),
+      ),
+    );
+    return outcome.kind === 'done' ? 'saved' : 'lost';
+  }
+
+  /** The check of a lease as a part of another table's transaction. */
+  leaseCheck(lease: ApplyLease) {
+    return {
+      TableName: this.#table,
+      Key: { id: { S: this.#applyId(lease.lane) } },
+      ConditionExpression: '#token = :token',
+      ExpressionAttributeNames: { '#token': 'token' },
+      ExpressionAttributeValues: { ':token': { N: `${lease.token}` } },
+    };
+  }
+
+  async #get(id: string): Promise<SdkItem | undefined> {
+    const { Item } = await this.#dynamodb.send(
+      new GetItemCommand({ TableName: this.#table, Key: { id: { S: id } }, ConsistentRead: true }),
+    );
+    return Item;
+  }
+
+  #applyId(lane: LaneId): string {
+    return `${this.#group}#apply#${lane}`;
+  }
+}
+
+function writeState(state: ApplyState): string {
+  return JSON.stringify({ v: 1, ...state }, (_, value) =>
+    typeof value === 'bigint' ? value.toString() : value,
+  );
+}
+
+function readState(item: Record<string, AttributeValue> | undefined): ApplyState {
+  const text = item?.state?.S;
+  if (text === undefined) return {};
+  const parsed = stateSchema.safeParse(JSON.parse(text));
+  if (!parsed.success) {
+    throw new UnderstudyError(
+      'STORED_ITEM_INVALID',
+      `item ${item?.id?.S} of the control table is not as this release writes it: ${z.prettifyError(parsed.error)}`,
+      'Deploy the release that wrote it, or a newer one; never edit items of the control table by hand.',
+      { cause: parsed.error },
+    );
+  }
+  const { v: _, ...state } = parsed.data;
+  return state;
+}

@@ -1,0 +1,322 @@
+import { createHash } from 'node:crypto';
+import {
+  DeleteItemCommand,
+  type DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+  QueryCommand,
+  TransactWriteItemsCommand,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
+import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { conditional, isContention, type SdkItem, transactional } from '#lib/aws/dynamo-failure.ts';
+import { entryAttributes, entryKey, HEAD, headAttributes, readEntry, readHead } from '#lib/aws/log-items.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { GroupId, LaneId } from '#lib/domain/ids.ts';
+import {
+  type AppendOutcome,
+  append,
+  type Entry,
+  emptyHead,
+  type Head,
+  lastOf,
+  rebase,
+  type SealOutcome,
+  trim,
+} from '#lib/domain/log.ts';
+import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+
+/** Conflicts with another transaction on the head that one append sits out before it gives up. */
+const MAX_CONFLICTS = 8;
+
+/**
+ * The log of a Region: segments in an S3 bucket under `<group>/<sha256>`, entries and heads in a DynamoDB table.
+ * An append is one transaction, so the entry and the head that commits it are there together or not at all.
+ */
+export class AwsLog implements ReplicaLog {
+  readonly #dynamodb: DynamoDBClient;
+  readonly #s3: S3Client;
+  readonly #group: GroupId;
+  readonly #table: string;
+  readonly #bucket: string;
+
+  constructor(deps: {
+    dynamodb: DynamoDBClient;
+    s3: S3Client;
+    group: GroupId;
+    table: string;
+    bucket: string;
+  }) {
+    this.#dynamodb = deps.dynamodb;
+    this.#s3 = deps.s3;
+    this.#group = deps.group;
+    this.#table = deps.table;
+    this.#bucket = deps.bucket;
+  }
+
+  async putSegment(hash: string, bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#s3.send(
+        new PutObjectCommand({
+          Bucket: this.#bucket,
+          Key: this.#object(hash),
+          Body: bytes,
+          IfNoneMatch: '*',
+        }),
+      );
+    } catch (error) {
+      // 412: the key is taken, and by content addressing the bytes are these.
+      const name = error instanceof Error ? error.name : '';
+      if (name !== 'PreconditionFailed') throw error;
+    }
+  }
+
+  async getSegment(hash: string): Promise<Uint8Array> {
+    const bytes = await this.#fetch(hash);
+    if (createHash('sha256').update(bytes).digest('hex') === hash) return bytes;
+    throw new UnderstudyError(
+      'SEGMENT_FORGED',
+      `object ${this.#object(hash)} of bucket ${this.#bucket} holds other bytes than its name says`,
+      'Keep the object as evidence, copy the segment from another Region over it, and look at who may write there.',
+    );
+  }
+
+  async #fetch(hash: string): Promise<Uint8Array> {
+    try {
+      const object = await this.#s3.send(
+        new GetObjectCommand({ Bucket: this.#bucket, Key: this.#object(hash) }),
+      );
+      return (await object.Body?.transformToByteArray()) ?? new Uint8Array();
+    } catch (error) {
+      if (!(error instanceof NoSuchKey)) throw error;
+      throw new UnderstudyError(
+        'SEGMENT_MISSING',
+        `bucket ${this.#bucket} has no object ${this.#object(hash)}`,
+        'Copy the segment from another Region; if none has it, let the follower take a new snapshot.',
+        { cause: error },
+      );
+    }
+  }
+
+  async head(lane: LaneId): Promise<Head> {
+    const { Item } = await this.#dynamodb.send(
+      new GetItemCommand({ TableName: this.#table, Key: this.#key(lane, HEAD), ConsistentRead: true }),
+    );
+    return Item === undefined ? emptyHead(this.#group, lane) : readHead(Item);
+  }
+
+  async entries(lane: LaneId, from: Lsn, limit: number): Promise<readonly Entry[]> {
+    const { Items = [] } = await this.#query(lane, 'BETWEEN :from AND :end', limit, {
+      ':from': { S: entryKey(from) },
+      ':end': { S: 'entry#~' },
+    });
+    return Items.map(readEntry);
+  }
+
+  async entryAt(lane: LaneId, lsn: Lsn): Promise<Entry | undefined> {
+    const { Items = [] } = await this.#query(
+      lane,
+      'BETWEEN :start AND :upTo',
+      1,
+      { ':start': { S: 'entry#' }, ':upTo': { S: entryKey(lsn) } },
+      false,
+    );
+    const entry = Items[0] && readEntry(Items[0]);
+    return entry && lastOf(entry) >= lsn ? entry : undefined;
+  }
+
+  async append(
+    lane: LaneId,
+    expected: Head,
+    entries: readonly Entry[],
+    authority: Epoch,
+  ): Promise<AppendOutcome> {
+    // What can't commit by the head that the caller knows isn't sent, unless that head may be stale.
+    const planned = append(expected, entries, authority);
+    if (planned.kind === 'moved' || (planned.kind === 'appended' && planned.again)) return planned;
+    const next = planned.kind === 'appended' ? planned.head : undefined;
+    if (next === undefined) return planned;
+
+    for (let conflicts = 0; ; conflicts++) {
+      try {
+        const reasons = await transactional(() =>
+          this.#dynamodb.send(
+            new TransactWriteItemsCommand({
+              TransactItems: [
+                { Put: this.#moveHead(lane, expected, next, authority) },
+                ...entries.map((entry) => ({
+                  Put: {
+                    TableName: this.#table,
+                    Item: { ...this.#key(lane, entryKey(entry.first)), ...entryAttributes(entry) },
+                    ConditionExpression: 'attribute_not_exists(lane)',
+                  },
+                })),
+              ],
+            }),
+          ),
+        );
+        if (reasons === undefined) return planned;
+        const stored = reasons[0]?.Item;
+        return this.#explain(lane, stored ? readHead(stored) : await this.head(lane), entries, authority);
+      } catch (error) {
+        if (!isContention(error) || conflicts === MAX_CONFLICTS) throw error;
+        // A conflict means that somebody else is moving the head: read where it has gone.
+        const head = await this.head(lane);
+        if (head.chain !== expected.chain || head.sealedEpoch !== expected.sealedEpoch) {
+          return this.#explain(lane, head, entries, authority);
+        }
+      }
+    }
+  }
+
+  async seal(lane: LaneId, epoch: Epoch): Promise<SealOutcome> {
+    await this.#ensureHead(lane);
+    const outcome = await conditional(() =>
+      this.#dynamodb.send(
+        new UpdateItemCommand({
+          TableName: this.#table,
+          Key: this.#key(lane, HEAD),
+          UpdateExpression: 'SET sealedEpoch = :epoch',
+          ConditionExpression: 'sealedEpoch < :epoch',
+          ExpressionAttributeValues: { ':epoch': { N: `${epoch}` } },
+          ReturnValues: 'ALL_NEW',
+          ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+        }),
+      ),
+    );
+    const item = outcome.kind === 'done' ? outcome.result.Attributes : outcome.item;
+    const head = item ? readHead(item) : await this.head(lane);
+    return { kind: head.sealedEpoch > epoch ? 'superseded' : 'sealed', head };
+  }
+
+  async trim(lane: LaneId, first: Lsn): Promise<Head> {
+    for (;;) {
+      const head = await this.head(lane);
+      const trimmed = trim(head, first);
+      if (trimmed !== head && !(await this.#replaceHead(lane, head, trimmed))) continue;
+      await this.#unlinkBefore(lane, trimmed.firstLsn);
+      return trimmed;
+    }
+  }
+
+  async rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head> {
+    await this.#ensureHead(lane);
+    const based = rebase(expected, onto);
+    if (!(await this.#replaceHead(lane, expected, based))) return this.head(lane);
+    await this.#unlinkBefore(lane, based.firstLsn);
+    return based;
+  }
+
+  /** Why an append was refused, given the head in force. */
+  async #explain(
+    lane: LaneId,
+    head: Head,
+    entries: readonly Entry[],
+    authority: Epoch,
+  ): Promise<AppendOutcome> {
+    const last = entries.at(-1)!;
+    // An earlier try of this very append may have committed: then its last entry is there, chain and all.
+    if (head.lastLsn >= lastOf(last) && (head.chain === last.chain || (await this.#holds(lane, last)))) {
+      return { kind: 'appended', head, again: true };
+    }
+    return authority < head.sealedEpoch ? { kind: 'fenced', head } : { kind: 'moved', head };
+  }
+
+  async #holds(lane: LaneId, entry: Entry): Promise<boolean> {
+    const stored = await this.entryAt(lane, entry.first);
+    return stored?.chain === entry.chain;
+  }
+
+  #moveHead(lane: LaneId, expected: Head, next: Head, authority: Epoch) {
+    // A head that was never written is the empty head; the first append writes it.
+    return {
+      TableName: this.#table,
+      Item: { ...this.#key(lane, HEAD), ...headAttributes(next) },
+      ConditionExpression:
+        expected.lastLsn === 0n
+          ? 'attribute_not_exists(lane) OR (sealedEpoch <= :authority AND lastLsn = :last AND chain = :chain)'
+          : 'sealedEpoch <= :authority AND lastLsn = :last AND chain = :chain AND firstLsn = :first',
+      ExpressionAttributeValues: {
+        ':authority': { N: `${authority}` },
+        ':last': { N: `${expected.lastLsn}` },
+        ':chain': { S: expected.chain },
+        ...(expected.lastLsn === 0n ? {} : { ':first': { N: `${expected.firstLsn}` } }),
+      },
+      ReturnValuesOnConditionCheckFailure: 'ALL_OLD' as const,
+    };
+  }
+
+  async #ensureHead(lane: LaneId): Promise<void> {
+    await conditional(() =>
+      this.#dynamodb.send(
+        new PutItemCommand({
+          TableName: this.#table,
+          Item: { ...this.#key(lane, HEAD), ...headAttributes(emptyHead(this.#group, lane)) },
+          ConditionExpression: 'attribute_not_exists(lane)',
+        }),
+      ),
+    );
+  }
+
+  /** Replaces the head if `expected` is in force to the letter. */
+  async #replaceHead(lane: LaneId, expected: Head, next: Head): Promise<boolean> {
+    const outcome = await conditional(() =>
+      this.#dynamodb.send(
+        new PutItemCommand({
+          TableName: this.#table,
+          Item: { ...this.#key(lane, HEAD), ...headAttributes(next) },
+          ConditionExpression: 'chain = :chain AND sealedEpoch = :sealed AND firstLsn = :first',
+          ExpressionAttributeValues: {
+            ':chain': { S: expected.chain },
+            ':sealed': { N: `${expected.sealedEpoch}` },
+            ':first': { N: `${expected.firstLsn}` },
+          },
+        }),
+      ),
+    );
+    return outcome.kind === 'done';
+  }
+
+  async #unlinkBefore(lane: LaneId, first: Lsn): Promise<void> {
+    for (;;) {
+      const { Items = [] } = await this.#query(lane, 'BETWEEN :start AND :end', 100, {
+        ':start': { S: 'entry#' },
+        ':end': { S: entryKey(first) },
+      });
+      const old = Items.map(readEntry).filter((entry) => entry.first < first);
+      if (old.length === 0) return;
+      for (const entry of old) {
+        await this.#dynamodb.send(
+          new DeleteItemCommand({ TableName: this.#table, Key: this.#key(lane, entryKey(entry.first)) }),
+        );
+      }
+    }
+  }
+
+  #query(lane: LaneId, condition: string, limit: number, values: SdkItem, forward = true) {
+    return this.#dynamodb.send(
+      new QueryCommand({
+        TableName: this.#table,
+        KeyConditionExpression: `lane = :lane AND #at ${condition}`,
+        ExpressionAttributeNames: { '#at': 'at' },
+        ExpressionAttributeValues: { ':lane': { S: this.#lane(lane) }, ...values },
+        ConsistentRead: true,
+        ScanIndexForward: forward,
+        Limit: limit,
+      }),
+    );
+  }
+
+  #key(lane: LaneId, at: string): SdkItem {
+    return { lane: { S: this.#lane(lane) }, at: { S: at } };
+  }
+
+  #lane(lane: LaneId): string {
+    return `${this.#group}#${lane}`;
+  }
+
+  #object(hash: string): string {
+    return `${this.#group}/${hash}`;
+  }
+}

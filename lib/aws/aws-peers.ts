@@ -1,0 +1,60 @@
+import { AwsControl } from '#lib/aws/aws-control.ts';
+import { AwsItemStore } from '#lib/aws/aws-item-store.ts';
+import { AwsLog } from '#lib/aws/aws-log.ts';
+import type { Endpoints } from '#lib/aws/config.ts';
+import { RegionClients } from '#lib/aws/region-clients.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { GroupConfig } from '#lib/domain/topology.ts';
+import type { GroupPeers } from '#lib/ports/group-peers.ts';
+
+/** Names of what a group keeps in each Region. */
+export type GroupResources = GroupConfig & {
+  readonly logTable: string;
+  readonly controlTable: string;
+  readonly buckets: Readonly<Record<RegionId, string>>;
+  readonly endpoints: Endpoints;
+};
+
+/** Logs, control tables and replicated tables of all Regions of a group; clients are shared and made on first use. */
+export class AwsPeers implements GroupPeers {
+  readonly #resources: GroupResources;
+  readonly #stampAttribute: string;
+  readonly #clients = new Map<RegionId, RegionClients>();
+
+  constructor(resources: GroupResources, stampAttribute: string) {
+    this.#resources = resources;
+    this.#stampAttribute = stampAttribute;
+  }
+
+  clients(region: RegionId): RegionClients {
+    const clients = this.#clients.get(region) ?? new RegionClients(region, this.#resources.endpoints);
+    this.#clients.set(region, clients);
+    return clients;
+  }
+
+  log(region: RegionId): AwsLog {
+    const { dynamodb, s3 } = this.clients(region);
+    const { group, logTable, buckets } = this.#resources;
+    return new AwsLog({ dynamodb, s3, group, table: logTable, bucket: buckets[region]! });
+  }
+
+  control(region: RegionId): AwsControl {
+    const { group, controlTable } = this.#resources;
+    return new AwsControl({ dynamodb: this.clients(region).dynamodb, group, table: controlTable });
+  }
+
+  store(region: RegionId): AwsItemStore {
+    return new AwsItemStore({
+      dynamodb: this.clients(region).dynamodb,
+      table: this.#resources.table,
+      key: this.#resources.key,
+      stampAttribute: this.#stampAttribute,
+      control: this.control(region),
+    });
+  }
+
+  /** Closes all connections. */
+  destroy(): void {
+    for (const clients of this.#clients.values()) clients.destroy();
+  }
+}

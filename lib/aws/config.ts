@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import { parseRegionId } from '#lib/domain/ids.ts';
+import { type GroupConfig, type KeySchema, parseGroup } from '#lib/domain/topology.ts';
+
+const keyAttribute = z.object({ name: z.string().min(1), type: z.enum(['S', 'N', 'B']) });
+
+const schema = z.object({
+  group: z.string(),
+  region: z.string(),
+  table: z.string().min(3),
+  key: z.union([z.tuple([keyAttribute]), z.tuple([keyAttribute, keyAttribute])]),
+  regions: z.array(
+    z.object({ name: z.string(), bucket: z.string().min(3), follows: z.string().exactOptional() }),
+  ),
+  logTable: z.string().min(3),
+  controlTable: z.string().min(3),
+  failureQueueUrl: z.url(),
+});
+
+const endpointsSchema = z.record(
+  z.string(),
+  z.object({
+    dynamodb: z.url(),
+    s3: z.url(),
+    sqs: z.url().exactOptional(),
+    credentials: z.object({ accessKeyId: z.string(), secretAccessKey: z.string() }).exactOptional(),
+  }),
+);
+
+/** Where the services of a Region are reached, if not at AWS's own endpoints. */
+export type RegionEndpoints = {
+  readonly dynamodb: string;
+  readonly s3: string;
+  readonly sqs?: string;
+  /** For servers that are not AWS; without them, the SDK finds credentials as always. */
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
+};
+export type Endpoints = Readonly<Record<string, RegionEndpoints>>;
+
+/** What a function knows of its group and of the Region that it runs in. */
+export type RuntimeConfig = GroupConfig & {
+  readonly region: RegionId;
+  readonly logTable: string;
+  readonly controlTable: string;
+  readonly failureQueueUrl: string;
+  readonly buckets: Readonly<Record<RegionId, string>>;
+  readonly endpoints: Endpoints;
+};
+
+/**
+ * Reads the configuration of a function: JSON in UNDERSTUDY_CONFIG, and in UNDERSTUDY_ENDPOINTS where the group
+ * does not live at AWS. Throws CONFIG_INVALID that names the field.
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): RuntimeConfig {
+  const input = parse(schema, 'UNDERSTUDY_CONFIG', env.UNDERSTUDY_CONFIG);
+  const endpoints = env.UNDERSTUDY_ENDPOINTS
+    ? parse(endpointsSchema, 'UNDERSTUDY_ENDPOINTS', env.UNDERSTUDY_ENDPOINTS)
+    : {};
+  const group = parseGroup({ ...input, key: input.key as KeySchema });
+  const region = parseRegionId(input.region);
+  const buckets = Object.fromEntries(input.regions.map(({ name, bucket }) => [name, bucket]));
+  if (buckets[region] === undefined) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      `Region ${region} is not one of the group`,
+      `Use one of ${Object.keys(buckets).join(', ')}.`,
+    );
+  }
+  const { logTable, controlTable, failureQueueUrl } = input;
+  return { ...group, region, logTable, controlTable, failureQueueUrl, buckets, endpoints };
+}
+
+function parse<T>(type: z.ZodType<T>, name: string, text: string | undefined): T {
+  const next = 'Deploy the functions by the constructs, which set it; see docs/ARCHITECTURE.md.';
+  if (text === undefined) throw new UnderstudyError('CONFIG_INVALID', `${name} is not set`, next);
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new UnderstudyError('CONFIG_INVALID', `${name} is not JSON`, next, { cause });
+  }
+  const parsed = type.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw new UnderstudyError('CONFIG_INVALID', `${name}: ${z.prettifyError(parsed.error)}`, next, {
+    cause: parsed.error,
+  });
+}

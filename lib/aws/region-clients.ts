@@ -1,0 +1,69 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { S3Client } from '@aws-sdk/client-s3';
+import { SQSClient } from '@aws-sdk/client-sqs';
+import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+
+/** Time to connect, and time for one try of a request, ms. A Region that is lost hangs; it must not hold us. */
+const CONNECT_MS = 2_000;
+const REQUEST_MS = 10_000;
+
+/** SDK clients of one Region. Each is made when it is first used. */
+export class RegionClients {
+  readonly #region: RegionId;
+  readonly #endpoints: RegionEndpoints | undefined;
+  #dynamodb?: DynamoDBClient;
+  #s3?: S3Client;
+  #sqs?: SQSClient;
+
+  constructor(region: RegionId, endpoints: Endpoints) {
+    this.#region = region;
+    this.#endpoints = endpoints[region];
+  }
+
+  get dynamodb(): DynamoDBClient {
+    this.#dynamodb ??= new DynamoDBClient({ ...this.#common(), ...endpoint(this.#endpoints?.dynamodb) });
+    return this.#dynamodb;
+  }
+
+  get s3(): S3Client {
+    this.#s3 ??= new S3Client({
+      ...this.#common(),
+      ...endpoint(this.#endpoints?.s3),
+      // Endpoints that are not AWS's have no name per bucket.
+      forcePathStyle: this.#endpoints !== undefined,
+    });
+    return this.#s3;
+  }
+
+  get sqs(): SQSClient {
+    this.#sqs ??= new SQSClient({ ...this.#common(), ...endpoint(this.#endpoints?.sqs) });
+    return this.#sqs;
+  }
+
+  /** Closes the connections of all clients. */
+  destroy(): void {
+    this.#dynamodb?.destroy();
+    this.#s3?.destroy();
+    this.#sqs?.destroy();
+  }
+
+  #common() {
+    return {
+      region: this.#region,
+      maxAttempts: 3,
+      ...(this.#endpoints?.credentials && { credentials: this.#endpoints.credentials }),
+      requestHandler: {
+        connectionTimeout: CONNECT_MS,
+        requestTimeout: REQUEST_MS,
+        throwOnRequestTimeout: true,
+        httpAgent: { keepAlive: true, maxSockets: 64 },
+        httpsAgent: { keepAlive: true, maxSockets: 64 },
+      },
+    };
+  }
+}
+
+function endpoint(url: string | undefined): { endpoint?: string } {
+  return url === undefined ? {} : { endpoint: url };
+}

@@ -1,0 +1,152 @@
+import { once } from 'node:events';
+import type { Item } from '#lib/domain/attribute-value.ts';
+import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
+import { parseRegionId } from '#lib/domain/ids.ts';
+import { parseEpoch } from '#lib/domain/lsn.ts';
+import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
+import { type Report, replicate } from '#lib/local/demo/replicate.ts';
+import { JsonView, PlainView, TerminalView, type View } from '#lib/local/demo/view.ts';
+import type { Write } from '#lib/local/demo/workload.ts';
+import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
+import { planLoad } from '#lib/local/load/load-plan.ts';
+import { readLoadFile } from '#lib/local/load/read-load-file.ts';
+
+export type StartOptions = {
+  readonly seconds?: string;
+  readonly rate?: string;
+  readonly load?: string;
+  readonly key?: string;
+  readonly strict?: boolean;
+  readonly keep?: boolean;
+  readonly json?: boolean;
+};
+
+const REGIONS = ['eu-west-1', 'us-east-1', 'ap-southeast-1'];
+const LEADER = parseRegionId('eu-west-1');
+const DEFAULT_KEY: KeySchema = [{ name: 'id', type: 'S' }];
+const DEFAULT_SECONDS = 15;
+const DEFAULT_RATE = 100;
+/** Time between two frames, ms: a terminal is drawn over, lines pile up. */
+const DRAWN_MS = 250;
+const LINES_MS = 1_000;
+
+/**
+ * `understudy start`: an embedded cloud of three Regions, a client that writes to the leader's table, a live
+ * view, and at the end a comparison of all replicas. Exit status 0 if they are equal, 1 if not.
+ */
+export async function startCommand(options: StartOptions): Promise<number> {
+  const rate = numberOf('--rate', options.rate, DEFAULT_RATE);
+  // A file alone is loaded alone; synthetic writes on top of a user's items are for who asks for them.
+  const seconds = numberOf('--seconds', options.seconds, options.load === undefined ? DEFAULT_SECONDS : 0);
+  const view = viewOf(options);
+  const key = options.key?.split(',').map((name) => name.trim());
+  const plan =
+    options.load === undefined
+      ? undefined
+      : await planLoad(options.load, { ...(key && { key }), strict: options.strict === true });
+  if (plan !== undefined) {
+    view.say(`${options.load}: ${plan.items} items, key ${plan.key.map(({ name }) => name).join(', ')}`);
+    for (const { error } of plan.malformed) view.say(error.message);
+    if (plan.malformedCount > 0) view.say(`${plan.malformedCount} lines are not loaded`);
+  }
+
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort();
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt);
+  const schema = plan?.key ?? DEFAULT_KEY;
+  const group = parseGroup({
+    group: 'demo',
+    table: 'orders',
+    key: schema,
+    regions: REGIONS.map((name) => ({ name })),
+  });
+  view.say('Starting three Regions, 40 ms apart');
+  await using cloud = await EmbeddedCloud.start({ group, leader: LEADER });
+  try {
+    interrupted.signal.throwIfAborted();
+    const report = await replicate(
+      cloud,
+      { epoch: parseEpoch(1), leader: LEADER },
+      {
+        rate,
+        seconds,
+        frameMs: options.json || !process.stdout.isTTY ? LINES_MS : DRAWN_MS,
+        ...(options.load && { load: writesOf(options.load, schema) }),
+      },
+      view,
+      interrupted.signal,
+    );
+    if (options.json && !options.keep) console.log(JSON.stringify(report));
+    else if (!options.json) for (const line of reportLines(report)) view.say(line);
+    if (options.keep) {
+      for (const line of endpointLines(cloud, options.json === true)) console.log(line);
+      if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
+      if (options.json) console.log(JSON.stringify(report));
+    }
+    return report.ok ? 0 : 1;
+  } catch (error) {
+    if (interrupted.signal.aborted && !isFailure(error)) return 130;
+    throw error;
+  }
+}
+
+async function* writesOf(path: string, schema: KeySchema): AsyncIterable<Write> {
+  const names = schema.map(({ name }) => name);
+  for await (const line of readLoadFile(path, { key: names })) {
+    if (line.kind === 'malformed') continue;
+    const key = Object.fromEntries(names.map((name) => [name, line.item[name]])) as Item;
+    yield { kind: 'put', key, item: line.item };
+  }
+}
+
+function viewOf(options: StartOptions): View {
+  if (options.json) return new JsonView(process.stdout);
+  return process.stdout.isTTY ? new TerminalView(process.stdout) : new PlainView(process.stdout);
+}
+
+function reportLines(report: Report): readonly string[] {
+  const { records, failedWrites, items, digestsEqual, digests, lagMs } = report;
+  const ms = (value: number | undefined) =>
+    value === undefined ? 'not measured' : `${Math.round(value)} ms`;
+  return [
+    `${records} writes acknowledged by the leader${failedWrites > 0 ? `, ${failedWrites} failed` : ''}; ${items} items in the table`,
+    `lag from the client's write to the follower's table: p50 ${ms(lagMs.p50)}, p99 ${ms(lagMs.p99)}`,
+    ...Object.entries(digests).map(([region, digest]) => `digest of ${region}: ${digest.slice(0, 32)}…`),
+    digestsEqual
+      ? 'All replicas hold the same items.'
+      : 'The replicas differ: see understudy verify and docs/RUNBOOK.md#replicas_differ.',
+  ];
+}
+
+function endpointLines(cloud: EmbeddedCloud, json: boolean): readonly string[] {
+  const { endpoints } = cloud.resources;
+  if (json)
+    return [JSON.stringify({ kind: 'endpoints', cloud: cloud.file, table: cloud.group.table, endpoints })];
+  const lines = Object.entries(endpoints).map(
+    ([region, { dynamodb, s3 }]) => `${region}: DynamoDB ${dynamodb}, S3 ${s3}`,
+  );
+  const { dynamodb, credentials } = endpoints[LEADER]!;
+  const [first] = cloud.group.key;
+  return [
+    '',
+    ...lines,
+    '',
+    `Write to table ${cloud.group.table} at the leader, ${LEADER}, with any AWS client:`,
+    `  AWS_ACCESS_KEY_ID=${credentials?.accessKeyId} AWS_SECRET_ACCESS_KEY=${credentials?.secretAccessKey} \\`,
+    `  aws dynamodb put-item --region ${LEADER} --endpoint-url ${dynamodb} \\`,
+    `    --table-name ${cloud.group.table} --item '{"${first.name}":{"${first.type}":"${first.type === 'N' ? '1' : 'bXk='}"}}'`,
+    'Look at it from another terminal: npm run -s understudy -- lag | verify | log ls',
+    'Ctrl-C ends it.',
+  ];
+}
+
+function numberOf(name: string, text: string | undefined, standard: number): number {
+  if (text === undefined) return standard;
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0 && value <= 100_000) return value;
+  throw new UnderstudyError(
+    'CONFIG_INVALID',
+    `${name} ${text} is not valid`,
+    'Give a number from 0 to 100000.',
+  );
+}

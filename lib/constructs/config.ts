@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { tableNames } from '#lib/constructs/names.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
+
+const keyAttribute = z.strictObject({ name: z.string().min(1).max(255), type: z.enum(['S', 'N', 'B']) });
+
+const schema = z.strictObject({
+  group: z.string(),
+  table: z.string().regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is not the name of a DynamoDB table'),
+  key: z.union(
+    [z.tuple([keyAttribute]), z.tuple([keyAttribute, keyAttribute])],
+    'must be one or two attributes',
+  ),
+  regions: z.array(z.strictObject({ name: z.string(), follows: z.string().optional() })),
+  account: z
+    .string()
+    .regex(/^\d{12}$/, 'is not an account number of 12 digits')
+    .optional(),
+  alarmTopic: z
+    .string()
+    .regex(/^[a-zA-Z0-9_-]{1,256}$/, 'is not the name of an SNS topic')
+    .optional(),
+});
+
+/** What one config file deploys. */
+export type Deployment = {
+  readonly config: GroupConfig;
+  /** Where to; without it, the account that the CDK finds credentials for. */
+  readonly account: string | undefined;
+  /** Name of an SNS topic that exists in every Region. */
+  readonly alarmTopic: string | undefined;
+};
+
+/** Reads a config file. Throws CONFIG_INVALID or CONFIG_REGION_REPEATED. */
+export function readDeployment(path: string): Deployment {
+  return parseDeployment(parseJson(read(path), path), path);
+}
+
+/** Checks the content of a config file; `source` is what errors call it. */
+export function parseDeployment(value: unknown, source: string): Deployment {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const where = issue?.path.length ? issue.path.join('.') : 'the top level';
+    throw invalid(`${source}: ${where}: ${issue?.message}`, `Correct ${where} in ${source}.`);
+  }
+  const { group, table, key, regions, account, alarmTopic } = parsed.data;
+  if (key.length === 2 && key[0].name === key[1].name) {
+    throw invalid(`${source}: key: both attributes are ${key[0].name}`, 'Give the sort key its own name.');
+  }
+  const config = parseGroup({ group, table, key, regions });
+  if (Object.values(tableNames(config.group)).includes(table)) {
+    throw invalid(
+      `${source}: table: ${table} is a table of Understudy's own`,
+      'Give the table another name.',
+    );
+  }
+  return { config, account, alarmTopic };
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw invalid(`${path} cannot be read`, 'Name a config file with -c config=FILE.', cause);
+  }
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw invalid(`${path} is not JSON: ${(cause as Error).message}`, `Correct ${path}.`, cause);
+  }
+}
+
+function invalid(what: string, next: string, cause?: unknown): UnderstudyError {
+  return new UnderstudyError('CONFIG_INVALID', what, next, { cause });
+}

@@ -1,0 +1,48 @@
+import { RemovalPolicy } from 'aws-cdk-lib';
+import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb';
+import { Construct } from 'constructs';
+import type { Handler } from '#lib/constructs/handler.ts';
+import { tableNames } from '#lib/constructs/names.ts';
+import { type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
+
+/** A Region's control table: who leads, and how far the store here has applied the log. */
+export class ControlStore extends Construct {
+  readonly #place: Place;
+  readonly #tableArn: string;
+
+  constructor(scope: Construct, id: string, place: Place) {
+    super(scope, id);
+    this.#place = place;
+    const tableName = tableNames(place.config.group).control;
+    this.#tableArn = tableArn(this, tableName, place.region);
+    new Table(this, 'Table', {
+      tableName,
+      partitionKey: { name: 'id', type: AttributeType.STRING },
+      billingMode: BillingMode.PAY_PER_REQUEST,
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+  }
+
+  /** Reading the role. */
+  grantRead(handler: Handler): void {
+    handler.allow(['dynamodb:GetItem'], [this.#tableArn]);
+  }
+
+  /** Taking the lease to apply, moving the position, and binding a write of the store to the lease. */
+  grantApply(handler: Handler): void {
+    handler.allow(
+      ['dynamodb:GetItem', 'dynamodb:UpdateItem', 'dynamodb:ConditionCheckItem'],
+      [this.#tableArn],
+    );
+  }
+
+  /** Reading role and position in every Region. */
+  grantWatch(handler: Handler): void {
+    handler.allow(
+      ['dynamodb:GetItem'],
+      tableArns(this, this.#place, tableNames(this.#place.config.group).control),
+    );
+  }
+}

@@ -1,0 +1,76 @@
+import { type Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { AttributeType, BillingMode, StreamViewType, Table } from 'aws-cdk-lib/aws-dynamodb';
+import type { IEventSourceDlq } from 'aws-cdk-lib/aws-lambda';
+import { Construct } from 'constructs';
+import type { Handler } from '#lib/constructs/handler.ts';
+import { type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
+import type { KeyAttribute } from '#lib/domain/topology.ts';
+
+const TYPES = { S: AttributeType.STRING, N: AttributeType.NUMBER, B: AttributeType.BINARY } as const;
+
+type FeedOptions = { readonly window: Duration; readonly onFailure: IEventSourceDlq };
+
+/** A Region's replica: the DynamoDB table of the group. */
+export class DataStore extends Construct {
+  readonly #place: Place;
+  readonly #table: Table;
+  readonly #tableArn: string;
+
+  constructor(scope: Construct, id: string, place: Place) {
+    super(scope, id);
+    const [partitionKey, sortKey] = place.config.key;
+    this.#place = place;
+    this.#table = new Table(this, 'Table', {
+      tableName: place.config.table,
+      partitionKey: attribute(partitionKey),
+      ...(sortKey === undefined ? {} : { sortKey: attribute(sortKey) }),
+      billingMode: BillingMode.PAY_PER_REQUEST,
+      // Both images: where a record comes from is decided by what changed of the reserved attribute.
+      stream: StreamViewType.NEW_AND_OLD_IMAGES,
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    this.#tableArn = tableArn(this, place.config.table, place.region);
+  }
+
+  /** Writing what the log says, here, and copying the table of whichever Region leads. */
+  grantApply(handler: Handler): void {
+    handler.allow(
+      [
+        'dynamodb:GetItem',
+        'dynamodb:PutItem',
+        'dynamodb:UpdateItem',
+        'dynamodb:DeleteItem',
+        'dynamodb:ConditionCheckItem',
+      ],
+      [this.#tableArn],
+    );
+    handler.allow(
+      ['dynamodb:Scan', 'dynamodb:DescribeTable'],
+      tableArns(this, this.#place, this.#place.config.table),
+    );
+  }
+
+  /** Writing the heartbeat record, and checking the stream. */
+  grantBeat(handler: Handler): void {
+    handler.allow(['dynamodb:PutItem', 'dynamodb:DescribeTable'], [this.#tableArn]);
+  }
+
+  /** Invokes `handler` with the changes of the table, shard by shard, in order. */
+  feed(handler: Handler, { window, onFailure }: FeedOptions): void {
+    handler.readStream('Changes', this.#table.tableStreamArn!, this.#tableArn, {
+      batchSize: 1000,
+      // One invocation of a shard at a time: order per key is order within the shard.
+      parallelizationFactor: 1,
+      reportBatchItemFailures: true,
+      bisectBatchOnError: true,
+      tumblingWindow: window,
+      onFailure,
+    });
+  }
+}
+
+function attribute({ name, type }: KeyAttribute) {
+  return { name, type: TYPES[type] };
+}

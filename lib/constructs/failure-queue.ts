@@ -1,0 +1,37 @@
+import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import type { IEventSourceDlq } from 'aws-cdk-lib/aws-lambda';
+import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import type { Handler } from '#lib/constructs/handler.ts';
+import { resourceName } from '#lib/constructs/names.ts';
+import type { Place } from '#lib/constructs/place.ts';
+
+/** Where capture puts a change that cannot be logged, and Lambda a batch that it gave up. */
+export class FailureQueue extends Construct {
+  readonly queue: Queue;
+
+  constructor(scope: Construct, id: string, place: Place) {
+    super(scope, id);
+    this.queue = new Queue(this, 'Queue', {
+      queueName: resourceName(place.config.group, 'failures'),
+      encryption: QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      retentionPeriod: Duration.days(14),
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    Validations.of(this.queue).acknowledge({
+      id: 'AwsSolutions-SQS3',
+      reason: 'It is itself where failures end; no consumer takes messages off it but an operator.',
+    });
+  }
+
+  /** Sending to it. */
+  grantSend(handler: Handler): void {
+    handler.allow(['sqs:SendMessage'], [this.queue.queueArn]);
+  }
+
+  /** It as the failure destination of an event source; the function's permission is that of `grantSend`. */
+  destination(): IEventSourceDlq {
+    return { bind: () => ({ destination: this.queue.queueArn }) };
+  }
+}

@@ -1,0 +1,108 @@
+import { RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { AttributeType, BillingMode, StreamViewType, Table } from 'aws-cdk-lib/aws-dynamodb';
+import { FilterCriteria, FilterRule } from 'aws-cdk-lib/aws-lambda';
+import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
+import { Construct } from 'constructs';
+import type { Handler } from '#lib/constructs/handler.ts';
+import { bucketName, tableNames } from '#lib/constructs/names.ts';
+import { bucketArns, type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
+
+const READ = ['dynamodb:GetItem', 'dynamodb:Query'];
+/** What an append takes: entries are put, and the head is moved, on conditions whose failure is read. */
+const APPEND = [...READ, 'dynamodb:PutItem', 'dynamodb:UpdateItem'];
+/** Segments are content-addressed below the group's name, so a policy can't name them one by one. */
+const SEGMENTS = "Segments are named by their hash: the wildcard is bound to the group's own prefix.";
+
+/** A Region's copy of the log: the bucket of segments, and the table of heads and entries. */
+export class LogStore extends Construct {
+  readonly #place: Place;
+  readonly #table: Table;
+  readonly #tableArn: string;
+
+  constructor(scope: Construct, id: string, place: Place) {
+    super(scope, id);
+    const bucket = new Bucket(this, 'Segments', {
+      bucketName: bucketName(place.config.group, place.account, place.region),
+      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+      encryption: BucketEncryption.S3_MANAGED,
+      enforceSSL: true,
+      // Objects are write-once and named by their content: there are no versions to keep.
+      versioned: false,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    Validations.of(bucket).acknowledge({
+      id: 'AwsSolutions-S1',
+      reason: 'The log table says who wrote which segment; access logs would cost more than the segments.',
+    });
+    this.#place = place;
+    this.#table = new Table(this, 'Table', {
+      tableName: tableNames(place.config.group).log,
+      partitionKey: { name: 'lane', type: AttributeType.STRING },
+      sortKey: { name: 'at', type: AttributeType.STRING },
+      billingMode: BillingMode.PAY_PER_REQUEST,
+      // An event is a hint that there is more; readers pull entries from the table.
+      stream: StreamViewType.KEYS_ONLY,
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    this.#tableArn = tableArn(this, tableNames(place.config.group).log, place.region);
+  }
+
+  /** Appending here: capture's way into the log. */
+  grantAppend(handler: Handler): void {
+    handler.allow(APPEND, [this.#tableArn]);
+    handler.allow(['s3:PutObject'], [this.#bucket().segments], SEGMENTS);
+  }
+
+  /** Carrying entries between any two Regions, in either direction. */
+  grantRelay(handler: Handler): void {
+    const buckets = this.#place.config.regions.map(({ name }) => bucketArns(this, this.#place, name));
+    handler.allow(APPEND, this.#everywhere());
+    handler.allow(
+      ['s3:GetObject', 's3:PutObject'],
+      buckets.map(({ segments }) => segments),
+      SEGMENTS,
+    );
+    // Without it, S3 answers 403 and not 404 to a segment that is missing.
+    handler.allow(
+      ['s3:ListBucket'],
+      buckets.map(({ bucket }) => bucket),
+    );
+  }
+
+  /** Applying from here, starting over from another Region's head, and unlinking what is past its retention. */
+  grantApply(handler: Handler): void {
+    handler.allow(READ, this.#everywhere());
+    handler.allow(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], [this.#tableArn]);
+    handler.allow(['s3:GetObject'], [this.#bucket().segments], SEGMENTS);
+    handler.allow(['s3:ListBucket'], [this.#bucket().bucket]);
+  }
+
+  /** Reading the heads of every Region. */
+  grantWatch(handler: Handler): void {
+    handler.allow(['dynamodb:GetItem'], this.#everywhere());
+  }
+
+  /** Invokes `handler` with new entries. DynamoDB serves two readers of a shard; relay and apply are the two. */
+  feed(handler: Handler): void {
+    handler.readStream('Entries', this.#table.tableStreamArn!, this.#tableArn, {
+      batchSize: 100,
+      // Heads move with every append, and lie in the same table: only entries that come in are news.
+      filters: [
+        FilterCriteria.filter({
+          eventName: FilterRule.isEqual('INSERT'),
+          dynamodb: { Keys: { at: { S: FilterRule.beginsWith('entry#') } } },
+        }),
+      ],
+    });
+  }
+
+  #bucket() {
+    return bucketArns(this, this.#place, this.#place.region);
+  }
+
+  #everywhere(): readonly string[] {
+    return tableArns(this, this.#place, tableNames(this.#place.config.group).log);
+  }
+}

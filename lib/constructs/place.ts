@@ -1,0 +1,29 @@
+import { Stack } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+import { bucketName } from '#lib/constructs/names.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { GroupConfig } from '#lib/domain/topology.ts';
+
+/** One Region of a group in an account: what every construct needs to know of where it is. */
+export type Place = {
+  readonly config: GroupConfig;
+  readonly region: RegionId;
+  readonly account: string;
+};
+
+/** ARN of a table of this account in `region`: by its name, so that no stack refers to another Region's. */
+export function tableArn(scope: Construct, table: string, region: RegionId): string {
+  return Stack.of(scope).formatArn({ service: 'dynamodb', region, resource: 'table', resourceName: table });
+}
+
+/** ARNs of a table of this account in every Region of the group. */
+export function tableArns(scope: Construct, place: Place, table: string): readonly string[] {
+  return place.config.regions.map(({ name }) => tableArn(scope, table, name));
+}
+
+/** ARNs of the segment bucket in `region` and of the group's objects in it. */
+export function bucketArns(scope: Construct, place: Place, region: RegionId) {
+  const name = bucketName(place.config.group, place.account, region);
+  const bucket = Stack.of(scope).formatArn({ service: 's3', region: '', account: '', resource: name });
+  return { bucket, segments: `${bucket}/${place.config.group}/*` };
+}

@@ -1,0 +1,81 @@
+/** When a caller may try the same call again: at once, after something has changed, or never. */
+export type Retry = 'now' | 'later' | 'never';
+
+type ErrorSpec = { readonly summary: string; readonly retry: Retry };
+
+/**
+ * Every failure that Understudy names. A code is also a heading of docs/RUNBOOK.md, where an operator finds
+ * what it means and what to do; a test holds the two together.
+ */
+export const ERRORS = {
+  CONFIG_INVALID: { summary: 'The configuration is not valid', retry: 'never' },
+  CONFIG_REGION_REPEATED: { summary: 'Two Regions of the group have the same name', retry: 'never' },
+  EVENT_INVALID: { summary: 'A function was invoked with an event of the wrong shape', retry: 'never' },
+  STORED_ITEM_INVALID: {
+    summary: 'An item of the log or control table is not of a known shape',
+    retry: 'never',
+  },
+  STREAM_MISSING: { summary: 'The table has no stream', retry: 'never' },
+  STREAM_VIEW_TYPE: { summary: 'The stream does not carry new and old images', retry: 'never' },
+  CAPTURE_SHARD_UNKNOWN: { summary: 'The event does not name its shard', retry: 'never' },
+  CAPTURE_RECORD_REJECTED: { summary: 'A stream record cannot be logged', retry: 'never' },
+  ITEM_TOO_LARGE: { summary: 'An item leaves no room for the reserved attribute', retry: 'never' },
+  SEGMENT_TORN: { summary: 'A segment ends before its footer', retry: 'later' },
+  SEGMENT_CORRUPT: { summary: 'A segment fails its checksum or breaks its format', retry: 'later' },
+  SEGMENT_FORGED: { summary: 'A segment is not the one that its entry names', retry: 'later' },
+  SEGMENT_VERSION: {
+    summary: 'A segment has a format version that this release does not know',
+    retry: 'never',
+  },
+  SEGMENT_MISSING: { summary: 'An entry names a segment that the bucket does not hold', retry: 'later' },
+  LOG_FENCED: { summary: 'The log is sealed by a newer epoch', retry: 'never' },
+  LOG_DIVERGED: { summary: 'Two logs hold different records at the same LSN', retry: 'never' },
+  LOG_CONTENDED: { summary: 'An append lost too many races for the head', retry: 'now' },
+  FOLLOWER_BEHIND_RETENTION: {
+    summary: 'The follower is further behind than the log reaches back',
+    retry: 'later',
+  },
+  APPLY_LEASE_LOST: { summary: 'Another applier has taken over', retry: 'never' },
+  ROLE_UNKNOWN: { summary: 'The control table does not say who leads', retry: 'later' },
+  REGION_UNREACHABLE: { summary: 'A Region did not answer', retry: 'now' },
+  LOAD_FILE_UNREADABLE: { summary: 'The load file cannot be read', retry: 'never' },
+  LOAD_LINE_MALFORMED: { summary: 'A line of the load file is not an item', retry: 'never' },
+  LOAD_KEY_MISSING: { summary: 'An item lacks a key attribute', retry: 'never' },
+  REPLICAS_DIFFER: { summary: 'Replicas do not hold the same items', retry: 'later' },
+  CLOUD_NOT_FOUND: { summary: 'No running embedded cloud was found', retry: 'later' },
+  SERVER_NOT_STARTED: { summary: 'A server of the embedded cloud did not start', retry: 'now' },
+  PLATFORM_UNSUPPORTED: { summary: 'A bundled server has no build for this platform', retry: 'never' },
+} as const satisfies Record<string, ErrorSpec>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/**
+ * The one class of failure: a code of the registry, what happened, and what to do next.
+ * Expected outcomes (fenced, superseded, moved …) are values, not errors.
+ */
+export class UnderstudyError extends Error {
+  override readonly name = 'UnderstudyError';
+  readonly code: ErrorCode;
+  readonly next: string;
+
+  /** @param next what the reader should do now, as a sentence. */
+  constructor(code: ErrorCode, what: string, next: string, options?: ErrorOptions) {
+    super(`${code}: ${what}. ${next}`, options);
+    this.code = code;
+    this.next = next;
+  }
+
+  get retry(): Retry {
+    return ERRORS[this.code].retry;
+  }
+
+  /** Path of the runbook section for this code. */
+  get runbook(): string {
+    return `docs/RUNBOOK.md#${this.code.toLowerCase()}`;
+  }
+}
+
+/** True for an UnderstudyError, of the given code if one is given. */
+export function isFailure(error: unknown, code?: ErrorCode): error is UnderstudyError {
+  return error instanceof UnderstudyError && (code === undefined || error.code === code);
+}

@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto';
+import type { GroupId, LaneId } from '#lib/domain/ids.ts';
+import { advance, EPOCH_ZERO, type Epoch, LSN_ZERO, type Lsn, parseEpoch } from '#lib/domain/lsn.ts';
+import { type Marks, mergeMarks } from '#lib/domain/marks.ts';
+
+/** A segment that is stored but not yet in the log: free of LSN and epoch. */
+export type Draft = {
+  /** SHA-256 of the segment object, hex. */
+  readonly hash: string;
+  /** Records in it, at least 1. */
+  readonly count: number;
+  /** Size of its records before compression, bytes. */
+  readonly bytes: number;
+  /** Commit times of its oldest and newest record, Unix ms by the source's clock. */
+  readonly minCommitMs: number;
+  readonly maxCommitMs: number;
+  /** Where each source shard stands once this segment is in the log. */
+  readonly marks: Marks;
+};
+
+/** The index item that places a segment in a lane's log. Equal, field by field, on every replica. */
+export type Entry = Draft & {
+  readonly first: Lsn;
+  readonly epoch: Epoch;
+  /** Chain value before and after this entry, hex: `chain = SHA-256(prev, entry)`. */
+  readonly prev: string;
+  readonly chain: string;
+  /** Bytes of records in the log up to and with this entry. */
+  readonly totalBytes: bigint;
+};
+
+/** Where a lane's log ends. The head, not the object, is the commit. */
+export type Head = {
+  /** Oldest LSN that is still in the log; `lastLsn + 1` if none is. */
+  readonly firstLsn: Lsn;
+  readonly lastLsn: Lsn;
+  readonly lastEpoch: Epoch;
+  /** No append of an epoch below this one can commit. */
+  readonly sealedEpoch: Epoch;
+  readonly chain: string;
+  readonly totalBytes: bigint;
+  /** Commit time of the newest record, Unix ms; 0 for an empty log. */
+  readonly lastCommitMs: number;
+  readonly marks: Marks;
+};
+
+/** What became of an append. Every outcome carries the head that is in force. */
+export type AppendOutcome =
+  /** These entries are in the log; `again` if an earlier try of the same append had put them there. */
+  | { readonly kind: 'appended'; readonly head: Head; readonly again: boolean }
+  /** A newer epoch has sealed the log: this writer is fenced for good. */
+  | { readonly kind: 'fenced'; readonly head: Head }
+  /** The head is not where the writer thought: plan again from the head given. */
+  | { readonly kind: 'moved'; readonly head: Head };
+
+export type SealOutcome =
+  | { readonly kind: 'sealed'; readonly head: Head }
+  /** Sealed by a newer epoch than the one asked for. */
+  | { readonly kind: 'superseded'; readonly head: Head };
+
+/** The head of a log that holds nothing. Its chain starts from the group's and the lane's name. */
+export function emptyHead(group: GroupId, lane: LaneId): Head {
+  return {
+    firstLsn: advance(LSN_ZERO, 1),
+    lastLsn: LSN_ZERO,
+    lastEpoch: EPOCH_ZERO,
+    sealedEpoch: EPOCH_ZERO,
+    chain: sha256(`understudy ${group} ${lane}`),
+    totalBytes: 0n,
+    lastCommitMs: 0,
+    marks: {},
+  };
+}
+
+/** The entry that puts `draft` right after `head`. */
+export function place(head: Head, draft: Draft, epoch: Epoch): Entry {
+  const entry = {
+    ...draft,
+    first: advance(head.lastLsn, 1),
+    epoch,
+    prev: head.chain,
+    totalBytes: head.totalBytes + BigInt(draft.bytes),
+  };
+  return { ...entry, chain: chainOf(entry) };
+}
+
+/** LSN of the last record of an entry. */
+export function lastOf(entry: Pick<Entry, 'first' | 'count'>): Lsn {
+  return advance(entry.first, entry.count - 1);
+}
+
+/** The head after `entry`. The caller has checked that the entry fits. */
+export function headAfter(head: Head, entry: Entry): Head {
+  return {
+    firstLsn: head.firstLsn,
+    lastLsn: lastOf(entry),
+    lastEpoch: entry.epoch,
+    sealedEpoch: head.sealedEpoch,
+    chain: entry.chain,
+    totalBytes: entry.totalBytes,
+    lastCommitMs: Math.max(head.lastCommitMs, entry.maxCommitMs),
+    marks: mergeMarks(head.marks, entry.marks),
+  };
+}
+
+/**
+ * True if `entries` continue the log from (`lastLsn`, `chain`, `lastEpoch`): contiguous, chained, epochs never
+ * going back. What an acceptor checks before the conditional write, and a reader after a fetch.
+ */
+export function continues(head: Head, entries: readonly Entry[]): boolean {
+  let at = head;
+  for (const entry of entries) {
+    const fits =
+      entry.first === at.lastLsn + 1n &&
+      entry.prev === at.chain &&
+      entry.epoch >= at.lastEpoch &&
+      entry.count > 0 &&
+      entry.totalBytes === at.totalBytes + BigInt(entry.bytes) &&
+      entry.chain === chainOf(entry);
+    if (!fits) return false;
+    at = headAfter(at, entry);
+  }
+  return true;
+}
+
+/**
+ * Append as a pure transition: the truth that both the in-memory twin and the conditional write of the AWS
+ * adapter implement. `authority` is the epoch in whose name the writer acts; it is at least that of the
+ * entries, which may be older when a relay repeats history. A committed append raises the seal to it.
+ */
+export function append(head: Head, entries: readonly Entry[], authority: Epoch): AppendOutcome {
+  const last = entries.at(-1);
+  if (last === undefined) return { kind: 'appended', head, again: true };
+  if (head.chain === last.chain) return { kind: 'appended', head, again: true };
+  if (authority < head.sealedEpoch || last.epoch > authority) return { kind: 'fenced', head };
+  if (!continues(head, entries)) return { kind: 'moved', head };
+  const moved = entries.reduce(headAfter, head);
+  return { kind: 'appended', head: { ...moved, sealedEpoch: authority }, again: false };
+}
+
+/** Seal as a pure transition: fences every epoch below `epoch` and tells where the log ends. */
+export function seal(head: Head, epoch: Epoch): SealOutcome {
+  if (head.sealedEpoch > epoch) return { kind: 'superseded', head };
+  return { kind: 'sealed', head: { ...head, sealedEpoch: epoch } };
+}
+
+/** The head of a log from which everything before `first` was unlinked. `first` is the start of an entry. */
+export function trim(head: Head, first: Lsn): Head {
+  if (first <= head.firstLsn || first > head.lastLsn + 1n) return head;
+  return { ...head, firstLsn: first };
+}
+
+/**
+ * The head of a follower that starts over from another log's position, because what lies before it can't be
+ * pulled any more. Nothing before it is in this log.
+ */
+export function rebase(head: Head, onto: Head): Head {
+  return {
+    ...onto,
+    firstLsn: advance(onto.lastLsn, 1),
+    sealedEpoch: parseEpoch(Math.max(onto.sealedEpoch, head.sealedEpoch)),
+  };
+}
+
+function chainOf(entry: Omit<Entry, 'chain'>): string {
+  const marks = Object.entries(entry.marks)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([shard, mark]) => [shard, mark.sequence, mark.atMs]);
+  const { prev, first, count, bytes, epoch, hash, minCommitMs, maxCommitMs } = entry;
+  return sha256(
+    JSON.stringify([prev, first.toString(), count, bytes, epoch, hash, minCommitMs, maxCommitMs, marks]),
+  );
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,39 @@
+/**
+ * How far a source shard has been captured. The sequence number is a decimal string of up to 40 digits that
+ * grows within a shard (and from a parent to its children); `atMs` is the commit time of that record.
+ */
+export type Mark = { readonly sequence: string; readonly atMs: number };
+
+/** One mark per shard. They live in the log's head, so that what is captured and what is logged is one fact. */
+export type Marks = Readonly<Record<string, Mark>>;
+
+/** DynamoDB keeps stream records 24 h; a shard that has been silent for twice that can't deliver again. */
+export const MARK_LIFE_MS = 48 * 3_600_000;
+
+/** Orders two sequence numbers: negative, zero or positive. */
+export function compareSequence(a: string, b: string): number {
+  const left = a.replace(/^0+(?=\d)/, '');
+  const right = b.replace(/^0+(?=\d)/, '');
+  if (left.length !== right.length) return left.length - right.length;
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** True if the record at `sequence` of `shard` is in the log already. */
+export function isCaptured(marks: Marks, shard: string, sequence: string): boolean {
+  const mark = marks[shard];
+  return mark !== undefined && compareSequence(sequence, mark.sequence) <= 0;
+}
+
+/** The marks after `moved`: never back, and without shards that can't deliver any more. */
+export function mergeMarks(marks: Marks, moved: Marks): Marks {
+  const merged: Record<string, Mark> = { ...marks };
+  let newest = 0;
+  for (const [shard, mark] of Object.entries(moved)) {
+    if (!isCaptured(marks, shard, mark.sequence)) merged[shard] = mark;
+    newest = Math.max(newest, mark.atMs);
+  }
+  for (const [shard, mark] of Object.entries(merged)) {
+    if (mark.atMs < newest - MARK_LIFE_MS) delete merged[shard];
+  }
+  return merged;
+}

@@ -1,0 +1,86 @@
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { type GroupId, parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+
+export type KeyType = 'S' | 'N' | 'B';
+export type KeyAttribute = { readonly name: string; readonly type: KeyType };
+/** Primary key of a DynamoDB table: partition key, then sort key if there is one. */
+export type KeySchema = readonly [KeyAttribute] | readonly [KeyAttribute, KeyAttribute];
+
+export type RegionConfig = {
+  readonly name: RegionId;
+  /** The Region that this one prefers to be fed from: a cascade. Without it: the leader. */
+  readonly follows?: RegionId | undefined;
+};
+
+/** A group as it is configured: alike in every Region; roles are state, not configuration. */
+export type GroupConfig = {
+  readonly group: GroupId;
+  readonly table: string;
+  readonly key: KeySchema;
+  readonly regions: readonly RegionConfig[];
+};
+
+/** Who leads, by the control table of a Region. */
+export type Role = { readonly epoch: Epoch; readonly leader: RegionId };
+
+/** Checks a group and brands its names. Throws CONFIG_INVALID or CONFIG_REGION_REPEATED. */
+export function parseGroup(input: {
+  group: string;
+  table: string;
+  key: KeySchema;
+  regions: readonly { name: string; follows?: string | undefined }[];
+}): GroupConfig {
+  const regions = input.regions.map(({ name, follows }) => ({
+    name: parseRegionId(name),
+    ...(follows === undefined ? {} : { follows: parseRegionId(follows) }),
+  }));
+  const names = new Set<RegionId>();
+  for (const { name } of regions) {
+    if (names.has(name)) {
+      throw new UnderstudyError(
+        'CONFIG_REGION_REPEATED',
+        `Region ${name} is there twice`,
+        'Name each Region once.',
+      );
+    }
+    names.add(name);
+  }
+  if (regions.length < 2) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      'a group needs two Regions',
+      'Add a Region to follow the leader.',
+    );
+  }
+  for (const { name, follows } of regions) {
+    if (follows !== undefined && (follows === name || !names.has(follows))) {
+      throw new UnderstudyError(
+        'CONFIG_INVALID',
+        `Region ${name} follows ${follows}, which is not another Region of the group`,
+        `Name one of ${[...names].filter((other) => other !== name).join(', ')}.`,
+      );
+    }
+  }
+  return { group: parseGroupId(input.group), table: input.table, key: input.key, regions };
+}
+
+/**
+ * Where `region` is fed from while `leader` leads: the Region that it follows by configuration, unless that
+ * would make a ring; undefined for the leader itself.
+ */
+export function upstreamOf(group: GroupConfig, region: RegionId, leader: RegionId): RegionId | undefined {
+  if (region === leader) return undefined;
+  const preferred = (name: RegionId) => group.regions.find((each) => each.name === name)?.follows;
+  const seen = new Set<RegionId>([region]);
+  for (let at = preferred(region); at !== undefined && at !== leader; at = preferred(at)) {
+    if (seen.has(at)) return leader;
+    seen.add(at);
+  }
+  return preferred(region) ?? leader;
+}
+
+/** The Regions that `region` feeds while `leader` leads. */
+export function downstreamsOf(group: GroupConfig, region: RegionId, leader: RegionId): readonly RegionId[] {
+  return group.regions.map(({ name }) => name).filter((name) => upstreamOf(group, name, leader) === region);
+}

@@ -1,0 +1,37 @@
+import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
+
+/** DynamoDB's limit for an item, bytes. */
+export const MAX_ITEM_BYTES = 400 * 1024;
+
+/**
+ * Size of an item as DynamoDB counts it, bytes (Developer Guide, "DynamoDB item sizes and formats"). For
+ * numbers the guide says "approximately"; this never counts less.
+ */
+export function itemSize(item: Item): number {
+  let size = 0;
+  for (const name in item) size += Buffer.byteLength(name) + valueSize(item[name]!);
+  return size;
+}
+
+function valueSize(value: AttributeValue): number {
+  if ('S' in value) return Buffer.byteLength(value.S);
+  if ('N' in value) return numberSize(value.N);
+  if ('B' in value) return binarySize(value.B);
+  if ('BOOL' in value || 'NULL' in value) return 1;
+  if ('SS' in value) return value.SS.reduce((sum, each) => sum + Buffer.byteLength(each), 0);
+  if ('NS' in value) return value.NS.reduce((sum, each) => sum + numberSize(each), 0);
+  if ('BS' in value) return value.BS.reduce((sum, each) => sum + binarySize(each), 0);
+  if ('L' in value) return value.L.reduce((sum, each) => sum + 1 + valueSize(each), 3);
+  return Object.entries(value.M).reduce(
+    (sum, [name, each]) => sum + 1 + Buffer.byteLength(name) + valueSize(each),
+    3,
+  );
+}
+
+function numberSize(text: string): number {
+  return Math.ceil(text.length / 2) + 1;
+}
+
+function binarySize(value: Uint8Array | string): number {
+  return typeof value === 'string' ? Buffer.byteLength(value, 'base64') : value.length;
+}

@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
+import type { AwsPeers } from '#lib/aws/aws-peers.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { GroupConfig, Role } from '#lib/domain/topology.ts';
+import { DynamoDigest } from '#lib/engines/dynamodb/dynamo-digest.ts';
+import { Application } from '#lib/local/demo/application.ts';
+import { LagProbe, quantile } from '#lib/local/demo/lag-probe.ts';
+import { ProgressMeter } from '#lib/local/demo/progress.ts';
+import type { View } from '#lib/local/demo/view.ts';
+import { Workload, type Write } from '#lib/local/demo/workload.ts';
+import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
+import { DynamoDBStreamReader } from '#lib/local/event-source/dynamodb-stream-reader.ts';
+import { streamArnOf } from '#lib/local/provision.ts';
+import { verify } from '#lib/usecases/verify.ts';
+
+/** How the followers may take to catch up before the run counts as failed, ms. */
+const CATCH_UP_MS = 120_000;
+
+export type ReplicateOptions = {
+  readonly rate: number;
+  readonly seconds: number;
+  /** Items to write before the synthetic load. */
+  readonly load?: AsyncIterable<Write>;
+  readonly frameMs: number;
+};
+
+/** How a run ended. Lag figures are absent where nothing was measured. */
+export type Report = {
+  readonly kind: 'report';
+  readonly ok: boolean;
+  /** Writes that the leader's table acknowledged. */
+  readonly records: number;
+  readonly failedWrites: number;
+  readonly digestsEqual: boolean;
+  readonly digests: Readonly<Record<string, string>>;
+  readonly items: number;
+  readonly lagMs: { readonly p50?: number; readonly p99?: number };
+};
+
+/** Writes to the leader's table while the view shows the followers keep up; then compares all replicas. */
+export async function replicate(
+  cloud: EmbeddedCloud,
+  role: Role,
+  options: ReplicateOptions,
+  view: View,
+  signal: AbortSignal,
+): Promise<Report> {
+  const { group } = cloud;
+  const peers = cloud.peers();
+  const followers = group.regions.map(({ name }) => name).filter((name) => name !== role.leader);
+  await untilFollowing(peers, followers, signal);
+  const probes = new Map<RegionId, LagProbe>();
+  for (const region of followers) probes.set(region, await startProbe(peers, group, region));
+  const meter = new ProgressMeter({ group, peers }, (region) => probes.get(region)?.takeRecent());
+  const application = new Application(peers.clients(role.leader).dynamodb, group.table);
+
+  let status = 'Writing';
+  const watching = new AbortController();
+  const frames = showFrames(meter, role, view, options.frameMs, watching.signal, () => {
+    const written = `${application.acknowledged} writes acknowledged`;
+    return `${status}: ${written}${application.failed > 0 ? `, ${application.failed} failed` : ''}`;
+  });
+  try {
+    if (options.load) await application.runAll(options.load, signal);
+    const workload = new Workload(group.key, Math.random);
+    await application.run(() => workload.next(Date.now()), options.rate, options.seconds, signal);
+    status = 'Waiting for the followers';
+    await untilCaughtUp(peers, followers, signal);
+    status = 'Comparing the replicas';
+    const compared = await compare(peers, group, role.leader, followers);
+    const lag = [...probes.values()].flatMap(({ samples }) => samples);
+    return {
+      kind: 'report',
+      ok: compared.digestsEqual && application.failed === 0,
+      records: application.acknowledged,
+      failedWrites: application.failed,
+      ...compared,
+      lagMs: quantiles(lag),
+    };
+  } finally {
+    watching.abort();
+    await frames;
+    for (const probe of probes.values()) await probe.stop();
+  }
+}
+
+/** The followers have taken their snapshot and follow the log. */
+async function untilFollowing(
+  peers: AwsPeers,
+  followers: readonly RegionId[],
+  signal: AbortSignal,
+): Promise<void> {
+  await until(signal, 'the followers do not come up', async () => {
+    const states = await Promise.all(followers.map((region) => peers.control(region).applyState(LANE_0)));
+    return states.every(({ applied, snapshot }) => applied !== undefined && snapshot === undefined);
+  });
+}
+
+/**
+ * Every follower has applied a heartbeat that the leader wrote after this moment: in the embedded cloud, where a
+ * table has one shard, all earlier writes are applied with it.
+ */
+async function untilCaughtUp(
+  peers: AwsPeers,
+  followers: readonly RegionId[],
+  signal: AbortSignal,
+): Promise<void> {
+  const sinceMs = Date.now();
+  await until(signal, 'the followers do not catch up', async () => {
+    const states = await Promise.all(followers.map((region) => peers.control(region).applyState(LANE_0)));
+    return states.every(({ applied }) => applied !== undefined && applied.commitMs > sinceMs);
+  });
+}
+
+async function until(signal: AbortSignal, what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + CATCH_UP_MS;
+  while (!(await isSo())) {
+    signal.throwIfAborted();
+    if (Date.now() > deadline) {
+      throw new UnderstudyError(
+        'REGION_UNREACHABLE',
+        `${what} within ${CATCH_UP_MS / 1000} s`,
+        'Look at understudy lag; lower --rate if the machine is busy.',
+      );
+    }
+    await sleep(50);
+  }
+}
+
+async function startProbe(peers: AwsPeers, group: GroupConfig, region: RegionId): Promise<LagProbe> {
+  const { dynamodb } = peers.clients(region);
+  const { endpoint, credentials } = dynamodb.config;
+  const client = new DynamoDBStreamsClient({ region, credentials, ...(endpoint && { endpoint }) });
+  const streamArn = await streamArnOf(dynamodb, group.table);
+  const probe = new LagProbe(new DynamoDBStreamReader({ client, streamArn, onDataLoss: () => {} }));
+  probe.start();
+  return probe;
+}
+
+async function showFrames(
+  meter: ProgressMeter,
+  role: Role,
+  view: View,
+  everyMs: number,
+  signal: AbortSignal,
+  status: () => string,
+): Promise<void> {
+  const title = `Understudy: epoch ${role.epoch}, leader ${role.leader}`;
+  while (!signal.aborted) {
+    const rows = await meter.measure(role);
+    view.show({ title, rows, status: status() });
+    await sleep(everyMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+async function compare(
+  peers: AwsPeers,
+  group: GroupConfig,
+  leader: RegionId,
+  followers: readonly RegionId[],
+): Promise<Pick<Report, 'digestsEqual' | 'digests' | 'items'>> {
+  const source = (region: RegionId) => new DynamoDigest({ store: peers.store(region), key: group.key });
+  const results = await Promise.all(
+    followers.map((region) => verify(source(leader), source(region), { rechecks: 0, pause: async () => {} })),
+  );
+  const digests = Object.fromEntries(followers.map((region, index) => [region, results[index]!.digest]));
+  return {
+    digestsEqual: results.every(({ equal }) => equal),
+    digests,
+    items: results[0]?.rows ?? 0,
+  };
+}
+
+function quantiles(samples: readonly number[]): Report['lagMs'] {
+  const p50 = quantile(samples, 0.5);
+  const p99 = quantile(samples, 0.99);
+  return p50 === undefined || p99 === undefined ? {} : { p50, p99 };
+}

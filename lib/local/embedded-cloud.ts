@@ -1,0 +1,297 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AwsPeers, type GroupResources } from '#lib/aws/aws-peers.ts';
+import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import { parseEpoch } from '#lib/domain/lsn.ts';
+import type { GroupConfig } from '#lib/domain/topology.ts';
+import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
+import { type Child, spawnNode } from '#lib/local/child.ts';
+import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
+import { startDynamoServer } from '#lib/local/dynamo-server.ts';
+import type { LinkSettings } from '#lib/local/link.ts';
+import { Network } from '#lib/local/network.ts';
+import { namesOf, provisionRegion } from '#lib/local/provision.ts';
+import { startS3Server } from '#lib/local/s3-server.ts';
+import type { Server, Supervised } from '#lib/local/supervised.ts';
+
+/** The processes of a Region. */
+export const PARTS = ['dynamodb', 's3', 'worker'] as const;
+export type Part = (typeof PARTS)[number];
+
+/** What a worker or a server of the cloud reports. */
+export type CloudMessage = { readonly region: RegionId; readonly message: unknown };
+
+export type CloudOptions = {
+  readonly group: GroupConfig;
+  /** Leader of epoch 1. */
+  readonly leader: RegionId;
+  /** How the links between Regions differ from the default (40 ms each way). */
+  readonly link?: Partial<LinkSettings>;
+  readonly onMessage?: (message: CloudMessage) => void;
+};
+
+const CREDENTIALS = { accessKeyId: '000000000000', secretAccessKey: 'embedded' };
+/** Time between a process's end and its next start, ms. */
+const RESTART_MS = 20;
+
+type Slot = {
+  readonly start: () => Promise<Supervised>;
+  process?: Supervised;
+  supervised?: Promise<void>;
+};
+
+/**
+ * Regions on one machine: each a DynamoDB server, an S3 server and a worker that runs the functions, as
+ * processes of their own, with a network between the Regions. A process that dies is started again, on the
+ * same port and data, until the cloud or its Region is stopped. All data is in one temporary folder.
+ */
+export class EmbeddedCloud implements AsyncDisposable {
+  readonly group: GroupConfig;
+  readonly network: Network;
+  readonly #folder: string;
+  readonly #options: CloudOptions;
+  readonly #slots = new Map<string, Slot>();
+  readonly #halted = new Set<RegionId>();
+  readonly #opened: AwsPeers[] = [];
+  #direct: Record<string, RegionEndpoints> = {};
+  #queueUrls: Record<string, string> = {};
+  #stopping = false;
+
+  private constructor(options: CloudOptions, folder: string, network: Network) {
+    this.group = options.group;
+    this.network = network;
+    this.#options = options;
+    this.#folder = folder;
+  }
+
+  /** Brings all Regions up, or throws SERVER_NOT_STARTED or PLATFORM_UNSUPPORTED and leaves nothing behind. */
+  static async start(options: CloudOptions): Promise<EmbeddedCloud> {
+    const folder = await mkdtemp(join(tmpdir(), CLOUD_FOLDER));
+    let cloud: EmbeddedCloud | undefined;
+    try {
+      cloud = new EmbeddedCloud(options, folder, await Network.start());
+      await cloud.#boot();
+      return cloud;
+    } catch (error) {
+      await cloud?.stop();
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** The group's names and where its Regions are reached from outside: past the network. */
+  get resources(): GroupResources {
+    return { ...this.group, ...this.#names(), endpoints: this.#direct };
+  }
+
+  /** The file that tells the command line how to reach this cloud. */
+  get file(): string {
+    return join(this.#folder, 'cloud.json');
+  }
+
+  /** Adapters for the group's Regions as somebody outside all of them has. Closed with the cloud. */
+  peers(): AwsPeers {
+    const peers = new AwsPeers(this.resources, STAMP_ATTRIBUTE);
+    this.#opened.push(peers);
+    return peers;
+  }
+
+  /** Sends a signal to one process of a Region; after SIGKILL it is started again. */
+  kill(region: RegionId, part: Part, signal: NodeJS.Signals = 'SIGKILL'): void {
+    this.#slots.get(`${region} ${part}`)?.process?.kill(signal);
+  }
+
+  /** Kills a Region; connections to it hang, as those to a lost Region do, until `restoreRegion`. */
+  async loseRegion(region: RegionId): Promise<void> {
+    this.#halted.add(region);
+    await this.network.set('*', region, { state: 'hang' });
+    await this.network.set(region, '*', { state: 'hang' });
+    for (const part of PARTS) {
+      const slot = this.#slots.get(`${region} ${part}`)!;
+      slot.process?.kill('SIGKILL');
+      await slot.supervised;
+    }
+  }
+
+  /** Brings a lost Region back on the data that it had. */
+  async restoreRegion(region: RegionId): Promise<void> {
+    this.#halted.delete(region);
+    await this.network.set('*', region, { state: 'up' });
+    await this.network.set(region, '*', { state: 'up' });
+    for (const part of PARTS) await this.#run(region, part, this.#slots.get(`${region} ${part}`)!.start);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const peers of this.#opened) peers.destroy();
+    await Promise.all(
+      [...this.#slots.values()].map(async (slot) => {
+        await slot.process?.stop();
+        await slot.supervised;
+      }),
+    );
+    await this.network.close();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #boot(): Promise<void> {
+    const regions = this.group.regions.map(({ name }) => name);
+    await Promise.all(regions.map((region) => this.#bootServers(region)));
+    const peers = this.peers();
+    await Promise.all(
+      regions.map(async (region) => {
+        this.#queueUrls[region] = await provisionRegion(
+          peers.clients(region),
+          this.group,
+          namesOf(this.group, region),
+        );
+        await peers.control(region).nameLeader({ epoch: parseEpoch(1), leader: this.#options.leader });
+      }),
+    );
+    const endpoints = await this.#openLinks(regions);
+    await Promise.all(
+      regions.map((region) =>
+        this.#run(region, 'worker', () => this.#startWorker(region, endpoints.get(region)!)),
+      ),
+    );
+    await writeCloudFile(this.#folder, {
+      pid: process.pid,
+      config: this.#configOf(this.#options.leader),
+      endpoints: this.#direct,
+    });
+  }
+
+  async #bootServers(region: RegionId): Promise<void> {
+    const folder = join(this.#folder, region);
+    await mkdir(folder, { recursive: true });
+    // A server that comes back takes the port that it had.
+    const again = (start: (port: { port?: number }) => Promise<Server>) => {
+      let port: { port?: number } = {};
+      return async () => {
+        const server = await start(port);
+        port = { port: server.port };
+        return server;
+      };
+    };
+    const [dynamodb, s3] = await Promise.all([
+      this.#run(
+        region,
+        'dynamodb',
+        again((port) =>
+          startDynamoServer({
+            file: join(folder, 'dynamodb.sqlite'),
+            name: `DynamoDB server of ${region}`,
+            ...port,
+          }),
+        ),
+      ),
+      this.#run(
+        region,
+        's3',
+        again((port) =>
+          startS3Server({ directory: join(folder, 's3'), name: `S3 server of ${region}`, ...port }),
+        ),
+      ),
+    ]);
+    this.#direct[region] = {
+      dynamodb: dynamodb.endpoint,
+      s3: s3.endpoint,
+      sqs: s3.endpoint,
+      credentials: CREDENTIALS,
+    };
+  }
+
+  /** For each Region, the endpoints of all as it sees them: its own at hand, the others over the network. */
+  async #openLinks(regions: readonly RegionId[]): Promise<ReadonlyMap<RegionId, Endpoints>> {
+    const links = regions.flatMap((from) =>
+      regions
+        .filter((to) => to !== from)
+        .flatMap((to) =>
+          (['dynamodb', 's3'] as const).map((service) => ({
+            from,
+            to,
+            service,
+            targetPort: Number(new URL(this.#direct[to]![service]).port),
+          })),
+        ),
+    );
+    const ports = await this.network.open(links, this.#options.link);
+    const seen = new Map<RegionId, Record<string, RegionEndpoints>>();
+    for (const region of regions) seen.set(region, { [region]: this.#direct[region]! });
+    links.forEach(({ from, to, service }, index) => {
+      const known = seen.get(from)!;
+      known[to] = { ...this.#direct[to]!, ...known[to], [service]: `http://127.0.0.1:${ports[index]}` };
+    });
+    return seen;
+  }
+
+  async #startWorker(region: RegionId, endpoints: Endpoints): Promise<Child> {
+    const folder = join(this.#folder, region, 'checkpoints');
+    await mkdir(folder, { recursive: true });
+    const worker = spawnNode(new URL('./worker.ts', import.meta.url), {
+      name: `worker of ${region}`,
+      args: [folder],
+      env: {
+        UNDERSTUDY_CONFIG: JSON.stringify(this.#configOf(region)),
+        UNDERSTUDY_ENDPOINTS: JSON.stringify(endpoints),
+      },
+    });
+    worker.onMessage((message) => this.#options.onMessage?.({ region, message }));
+    await worker.ready;
+    return worker;
+  }
+
+  /** The configuration of the functions of a Region. */
+  #configOf(region: RegionId) {
+    const { buckets, logTable, controlTable } = this.#names();
+    return {
+      ...this.group,
+      region,
+      regions: this.group.regions.map((each) => ({ ...each, bucket: buckets[each.name] })),
+      logTable,
+      controlTable,
+      failureQueueUrl: this.#queueUrls[region],
+    };
+  }
+
+  /** Starts a process and keeps it running. */
+  async #run<T extends Supervised>(region: RegionId, part: Part, start: () => Promise<T>): Promise<T> {
+    const slot: Slot = { start };
+    this.#slots.set(`${region} ${part}`, slot);
+    const process = await start();
+    slot.process = process;
+    slot.supervised = this.#supervise(region, slot);
+    return process;
+  }
+
+  async #supervise(region: RegionId, slot: Slot): Promise<void> {
+    const wanted = () => !this.#stopping && !this.#halted.has(region);
+    for (;;) {
+      await slot.process?.exited;
+      if (!wanted()) return;
+      await sleep(RESTART_MS);
+      try {
+        slot.process = await slot.start();
+        // The cloud may have been stopped while the process came up.
+        if (!wanted()) await slot.process.stop();
+      } catch (error) {
+        this.#options.onMessage?.({ region, message: { kind: 'restart-failed', why: String(error) } });
+      }
+    }
+  }
+
+  #names() {
+    const { logTable, controlTable } = namesOf(this.group, '');
+    const buckets = Object.fromEntries(
+      this.group.regions.map(({ name }) => [name, namesOf(this.group, name).bucket]),
+    ) as GroupResources['buckets'];
+    return { logTable, controlTable, buckets };
+  }
+}

@@ -1,0 +1,76 @@
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { describeExit, type Exit, notStarted, type Supervised, tailOf } from '#lib/local/supervised.ts';
+
+/** A foreign program that cannot outlive this process. */
+export type Guarded = Supervised & { readonly stderr: () => string };
+
+/**
+ * Runs "$@" and prints its process id. Standard input is a pipe that only our process holds open: it closes
+ * when our process ends, even by SIGKILL, and then the guard kills the program. A POSIX shell gives a
+ * background command no standard input, hence descriptor 3.
+ */
+const SCRIPT = `
+exec 3<&0
+"$@" </dev/null >&2 3<&- &
+program=$!
+echo "$program"
+exec >&2
+(read -r _ <&3; kill -KILL "$program") 2>/dev/null &
+guard=$!
+exec 3<&-
+wait "$program"
+status=$?
+kill -KILL "$guard"
+exit "$status"
+`;
+
+/** Starts a program in a process group of its own (Ctrl-C does not reach it); `pid` is the program's own. */
+export async function spawnGuarded(name: string, command: string, args: readonly string[]): Promise<Guarded> {
+  const shell = spawn('sh', ['-c', SCRIPT, 'sh', command, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+  });
+  // Nothing is ever written, but a shell that is gone may still break the pipe.
+  shell.stdin.on('error', () => {});
+  const stderr = tailOf(shell.stderr);
+
+  const printed = new Promise<number>((resolve, reject) => {
+    shell.stdout.setEncoding('utf8').once('data', (text) => resolve(Number.parseInt(text, 10)));
+    shell.once('error', (error) => reject(notStarted(name, error.message, stderr())));
+    shell.once('close', (code, signal) => reject(notStarted(name, describeExit({ code, signal }), stderr())));
+  });
+  const gone = new Promise<Exit>((resolve) => {
+    shell.once('exit', (code, signal) => resolve({ code, signal }));
+  });
+
+  const pid = await printed;
+  let alive = true;
+  const kill = (signal: NodeJS.Signals): void => {
+    if (!alive) return;
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It ended before we heard of it.
+    }
+  };
+  const exited = gone.then((exit) => {
+    // A shell that was itself killed has left the program to us.
+    if (exit.signal !== null) kill('SIGKILL');
+    alive = false;
+    shell.stdin.destroy();
+    return programExit(exit);
+  });
+  const stop = async (): Promise<void> => {
+    kill('SIGKILL');
+    await exited;
+  };
+  return { name, pid, exited, stderr, kill, stop, [Symbol.asyncDispose]: stop };
+}
+
+/** A shell reports a command that a signal ended as status 128 + signal. */
+function programExit({ code, signal }: Exit): Exit {
+  if (code === null || code <= 128) return { code, signal };
+  const named = Object.entries(constants.signals).find(([, number]) => number === code - 128);
+  return named === undefined ? { code, signal } : { code: null, signal: named[0] as NodeJS.Signals };
+}

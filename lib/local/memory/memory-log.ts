@@ -1,0 +1,106 @@
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { GroupId, LaneId } from '#lib/domain/ids.ts';
+import {
+  type AppendOutcome,
+  append,
+  type Entry,
+  emptyHead,
+  type Head,
+  lastOf,
+  rebase,
+  type SealOutcome,
+  seal,
+  trim,
+} from '#lib/domain/log.ts';
+import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+
+/** The log port in memory: the domain's transitions over a map. Twin of the log on S3 and DynamoDB. */
+export class MemoryLog implements ReplicaLog {
+  readonly #group: GroupId;
+  readonly #segments = new Map<string, Uint8Array>();
+  readonly #heads = new Map<LaneId, Head>();
+  readonly #entries = new Map<LaneId, Entry[]>();
+
+  constructor(group: GroupId) {
+    this.#group = group;
+  }
+
+  async putSegment(hash: string, bytes: Uint8Array): Promise<void> {
+    if (!this.#segments.has(hash)) this.#segments.set(hash, bytes);
+  }
+
+  async getSegment(hash: string): Promise<Uint8Array> {
+    const bytes = this.#segments.get(hash);
+    if (bytes !== undefined) return bytes;
+    throw new UnderstudyError('SEGMENT_MISSING', `no segment ${hash}`, 'Put it first.');
+  }
+
+  async head(lane: LaneId): Promise<Head> {
+    return this.#heads.get(lane) ?? emptyHead(this.#group, lane);
+  }
+
+  async entries(lane: LaneId, from: Lsn, limit: number): Promise<readonly Entry[]> {
+    const entries = this.#lane(lane);
+    return entries.filter((entry) => entry.first >= from).slice(0, limit);
+  }
+
+  async entryAt(lane: LaneId, lsn: Lsn): Promise<Entry | undefined> {
+    return this.#lane(lane).find((entry) => entry.first <= lsn && lastOf(entry) >= lsn);
+  }
+
+  async append(
+    lane: LaneId,
+    _expected: Head,
+    entries: readonly Entry[],
+    authority: Epoch,
+  ): Promise<AppendOutcome> {
+    const head = await this.head(lane);
+    const last = entries.at(-1);
+    const outcome = append(head, entries, authority);
+    if (outcome.kind !== 'appended') {
+      const there = last && this.#lane(lane).some(({ chain }) => chain === last.chain);
+      return there ? { kind: 'appended', head, again: true } : outcome;
+    }
+    if (!outcome.again) {
+      this.#lane(lane).push(...entries);
+      this.#heads.set(lane, outcome.head);
+    }
+    return outcome;
+  }
+
+  async seal(lane: LaneId, epoch: Epoch): Promise<SealOutcome> {
+    const outcome = seal(await this.head(lane), epoch);
+    this.#heads.set(lane, outcome.head);
+    return outcome;
+  }
+
+  async trim(lane: LaneId, first: Lsn): Promise<Head> {
+    const head = trim(await this.head(lane), first);
+    this.#heads.set(lane, head);
+    this.#unlinkBefore(lane, head.firstLsn);
+    return head;
+  }
+
+  async rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head> {
+    const head = await this.head(lane);
+    if (head.chain !== expected.chain || head.sealedEpoch !== expected.sealedEpoch) return head;
+    const based = rebase(head, onto);
+    this.#heads.set(lane, based);
+    this.#unlinkBefore(lane, based.firstLsn);
+    return based;
+  }
+
+  #lane(lane: LaneId): Entry[] {
+    const entries = this.#entries.get(lane) ?? [];
+    this.#entries.set(lane, entries);
+    return entries;
+  }
+
+  #unlinkBefore(lane: LaneId, first: Lsn): void {
+    this.#entries.set(
+      lane,
+      this.#lane(lane).filter((entry) => entry.first >= first),
+    );
+  }
+}

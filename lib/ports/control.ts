@@ -1,0 +1,53 @@
+import type { LaneId } from '#lib/domain/ids.ts';
+import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import type { Role } from '#lib/domain/topology.ts';
+
+/** How far a replica's store has applied a lane. */
+export type Applied = {
+  readonly lsn: Lsn;
+  readonly epoch: Epoch;
+  /** Bytes of records in the log up to there. */
+  readonly totalBytes: bigint;
+  /** Commit time of the newest applied record, Unix ms. */
+  readonly commitMs: number;
+};
+
+/** The right to apply: a fencing token. Whoever took it last holds it. */
+export type ApplyLease = { readonly lane: LaneId; readonly token: number };
+
+/**
+ * A copy of the leader's store in progress. copy: rows are read chunk by chunk, with the log applied between
+ * chunks. sweep: rows that the copy did not meet are gone at the leader, and are removed. settle: the rows
+ * may hold changes that are not applied from the log yet; done once the watermark has been passed.
+ */
+export type SnapshotProgress = {
+  readonly phase: 'copy' | 'sweep' | 'settle';
+  /** Where the leader's log ended before the first chunk was read. */
+  readonly startLsn: Lsn;
+  readonly startEpoch: Epoch;
+  /** Where the next chunk begins: opaque to all but the store; absent before the first of a phase. */
+  readonly cursor?: string;
+  /** The leader's heartbeat when the copy ended, Unix ms of the leader; a later one must be applied. */
+  readonly watermarkMs?: number;
+  readonly rowsCopied: number;
+  /** The leader's own estimate of its rows; may be hours old. */
+  readonly rowsEstimated: number;
+};
+
+/** What the applier of a lane knows: nothing before the first snapshot, then a position. */
+export type ApplyState = {
+  readonly applied?: Applied;
+  readonly snapshot?: SnapshotProgress;
+};
+
+/** A Region's control table. */
+export interface Control {
+  /** Throws ROLE_UNKNOWN where nobody has been made leader. */
+  role(): Promise<Role>;
+  /** Reads without taking the lease. */
+  applyState(lane: LaneId): Promise<ApplyState>;
+  /** Takes the lease: every earlier token is void from now on. */
+  takeLease(lane: LaneId): Promise<{ lease: ApplyLease; state: ApplyState }>;
+  /** Moves position and snapshot progress; 'lost' if the lease has gone to somebody else (nothing is written). */
+  saveApplyState(lease: ApplyLease, state: ApplyState): Promise<'saved' | 'lost'>;
+}

@@ -1,0 +1,36 @@
+import type { LaneId } from '#lib/domain/ids.ts';
+import type { AppendOutcome, Entry, Head, SealOutcome } from '#lib/domain/log.ts';
+import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+
+/**
+ * A replica's copy of the log: segment objects and, per lane, entries and a head. Every method either has the
+ * effect that it names or throws; a throw leaves the outcome unknown and the call may be made again.
+ */
+export interface ReplicaLog {
+  /** Stores a segment under its SHA-256 (hex). Write-once: the same bytes again are no error. */
+  putSegment(hash: string, bytes: Uint8Array): Promise<void>;
+  /** The bytes whose SHA-256 is `hash`. Throws SEGMENT_MISSING, or SEGMENT_FORGED if the bytes are others. */
+  getSegment(hash: string): Promise<Uint8Array>;
+
+  /** The head in force (a strongly consistent read); the empty head for a lane never written. */
+  head(lane: LaneId): Promise<Head>;
+  /** Up to `limit` entries in order, beginning with the first that starts at `from` or later. */
+  entries(lane: LaneId, from: Lsn, limit: number): Promise<readonly Entry[]>;
+  /** The entry that holds `lsn`; undefined if it is not written yet or was unlinked. */
+  entryAt(lane: LaneId, lsn: Lsn): Promise<Entry | undefined>;
+
+  /**
+   * Appends `entries`, which must continue `expected`, in one step or not at all: at most MAX_APPEND of them.
+   * `authority` is the epoch in whose name the caller writes. See `append` in domain/log.ts.
+   */
+  append(lane: LaneId, expected: Head, entries: readonly Entry[], authority: Epoch): Promise<AppendOutcome>;
+  /** Fences every epoch below `epoch` and returns where the log ends, in one step. */
+  seal(lane: LaneId, epoch: Epoch): Promise<SealOutcome>;
+  /** Unlinks all entries before the one that starts at `first`; the newest entry may go too. */
+  trim(lane: LaneId, first: Lsn): Promise<Head>;
+  /** Starts the lane over from another log's head, if `expected` is still in force; the head in force if not. */
+  rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head>;
+}
+
+/** Entries in one append: DynamoDB takes 100 items a transaction, one of which is the head. */
+export const MAX_APPEND = 50;

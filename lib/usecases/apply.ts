@@ -1,0 +1,122 @@
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Head } from '#lib/domain/log.ts';
+import { advance } from '#lib/domain/lsn.ts';
+import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
+import type { GroupPeers } from '#lib/ports/group-peers.ts';
+import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
+import type { Telemetry } from '#lib/ports/telemetry.ts';
+
+/** Entries and bytes of records that one run applies at most: between two runs the position is saved. */
+const RUN_ENTRIES = 32;
+const RUN_BYTES = 8 << 20;
+
+export type ApplyDeps = {
+  readonly region: RegionId;
+  readonly peers: GroupPeers;
+  readonly control: Control;
+  readonly store: ReplicaStore;
+  readonly telemetry: Telemetry;
+};
+
+/** A lease taken earlier by the same process, with the state saved under it. */
+export type Holding = { readonly lease: ApplyLease; readonly state: ApplyState };
+
+/**
+ * Applies what the own log holds beyond the applied position, until there is no more or `mayGoOn` says stop. A
+ * replica without a position, or with a gap between it and its log, takes a snapshot of the leader first.
+ *
+ * @param held the holding that the last call in this process returned: saves taking the lease anew.
+ * @returns the holding to pass next time; undefined if the lease was lost or this Region leads.
+ */
+export async function applyLog(
+  deps: ApplyDeps,
+  mayGoOn: () => boolean,
+  held?: Holding,
+): Promise<Holding | undefined> {
+  const { leader } = await deps.control.role();
+  if (leader === deps.region) return undefined;
+  // Whoever takes the lease voids the one before it, so it isn't taken where there is nothing to do.
+  if (held === undefined && (await isCurrent(deps))) return undefined;
+  let { lease, state } = held ?? (await deps.control.takeLease(LANE_0));
+  while (mayGoOn()) {
+    const end = await deps.peers.log(deps.region).head(LANE_0);
+    const stepped = await stepSnapshot(deps, lease, state, leader, end);
+    if (stepped.kind === 'lost') return lost(deps);
+    const run = await nextRun(deps, stepped.state, end);
+    const outcome = await deps.store.apply(lease, stepped.state, run);
+    if (outcome.kind === 'lost') return lost(deps);
+    reportProgress(deps.telemetry, state, outcome.state);
+    const idle = run.length === 0 && !isCopying(outcome.state);
+    state = outcome.state;
+    if (idle) break;
+  }
+  return { lease, state };
+}
+
+async function isCurrent(deps: ApplyDeps): Promise<boolean> {
+  const { applied, snapshot } = await deps.control.applyState(LANE_0);
+  if (applied === undefined || snapshot !== undefined) return false;
+  return applied.lsn === (await deps.peers.log(deps.region).head(LANE_0)).lastLsn;
+}
+
+/**
+ * Takes the next step of a snapshot that is under way or due. It is due where there is no position yet, or where
+ * the own log, which ends at `end`, no longer holds what comes after the position.
+ */
+async function stepSnapshot(
+  deps: ApplyDeps,
+  lease: ApplyLease,
+  state: ApplyState,
+  leader: RegionId,
+  end: Head,
+): Promise<ApplyOutcome> {
+  const due = state.applied === undefined || state.applied.lsn + 1n < end.firstLsn;
+  if (!due && state.snapshot === undefined) return { kind: 'applied', state };
+  const at = await deps.peers.log(leader).head(LANE_0);
+  return due ? deps.store.beginSnapshot(lease, at) : deps.store.stepSnapshot(lease, state, at);
+}
+
+async function nextRun(deps: ApplyDeps, state: ApplyState, end: Head): Promise<readonly PlacedSegment[]> {
+  // A position ahead of the own log is that of a snapshot just begun: the log is still on its way.
+  if (state.applied === undefined || state.applied.lsn >= end.lastLsn) return [];
+  const log = deps.peers.log(deps.region);
+  const from = advance(state.applied.lsn, 1);
+  const entries = await log.entries(LANE_0, from, RUN_ENTRIES);
+  if (entries[0]?.first !== from) {
+    throw new UnderstudyError(
+      'LOG_DIVERGED',
+      `the log of ${deps.region} has no entry that begins at LSN ${from}, right after what was applied`,
+      'Compare the log with the other Regions (understudy log ls); the follower may need to be re-attached.',
+    );
+  }
+  const run: Promise<PlacedSegment>[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    bytes += entry.bytes;
+    if (run.length > 0 && bytes > RUN_BYTES) break;
+    run.push(log.getSegment(entry.hash).then((segment) => ({ entry, bytes: segment })));
+  }
+  return Promise.all(run);
+}
+
+function isCopying(state: ApplyState): boolean {
+  return state.snapshot?.phase === 'copy' || state.snapshot?.phase === 'sweep';
+}
+
+function reportProgress(telemetry: Telemetry, before: ApplyState, after: ApplyState): void {
+  const { applied, snapshot } = after;
+  if (applied && applied.lsn !== before.applied?.lsn) {
+    telemetry.event('applied', { lsn: `${applied.lsn}` });
+  }
+  if (snapshot && snapshot.rowsCopied !== before.snapshot?.rowsCopied) {
+    const { phase, rowsCopied, rowsEstimated } = snapshot;
+    telemetry.event('snapshot', { phase, rowsCopied, rowsEstimated });
+  }
+  if (before.snapshot && !snapshot) telemetry.event('snapshot-complete', {});
+}
+
+function lost(deps: ApplyDeps): undefined {
+  deps.telemetry.event('apply-lease-lost', { region: deps.region });
+  return undefined;
+}

@@ -1,0 +1,129 @@
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { LaneId, RegionId } from '#lib/domain/ids.ts';
+import { type Head, place } from '#lib/domain/log.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import { isCaptured } from '#lib/domain/marks.ts';
+import type { CaptureEngine, EncodedBatch } from '#lib/ports/capture-engine.ts';
+import type { Control } from '#lib/ports/control.ts';
+import type { Rejects } from '#lib/ports/rejects.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+import type { Telemetry } from '#lib/ports/telemetry.ts';
+
+/** Races for the head that one batch may lose to other shards. */
+const MAX_RACES = 64;
+
+export type CaptureDeps<R> = {
+  readonly region: RegionId;
+  readonly engine: CaptureEngine<R>;
+  readonly log: ReplicaLog;
+  readonly control: Pick<Control, 'role'>;
+  readonly rejects: Rejects;
+  readonly telemetry: Telemetry;
+};
+
+/** `logged`: records of the batch that this call put in the log. `failedFrom`: where a retry must begin. */
+export type Captured = { readonly logged: number; readonly failedFrom?: string };
+
+/**
+ * Puts the local changes of a batch of one shard into the log, once however often the batch is delivered: the
+ * marks of the head that the append is conditional on say what is in already. A follower logs nothing.
+ *
+ * Throws LOG_FENCED at a former leader: its changes can't be logged any more and must not be acknowledged.
+ */
+export async function capture<R>(
+  deps: CaptureDeps<R>,
+  lane: LaneId,
+  shard: string,
+  records: readonly R[],
+): Promise<Captured> {
+  const { engine, log, telemetry } = deps;
+  const role = await deps.control.role();
+  if (role.leader !== deps.region) {
+    reportLocalWrites(telemetry, engine.encode(lane, shard, records));
+    return { logged: 0 };
+  }
+
+  let head = await log.head(lane);
+  let fresh = uncaptured(engine, head, shard, records);
+  const first = engine.encode(lane, shard, fresh);
+  const failedFrom = await putRejects(deps, fresh, first);
+  let encoded = first;
+  if (failedFrom !== undefined) {
+    // What can be logged is logged up to the reject that found no place; the retry begins with that one.
+    fresh = fresh.slice(0, failedFrom.index);
+    encoded = engine.encode(lane, shard, fresh);
+  }
+  const rest = failedFrom === undefined ? {} : { failedFrom: failedFrom.sequence };
+
+  for (let races = 0; races < MAX_RACES; races++) {
+    if (encoded.segment === undefined) return { logged: 0, ...rest };
+    const { bytes, draft } = encoded.segment;
+    await log.putSegment(draft.hash, bytes);
+    const outcome = await log.append(lane, head, [place(head, draft, role.epoch)], role.epoch);
+    if (outcome.kind === 'appended') {
+      telemetry.event('captured', { lane, lsn: `${outcome.head.lastLsn}`, records: draft.count });
+      return { logged: draft.count, ...rest };
+    }
+    if (outcome.kind === 'fenced') throw fenced(role.epoch, outcome.head);
+    head = outcome.head;
+    // The winner was another shard, or another delivery of this very batch.
+    const left = uncaptured(engine, head, shard, fresh);
+    if (left.length < fresh.length) {
+      fresh = left;
+      encoded = engine.encode(lane, shard, fresh);
+    }
+  }
+  throw new UnderstudyError(
+    'LOG_CONTENDED',
+    `lane ${lane} moved ${MAX_RACES} times while one batch of shard ${shard} was being appended`,
+    'The batch is tried again; if this goes on, give the group more lanes.',
+  );
+}
+
+function uncaptured<R>(
+  engine: CaptureEngine<R>,
+  head: Head,
+  shard: string,
+  records: readonly R[],
+): readonly R[] {
+  if (head.marks[shard] === undefined) return records;
+  return records.filter((record) => {
+    const sequence = engine.sequenceOf(record);
+    return sequence === undefined || !isCaptured(head.marks, shard, sequence);
+  });
+}
+
+/** Sends rejects to the failure destination; the first that it does not take, if any. */
+async function putRejects<R>(
+  deps: CaptureDeps<R>,
+  records: readonly R[],
+  batch: EncodedBatch,
+): Promise<{ index: number; sequence: string } | undefined> {
+  for (const { index, reject } of batch.rejects) {
+    try {
+      await deps.rejects.put(reject);
+    } catch (error) {
+      deps.telemetry.event('reject-not-taken', { sequence: reject.sequence, why: String(error) });
+      return { index, sequence: deps.engine.sequenceOf(records[index]!) ?? reject.sequence };
+    }
+    deps.telemetry.event('rejected', { lane: reject.lane, sequence: reject.sequence, code: reject.code });
+  }
+  deps.telemetry.metrics(
+    batch.rejects.length > 0 ? [{ name: 'RejectedRecords', value: batch.rejects.length, unit: 'Count' }] : [],
+  );
+  return undefined;
+}
+
+/** Somebody wrote to a follower: the leader's next write of that item will overwrite it. */
+function reportLocalWrites(telemetry: Telemetry, batch: EncodedBatch): void {
+  const local = batch.segment?.draft.count ?? 0;
+  if (local > 0) telemetry.metrics([{ name: 'LocalWritesAtFollower', value: local, unit: 'Count' }]);
+}
+
+function fenced(epoch: Epoch, head: Head): UnderstudyError {
+  return new UnderstudyError(
+    'LOG_FENCED',
+    `epoch ${epoch} may append no more: the log is sealed at epoch ${head.sealedEpoch}`,
+    'Let this Region come back as a follower; what it could not log will be in the divergence report.',
+  );
+}

@@ -1,0 +1,42 @@
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { type GroupConfig, upstreamOf } from '#lib/domain/topology.ts';
+import type { Control } from '#lib/ports/control.ts';
+import type { GroupPeers } from '#lib/ports/group-peers.ts';
+import type { Telemetry } from '#lib/ports/telemetry.ts';
+import { type Relayed, relay } from '#lib/usecases/relay.ts';
+
+/**
+ * Repairs this follower's log from the Region that feeds it; from the leader if that one does not answer.
+ * A log that ends before the other's begins starts over at the other's end: its store needs a new snapshot,
+ * which the applier takes when it sees the gap. Undefined at the leader.
+ */
+export async function pull(deps: {
+  readonly group: GroupConfig;
+  readonly region: RegionId;
+  readonly peers: GroupPeers;
+  readonly control: Pick<Control, 'role'>;
+  readonly telemetry: Telemetry;
+}): Promise<Relayed | undefined> {
+  const { group, region, peers, telemetry } = deps;
+  const { leader, epoch } = await deps.control.role();
+  const upstream = upstreamOf(group, region, leader);
+  if (upstream === undefined) return undefined;
+  const own = peers.log(region);
+  let pulled: Relayed;
+  try {
+    pulled = await relay(peers.log(upstream), own, LANE_0, epoch);
+  } catch (error) {
+    if (upstream === leader) throw error;
+    telemetry.event('upstream-silent', { upstream, why: String(error) });
+    pulled = await relay(peers.log(leader), own, LANE_0, epoch);
+  }
+  if (pulled.kind === 'diverged') telemetry.event('relay-diverged', { lsn: `${pulled.head.lastLsn}` });
+  if (pulled.kind === 'behind' && pulled.from !== undefined) {
+    telemetry.event('FOLLOWER_BEHIND_RETENTION', {
+      lsn: `${pulled.head.lastLsn}`,
+      retainedFrom: `${pulled.from.firstLsn}`,
+    });
+    await own.rebase(LANE_0, pulled.head, pulled.from);
+  }
+  return pulled;
+}

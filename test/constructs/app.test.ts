@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { FUNCTIONS } from '#lib/constructs/names.ts';
+import { fileOf } from './stacks.ts';
+
+const run = promisify(execFile);
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'understudy-app-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Runs the app the way the CDK CLI does, without credentials, on a config file of the text given. */
+async function synthesize(text: string, outdir: string) {
+  const file = join(folder, 'group.json');
+  await writeFile(file, text);
+  const { context } = JSON.parse(await readFile('cdk.json', 'utf8'));
+  const env = {
+    PATH: process.env.PATH,
+    CDK_OUTDIR: outdir,
+    CDK_CONTEXT_JSON: JSON.stringify({ ...context, config: file }),
+  };
+  return run(process.execPath, ['bin/app.ts'], { env });
+}
+
+it('bundles each function once for all Regions, into a module that needs nothing beside it', async () => {
+  const outdir = join(folder, 'out');
+  await synthesize(JSON.stringify(fileOf()), outdir);
+  const files = await readdir(outdir);
+  expect(files.filter((name) => name.endsWith('.template.json'))).toHaveLength(3);
+
+  const bundles = files.filter((name) => name.startsWith('asset.'));
+  expect(bundles).toHaveLength(FUNCTIONS.length);
+  for (const bundle of bundles) {
+    const file = join(outdir, bundle, 'index.mjs');
+    const load = `const { handler } = await import(${JSON.stringify(file)}); console.log(typeof handler);`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', load], { cwd: folder });
+    expect(stdout).toBe('function\n');
+    // A native build would be that of this machine, not of the one that runs the function.
+    expect(await readFile(file, 'utf8')).not.toContain('.node"');
+  }
+});
+
+it.each([
+  [
+    'a Region twice',
+    JSON.stringify(fileOf({ regions: [{ name: 'eu-west-1' }, { name: 'eu-west-1' }] })),
+    'CONFIG_REGION_REPEATED: ',
+  ],
+  ['no JSON', '{', 'CONFIG_INVALID: '],
+])('refuses a config file with %s in one line, without a stack trace', async (_, text, start) => {
+  await expect(synthesize(text, join(folder, 'none'))).rejects.toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(new RegExp(`^${start}.*\\n$`)),
+  });
+});

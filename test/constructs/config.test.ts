@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { parseDeployment, readDeployment } from '#lib/constructs/config.ts';
+import { bucketName } from '#lib/constructs/names.ts';
+import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
+import { fileOf } from './stacks.ts';
+
+describe('a config file', () => {
+  it('gives the group that it describes', () => {
+    const regions = [{ name: 'eu-west-1' }, { name: 'us-east-1', follows: 'eu-west-1' }];
+    const file = fileOf({ regions, account: '111122223333', alarmTopic: 'on-call' });
+    expect(parseDeployment(file, 'f.json')).toEqual({
+      config: { group: 'orders', table: 'orders-data', key: file.key, regions },
+      account: '111122223333',
+      alarmTopic: 'on-call',
+    });
+  });
+
+  it('is that of the sample where no other is given', () => {
+    expect(readDeployment('understudy.config.json').config.regions).toHaveLength(3);
+  });
+
+  it.each([
+    [
+      'two Regions of the same name',
+      { regions: [{ name: 'eu-west-1' }, { name: 'eu-west-1' }] },
+      'CONFIG_REGION_REPEATED',
+      'eu-west-1',
+    ],
+    ['one Region alone', { regions: [{ name: 'eu-west-1' }] }, 'CONFIG_INVALID', 'two Regions'],
+    [
+      'a cascade to nowhere',
+      { regions: [{ name: 'eu-west-1' }, { name: 'us-east-1', follows: 'ca-west-1' }] },
+      'CONFIG_INVALID',
+      'ca-west-1',
+    ],
+    ['no key', { key: [] }, 'CONFIG_INVALID', 'key'],
+    ['three keys', { key: ['a', 'b', 'c'].map((name) => ({ name, type: 'S' })) }, 'CONFIG_INVALID', 'key'],
+    [
+      'one name for both keys',
+      { key: ['a', 'a'].map((name) => ({ name, type: 'S' })) },
+      'CONFIG_INVALID',
+      'sort key',
+    ],
+    ['a table name that DynamoDB refuses', { table: 'or ders' }, 'CONFIG_INVALID', 'table'],
+    ["a name of Understudy's own tables", { table: 'understudy-orders-log' }, 'CONFIG_INVALID', 'table'],
+    ['a short account', { account: '1234' }, 'CONFIG_INVALID', 'account'],
+    ['a misspelt field', { regoins: [] }, 'CONFIG_INVALID', 'regoins'],
+  ])('is refused with %s', (_, changes, code, naming) => {
+    const parse = () => parseDeployment(fileOf(changes), 'f.json');
+    expect(parse).toThrow(expect.objectContaining({ code, message: expect.stringContaining(naming) }));
+  });
+
+  it('is refused where the bucket of a Region would have too long a name, with the length that fits', () => {
+    const name = (group: string) =>
+      bucketName(parseGroupId(group), '111122223333', parseRegionId('ap-southeast-2'));
+    expect(() => name('g'.repeat(40))).toThrow('at most 24 characters');
+    expect(name('g'.repeat(24))).toHaveLength(63);
+  });
+});

@@ -1,0 +1,362 @@
+import { Match, type Template } from 'aws-cdk-lib/assertions';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { readConfig } from '#lib/aws/config.ts';
+import { FUNCTIONS } from '#lib/constructs/names.ts';
+import { ACCOUNT, appOf, fileOf, permissionsOf, QUEUE_URL, settingsOf } from './stacks.ts';
+
+const REGIONS = ['ap-southeast-2', 'eu-west-1', 'us-east-1'];
+
+let app: ReturnType<typeof appOf>['app'];
+let eu: Template;
+let us: Template;
+
+beforeAll(() => {
+  const built = appOf(fileOf());
+  app = built.app;
+  eu = built.templates[0]!;
+  us = built.templates[1]!;
+});
+
+/** A template with its settings parsed, with two Region names swapped if given, and with lists in no order. */
+function normalized(template: Template, swap: readonly string[] = []): unknown {
+  const json = structuredClone(template.toJSON());
+  for (const { Properties } of Object.values<Resource>(json.Resources)) {
+    const variables = Properties?.Environment?.Variables;
+    if (variables) variables.UNDERSTUDY_CONFIG = JSON.parse(settingsOf(template, Properties.FunctionName!));
+  }
+  const parts = JSON.stringify(json).split(new RegExp(`(${swap.join('|')})`));
+  const text = parts
+    .map((part) => (swap.includes(part) ? swap.find((name) => name !== part) : part))
+    .join('');
+  return unordered(JSON.parse(text));
+}
+
+type Resource = {
+  Properties?: { FunctionName?: string; Environment?: { Variables: { UNDERSTUDY_CONFIG: unknown } } };
+};
+
+function unordered(value: unknown): unknown {
+  if (Array.isArray(value)) {
+    return value.map(unordered).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([key, each]) => [key, unordered(each)] as const);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+describe('a stack', () => {
+  it('is that of any other Region but for the Region names', () => {
+    expect(normalized(eu, ['eu-west-1', 'us-east-1'])).toEqual(normalized(us));
+  });
+
+  it('refers to nothing of another stack', () => {
+    for (const template of [eu, us]) {
+      expect(JSON.stringify(template.toJSON())).not.toMatch(/Fn::ImportValue|Fn::GetStackOutput/);
+    }
+  });
+
+  it('passes the AWS Solutions checks', () => {
+    expect(new AwsSolutionsChecks(app).validateScope(app).violations).toEqual([]);
+  });
+});
+
+describe('tables and bucket', () => {
+  const SAFE = {
+    BillingMode: 'PAY_PER_REQUEST',
+    PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+    DeletionProtectionEnabled: true,
+  };
+
+  it.each([
+    [
+      'understudy-orders-log',
+      [
+        { AttributeName: 'lane', KeyType: 'HASH' },
+        { AttributeName: 'at', KeyType: 'RANGE' },
+      ],
+      { StreamViewType: 'KEYS_ONLY' },
+    ],
+    ['understudy-orders-control', [{ AttributeName: 'id', KeyType: 'HASH' }], Match.absent()],
+    [
+      'orders-data',
+      [
+        { AttributeName: 'pk', KeyType: 'HASH' },
+        { AttributeName: 'sk', KeyType: 'RANGE' },
+      ],
+      { StreamViewType: 'NEW_AND_OLD_IMAGES' },
+    ],
+  ])('%s has its keys and stream, and outlives the stack', (TableName, KeySchema, StreamSpecification) => {
+    eu.hasResource('AWS::DynamoDB::Table', {
+      Properties: { ...SAFE, TableName, KeySchema, StreamSpecification },
+      DeletionPolicy: 'Retain',
+      UpdateReplacePolicy: 'Retain',
+    });
+  });
+
+  it('takes the types of the key from the config', () => {
+    eu.hasResourceProperties('AWS::DynamoDB::Table', {
+      TableName: 'orders-data',
+      AttributeDefinitions: [
+        { AttributeName: 'pk', AttributeType: 'S' },
+        { AttributeName: 'sk', AttributeType: 'N' },
+      ],
+    });
+  });
+
+  it('keeps segments private, encrypted, and when the stack goes', () => {
+    eu.hasResource('AWS::S3::Bucket', {
+      Properties: {
+        BucketName: 'understudy-orders-111122223333-eu-west-1',
+        BucketEncryption: {
+          ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
+        },
+        PublicAccessBlockConfiguration: {
+          BlockPublicAcls: true,
+          BlockPublicPolicy: true,
+          IgnorePublicAcls: true,
+          RestrictPublicBuckets: true,
+        },
+        VersioningConfiguration: Match.absent(),
+      },
+      DeletionPolicy: 'Retain',
+    });
+    eu.hasResourceProperties('AWS::S3::BucketPolicy', {
+      PolicyDocument: {
+        Statement: [
+          Match.objectLike({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+        ],
+      },
+    });
+  });
+
+  it('keeps failures for 14 days, encrypted', () => {
+    eu.hasResourceProperties('AWS::SQS::Queue', {
+      QueueName: 'understudy-orders-failures',
+      SqsManagedSseEnabled: true,
+      MessageRetentionPeriod: 14 * 24 * 3600,
+    });
+  });
+});
+
+describe('functions', () => {
+  it.each(FUNCTIONS)('%s runs on arm64, is traced, and logs for 30 days', (name) => {
+    eu.hasResourceProperties('AWS::Lambda::Function', {
+      FunctionName: `understudy-orders-${name}`,
+      Runtime: 'nodejs24.x',
+      Architectures: ['arm64'],
+      TracingConfig: { Mode: 'Active' },
+      ReservedConcurrentExecutions: Match.absent(),
+    });
+    eu.hasResourceProperties('AWS::Logs::LogGroup', {
+      LogGroupName: `/aws/lambda/understudy-orders-${name}`,
+      RetentionInDays: 30,
+    });
+  });
+
+  it.each(FUNCTIONS)('%s is told what the runtime reads', (name) => {
+    const config = readConfig({
+      UNDERSTUDY_CONFIG: settingsOf(eu, `understudy-orders-${name}`),
+    });
+    expect(config).toMatchObject({
+      group: 'orders',
+      region: 'eu-west-1',
+      table: 'orders-data',
+      logTable: 'understudy-orders-log',
+      controlTable: 'understudy-orders-control',
+      failureQueueUrl: QUEUE_URL,
+      buckets: Object.fromEntries(REGIONS.map((name) => [name, `understudy-orders-${ACCOUNT}-${name}`])),
+    });
+  });
+
+  it('feeds capture with the changes of the table, shard by shard, without giving any up early', () => {
+    eu.hasResourceProperties('AWS::Lambda::EventSourceMapping', {
+      EventSourceArn: { 'Fn::GetAtt': [Match.stringLikeRegexp('^StoreTable'), 'StreamArn'] },
+      FunctionName: { Ref: Match.stringLikeRegexp('^captureFunction') },
+      StartingPosition: 'TRIM_HORIZON',
+      BatchSize: 1000,
+      ParallelizationFactor: 1,
+      TumblingWindowInSeconds: 900,
+      BisectBatchOnFunctionError: true,
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      DestinationConfig: {
+        OnFailure: { Destination: { 'Fn::GetAtt': [Match.stringLikeRegexp('^FailuresQueue'), 'Arn'] } },
+      },
+      MaximumRetryAttempts: Match.absent(),
+      MaximumRecordAgeInSeconds: Match.absent(),
+      MaximumBatchingWindowInSeconds: Match.absent(),
+    });
+  });
+
+  it.each(['relay', 'apply'])('feeds %s with new entries only', (name) => {
+    eu.hasResourceProperties('AWS::Lambda::EventSourceMapping', {
+      EventSourceArn: { 'Fn::GetAtt': [Match.stringLikeRegexp('^LogTable'), 'StreamArn'] },
+      FunctionName: { Ref: Match.stringLikeRegexp(`^${name}Function`) },
+      BatchSize: 100,
+      MaximumRetryAttempts: Match.absent(),
+      FilterCriteria: {
+        Filters: [
+          {
+            Pattern: Match.serializedJson({
+              eventName: ['INSERT'],
+              dynamodb: { Keys: { at: { S: [{ prefix: 'entry#' }] } } },
+            }),
+          },
+        ],
+      },
+    });
+  });
+
+  it('gives the stream of the log no third reader, and that of the table no second', () => {
+    eu.resourceCountIs('AWS::Lambda::EventSourceMapping', 3);
+  });
+
+  it('ticks relay, apply and sentinel every minute, each tick once', () => {
+    const target = (name: string) =>
+      Match.objectLike({
+        Arn: { 'Fn::GetAtt': [Match.stringLikeRegexp(`^${name}Function`), 'Arn'] },
+        Input: '{"kind":"tick"}',
+      });
+    eu.hasResourceProperties('AWS::Events::Rule', {
+      ScheduleExpression: 'rate(1 minute)',
+      Targets: [target('relay'), target('apply'), target('sentinel')],
+    });
+    eu.resourceCountIs('AWS::Lambda::Permission', 3);
+    eu.allResourcesProperties('AWS::Lambda::EventInvokeConfig', { MaximumRetryAttempts: 0 });
+    eu.resourceCountIs('AWS::Lambda::EventInvokeConfig', 3);
+  });
+});
+
+describe('permissions', () => {
+  const everywhere = (table: string) => REGIONS.map((region) => `${region} ${table}`);
+  const buckets = (suffix: string) =>
+    REGIONS.map((region) => `understudy-orders-${ACCOUNT}-${region}${suffix}`);
+  const [LOG, CONTROL, DATA] = ['understudy-orders-log', 'understudy-orders-control', 'orders-data'];
+  const [HERE_LOG, HERE_CONTROL, HERE_DATA] = [
+    `eu-west-1 ${LOG}`,
+    `eu-west-1 ${CONTROL}`,
+    `eu-west-1 ${DATA}`,
+  ];
+  const HERE_BUCKET = `understudy-orders-${ACCOUNT}-eu-west-1`;
+  const logs = (name: string) => ({
+    'logs:CreateLogStream': [`${name}Logs.Arn`],
+    'logs:PutLogEvents': [`${name}Logs.Arn`],
+    'xray:PutTelemetryRecords': ['*'],
+    'xray:PutTraceSegments': ['*'],
+  });
+  const reads = (stream: string, table: string) => ({
+    'dynamodb:DescribeStream': [stream],
+    'dynamodb:GetRecords': [stream],
+    'dynamodb:GetShardIterator': [stream],
+    'dynamodb:ListStreams': [`eu-west-1 ${table}/stream/*`],
+  });
+
+  it('lets capture append here, and nothing more', () => {
+    expect(permissionsOf(eu, 'capture')).toEqual({
+      ...logs('capture'),
+      ...reads('StoreTable.StreamArn', DATA),
+      'dynamodb:GetItem': [HERE_CONTROL, HERE_LOG],
+      'dynamodb:Query': [HERE_LOG],
+      'dynamodb:PutItem': [HERE_LOG],
+      'dynamodb:UpdateItem': [HERE_LOG],
+      's3:PutObject': [`${HERE_BUCKET}/orders/*`],
+      'sqs:SendMessage': ['FailuresQueue.Arn'],
+    });
+  });
+
+  it('lets relay carry the log between any two Regions, and nothing more', () => {
+    expect(permissionsOf(eu, 'relay')).toEqual({
+      ...logs('relay'),
+      ...reads('LogTable.StreamArn', LOG),
+      'dynamodb:GetItem': [...everywhere(LOG), HERE_CONTROL].sort(),
+      'dynamodb:Query': everywhere(LOG),
+      'dynamodb:PutItem': everywhere(LOG),
+      'dynamodb:UpdateItem': everywhere(LOG),
+      's3:GetObject': buckets('/orders/*'),
+      's3:PutObject': buckets('/orders/*'),
+      's3:ListBucket': buckets(''),
+    });
+  });
+
+  it('lets apply write the store here and copy that of another Region, and nothing more', () => {
+    expect(permissionsOf(eu, 'apply')).toEqual({
+      ...logs('apply'),
+      ...reads('LogTable.StreamArn', LOG),
+      'dynamodb:GetItem': [...everywhere(LOG), HERE_CONTROL, HERE_DATA].sort(),
+      'dynamodb:Query': everywhere(LOG),
+      'dynamodb:PutItem': [HERE_DATA, HERE_LOG],
+      'dynamodb:UpdateItem': [HERE_DATA, HERE_CONTROL, HERE_LOG],
+      'dynamodb:DeleteItem': [HERE_DATA, HERE_LOG],
+      'dynamodb:ConditionCheckItem': [HERE_DATA, HERE_CONTROL],
+      'dynamodb:Scan': everywhere(DATA),
+      'dynamodb:DescribeTable': everywhere(DATA),
+      's3:GetObject': [`${HERE_BUCKET}/orders/*`],
+      's3:ListBucket': [HERE_BUCKET],
+    });
+  });
+
+  it('lets sentinel look everywhere and beat here, and nothing more', () => {
+    expect(permissionsOf(eu, 'sentinel')).toEqual({
+      ...logs('sentinel'),
+      'dynamodb:GetItem': [...everywhere(LOG), ...everywhere(CONTROL)].sort(),
+      'dynamodb:PutItem': [HERE_DATA],
+      'dynamodb:DescribeTable': [HERE_DATA],
+    });
+  });
+});
+
+describe('alarms', () => {
+  const OF_5 = { Period: 60, EvaluationPeriods: 5, DatapointsToAlarm: 3 };
+
+  it.each(['AppliedLagSeconds', 'DurableLagSeconds'])('takes a missing %s for a breach', (MetricName) => {
+    eu.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      ...OF_5,
+      Namespace: 'Understudy',
+      MetricName,
+      Dimensions: [
+        { Name: 'group', Value: 'orders' },
+        { Name: 'region', Value: 'eu-west-1' },
+      ],
+      Statistic: 'Maximum',
+      Threshold: 300,
+      ComparisonOperator: 'GreaterThanThreshold',
+      TreatMissingData: 'breaching',
+    });
+  });
+
+  it('takes a capture that is a minute old, or that nobody hears of, for a breach', () => {
+    eu.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      ...OF_5,
+      Namespace: 'AWS/Lambda',
+      MetricName: 'IteratorAge',
+      Dimensions: [{ Name: 'FunctionName', Value: { Ref: Match.stringLikeRegexp('^captureFunction') } }],
+      Statistic: 'Maximum',
+      Threshold: 60_000,
+      TreatMissingData: 'breaching',
+    });
+  });
+
+  it.each([
+    ['Understudy', 'RejectedRecords', 1],
+    ['AWS/SQS', 'ApproximateNumberOfMessagesVisible', 1],
+    ['AWS/Lambda', 'Errors', FUNCTIONS.length],
+  ])('takes a missing count of %s %s for none', (Namespace, MetricName, alarms) => {
+    const TreatMissingData = 'notBreaching';
+    const Properties = { Namespace, MetricName, Threshold: 0, TreatMissingData };
+    expect(Object.keys(eu.findResources('AWS::CloudWatch::Alarm', { Properties }))).toHaveLength(alarms);
+  });
+
+  it('says for each how bad it is and where to read on', () => {
+    eu.allResourcesProperties('AWS::CloudWatch::Alarm', {
+      AlarmName: Match.stringLikeRegexp('^understudy-orders-'),
+      AlarmDescription: Match.stringLikeRegexp('^\\[(page|ticket)\\] .* docs/RUNBOOK\\.md#[a-z_-]+$'),
+      AlarmActions: Match.absent(),
+    });
+  });
+
+  it("tells the topic of the alarm's own Region, where the config names one", () => {
+    const [template] = appOf(fileOf({ alarmTopic: 'on-call' })).templates;
+    const topic = [`arn:aws:sns:eu-west-1:${ACCOUNT}:on-call`];
+    template!.allResourcesProperties('AWS::CloudWatch::Alarm', { AlarmActions: topic, OKActions: topic });
+  });
+});

@@ -1,0 +1,76 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { App } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { Code } from 'aws-cdk-lib/aws-lambda';
+import { parseDeployment } from '#lib/constructs/config.ts';
+import { RegionStack } from '#lib/constructs/region-stack.ts';
+
+export const ACCOUNT = '111122223333';
+export const QUEUE_URL = 'https://sqs.example.com/failures';
+
+/** A config file's content, with what a test wants otherwise. */
+export function fileOf(changes: object = {}) {
+  return {
+    group: 'orders',
+    table: 'orders-data',
+    key: [
+      { name: 'pk', type: 'S' },
+      { name: 'sk', type: 'N' },
+    ],
+    regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }, { name: 'ap-southeast-2' }],
+    ...changes,
+  };
+}
+
+/** Where things were created, and CloudFormation's own rules: both slow, and covered by the test of the app. */
+const WITHOUT = { 'aws:cdk:disable-stack-trace': true, '@aws-cdk/core:validateAgainstDefaultRules': false };
+
+/** The app of a config file, with stubs for code, under the context of cdk.json; its templates by Region. */
+export function appOf(file: object) {
+  const { config, alarmTopic } = parseDeployment(file, 'test');
+  const outdir = mkdtempSync(join(tmpdir(), 'understudy-synth-'));
+  const { context } = JSON.parse(readFileSync('cdk.json', 'utf8'));
+  const app = new App({ outdir, context: { ...context, ...WITHOUT } });
+  const code = () => Code.fromInline('exports.handler = async () => {};');
+  const stacks = config.regions.map(
+    ({ name }) => new RegionStack(app, { config, alarmTopic, region: name, account: ACCOUNT, code }),
+  );
+  const templates = stacks.map((stack) => Template.fromStack(stack));
+  rmSync(outdir, { recursive: true });
+  return { app, templates };
+}
+
+/** UNDERSTUDY_CONFIG of a function as it would be once deployed, with `QUEUE_URL` for that of the queue. */
+export function settingsOf(template: Template, functionName: string): string {
+  const named = { Properties: { FunctionName: functionName } };
+  for (const { Properties } of Object.values(template.findResources('AWS::Lambda::Function', named))) {
+    const [separator, parts] = Properties.Environment.Variables.UNDERSTUDY_CONFIG['Fn::Join'];
+    return parts.map((part: unknown) => (typeof part === 'string' ? part : QUEUE_URL)).join(separator);
+  }
+  throw new Error(`the template has no function ${functionName}`);
+}
+
+/** What the role of a function may do: sorted resources by action, each as short as it stays unambiguous. */
+export function permissionsOf(template: Template, id: string): Record<string, string[]> {
+  const may: Record<string, string[]> = {};
+  for (const [name, { Properties }] of Object.entries(template.findResources('AWS::IAM::Policy'))) {
+    if (!name.startsWith(`${id}Role`)) continue;
+    for (const { Effect, Action, Resource, Condition } of Properties.PolicyDocument.Statement) {
+      if (Effect !== 'Allow' || Condition !== undefined) throw new Error(`unexpected statement in ${name}`);
+      for (const action of [Action].flat()) {
+        may[action] = [...(may[action] ?? []), ...[Resource].flat().map(short)].sort();
+      }
+    }
+  }
+  return may;
+}
+
+function short(resource: string | { 'Fn::GetAtt': [string, string] }): string {
+  if (typeof resource === 'string') {
+    return resource.replace('arn:aws:s3:::', '').replace(/^arn:aws:dynamodb:(.*):\d+:table\//, '$1 ');
+  }
+  const [id, attribute] = resource['Fn::GetAtt'];
+  return `${id.replace(/[0-9A-F]{8}$/, '')}.${attribute}`;
+}
