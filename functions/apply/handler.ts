@@ -2,6 +2,7 @@ import middy from '@middy/core';
 import { z } from 'zod';
 import { hint, parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { applyLog, type Holding } from '#lib/usecases/apply.ts';
 
@@ -26,15 +27,15 @@ export const handler = middy<z.infer<typeof event>, void>()
 
 async function applyOnce(mayGoOn: () => boolean): Promise<void> {
   const { config, region, peers, control, telemetry } = theRuntime();
-  const { leader } = await control.role();
-  const store = new DynamoReplica({
-    store: peers.store(region),
-    leader: peers.store(leader),
-    control,
-    key: config.key,
-  });
+  const storeOf = (leader: RegionId) =>
+    new DynamoReplica({
+      store: peers.store(region),
+      leader: peers.store(leader),
+      control,
+      key: config.key,
+    });
   const holding = held;
   // Not held while the call is under way: a call that fails leaves nothing to go on from.
   held = undefined;
-  held = await applyLog({ region, peers, control, store, telemetry }, mayGoOn, holding);
+  held = await applyLog({ region, peers, control, storeOf, telemetry }, mayGoOn, holding);
 }

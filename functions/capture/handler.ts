@@ -5,6 +5,7 @@ import { theRuntime } from '#functions/runtime.ts';
 import { SqsRejects } from '#lib/aws/sqs-rejects.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
+import type { Head } from '#lib/domain/log.ts';
 import { DynamoCapture } from '#lib/engines/dynamodb/dynamo-capture.ts';
 import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
 import { type CaptureDeps, capture } from '#lib/usecases/capture.ts';
@@ -25,6 +26,7 @@ type BatchResponse = {
 };
 
 let deps: CaptureDeps<StreamRecord> | undefined;
+let known: Head | undefined;
 
 export const handler = middy<z.infer<typeof batch>, BatchResponse>()
   .use(reported('capture'))
@@ -38,7 +40,8 @@ export const handler = middy<z.infer<typeof batch>, BatchResponse>()
       );
     }
     deps ??= createDeps();
-    const { failedFrom } = await capture(deps, LANE_0, shardId, Records);
+    const { failedFrom, head } = await capture(deps, LANE_0, shardId, Records, known);
+    known = head;
     const failures = failedFrom === undefined ? [] : [{ itemIdentifier: failedFrom }];
     return { state: {}, batchItemFailures: failures };
   });

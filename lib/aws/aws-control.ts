@@ -150,15 +150,16 @@ function writeState(state: ApplyState): string {
 function readState(item: Record<string, AttributeValue> | undefined): ApplyState {
   const text = item?.state?.S;
   if (text === undefined) return {};
-  const parsed = stateSchema.safeParse(JSON.parse(text));
-  if (!parsed.success) {
+  try {
+    const { v: _, ...state } = stateSchema.parse(JSON.parse(text));
+    return state;
+  } catch (cause) {
+    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : String(cause);
     throw new UnderstudyError(
       'STORED_ITEM_INVALID',
-      `item ${item?.id?.S} of the control table is not as this release writes it: ${z.prettifyError(parsed.error)}`,
+      `item ${item?.id?.S} of the control table is not as this release writes it: ${why}`,
       'Deploy the release that wrote it, or a newer one; never edit items of the control table by hand.',
-      { cause: parsed.error },
+      { cause },
     );
   }
-  const { v: _, ...state } = parsed.data;
-  return state;
 }

@@ -25,7 +25,9 @@ import type { GuardedOutcome, ItemStore, ScanPage, StampedItem } from '#lib/port
 
 /** Conflicts with other transactions that one leased write sits out before it gives up. */
 const MAX_CONFLICTS = 8;
-/** DynamoDB takes 4 MiB a transaction; images are counted by their JSON, which is never smaller. */
+/** A stamp begins with as many bytes that stand for its item's key. */
+const KEY_BYTES = 4;
+/** DynamoDB takes 4 MiB a transaction; images are counted by their JSON in UTF-8, which is never smaller. */
 const MAX_TRANSACTION_BYTES = 3 << 20;
 
 /** A replicated DynamoDB table. `stampAttribute` is the reserved attribute, kept out of all items given and taken. */
@@ -56,11 +58,11 @@ export class AwsItemStore implements ItemStore {
         new PutItemCommand({
           TableName: this.#table,
           Item: this.#stamped(item, stamp),
-          ...this.#ifStamp('<', stamp),
+          ...this.#ifEarlier(stamp),
         }),
       ),
     );
-    return this.#guarded(outcome);
+    return this.#guarded(outcome, stamp);
   }
 
   async markDeleted(key: Item, stamp: Uint8Array): Promise<GuardedOutcome> {
@@ -70,17 +72,23 @@ export class AwsItemStore implements ItemStore {
           TableName: this.#table,
           Key: key as SdkItem,
           UpdateExpression: 'SET #stamp = :stamp',
-          ...this.#ifStamp('<', stamp),
+          ...this.#ifEarlier(stamp),
         }),
       ),
     );
-    return this.#guarded(outcome);
+    return this.#guarded(outcome, stamp);
   }
 
   async removeMarked(key: Item, stamp: Uint8Array): Promise<void> {
     await conditional(() =>
       this.#dynamodb.send(
-        new DeleteItemCommand({ TableName: this.#table, Key: key as SdkItem, ...this.#ifStamp('=', stamp) }),
+        new DeleteItemCommand({
+          TableName: this.#table,
+          Key: key as SdkItem,
+          ConditionExpression: '#stamp = :stamp',
+          ExpressionAttributeNames: { '#stamp': this.#stamp },
+          ExpressionAttributeValues: { ':stamp': { B: stamp } },
+        }),
       ),
     );
   }
@@ -91,9 +99,7 @@ export class AwsItemStore implements ItemStore {
         Put: {
           TableName: this.#table,
           Item: this.#stamped(item, stamp),
-          ConditionExpression: `attribute_not_exists(#stamp) OR #stamp < :stamp`,
-          ExpressionAttributeNames: { '#stamp': this.#stamp },
-          ExpressionAttributeValues: { ':stamp': { B: stamp } },
+          ...this.#unlessLater(stamp),
         },
       }));
       if ((await this.#transact(puts, lease)) === 'lost') return 'lost';
@@ -102,14 +108,15 @@ export class AwsItemStore implements ItemStore {
   }
 
   async markDeletedLeased(key: Item, stamp: Uint8Array, lease: ApplyLease): Promise<'done' | 'lost'> {
+    const unlessLater = this.#unlessLater(stamp);
     const update = {
       Update: {
         TableName: this.#table,
         Key: key as SdkItem,
         UpdateExpression: 'SET #stamp = :stamp',
-        ConditionExpression: 'attribute_exists(#key) AND (attribute_not_exists(#stamp) OR #stamp < :stamp)',
-        ExpressionAttributeNames: { '#stamp': this.#stamp, '#key': this.#key[0].name },
-        ExpressionAttributeValues: { ':stamp': { B: stamp } },
+        ...unlessLater,
+        ConditionExpression: `attribute_exists(#key) AND (${unlessLater.ConditionExpression})`,
+        ExpressionAttributeNames: { ...unlessLater.ExpressionAttributeNames, '#key': this.#key[0].name },
       },
     };
     return this.#transact([update], lease);
@@ -199,13 +206,15 @@ export class AwsItemStore implements ItemStore {
     return 'done';
   }
 
+  /** The writes in as many transactions as their size asks for. */
   #parts(writes: readonly StampedItem[]): readonly (readonly StampedItem[])[] {
     const parts: StampedItem[][] = [[]];
     let size = 0;
     for (const write of writes) {
-      const bytes = JSON.stringify(write.item, (_, value) =>
+      const json = JSON.stringify(write.item, (_, value) =>
         value instanceof Uint8Array ? '='.repeat(value.length) : value,
-      ).length;
+      );
+      const bytes = Buffer.byteLength(json);
       if (size + bytes > MAX_TRANSACTION_BYTES && size > 0) {
         parts.push([]);
         size = 0;
@@ -216,24 +225,47 @@ export class AwsItemStore implements ItemStore {
     return parts;
   }
 
-  #guarded(outcome: Conditional<unknown>): GuardedOutcome {
+  #guarded(outcome: Conditional<unknown>, stamp: Uint8Array): GuardedOutcome {
     if (outcome.kind === 'done') return 'written';
     if (outcome.item === undefined) return 'absent';
-    return outcome.item[this.#stamp]?.B === undefined ? 'unstamped' : 'superseded';
+    const stored = outcome.item[this.#stamp]?.B;
+    const isOwn =
+      stored !== undefined &&
+      Buffer.compare(stored.subarray(0, KEY_BYTES), stamp.subarray(0, KEY_BYTES)) === 0;
+    return isOwn ? 'superseded' : 'unstamped';
   }
 
   #stamped(item: Item, stamp: Uint8Array): SdkItem {
     return { ...(item as SdkItem), [this.#stamp]: { B: stamp } };
   }
 
-  #ifStamp(comparator: '<' | '=', stamp: Uint8Array) {
+  /** The item bears an earlier stamp of its own. */
+  #ifEarlier(stamp: Uint8Array) {
     return {
-      ConditionExpression: `#stamp ${comparator} :stamp`,
+      ConditionExpression: '#stamp >= :least AND #stamp < :stamp',
       ExpressionAttributeNames: { '#stamp': this.#stamp },
-      ExpressionAttributeValues: { ':stamp': { B: stamp } },
+      ExpressionAttributeValues: { ':least': { B: leastOf(stamp) }, ':stamp': { B: stamp } },
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD' as const,
     };
   }
+
+  /** The item does not bear this or a later stamp of its own: what is no stamp of that item counts as none. */
+  #unlessLater(stamp: Uint8Array) {
+    return {
+      ConditionExpression: 'attribute_not_exists(#stamp) OR NOT #stamp BETWEEN :stamp AND :most',
+      ExpressionAttributeNames: { '#stamp': this.#stamp },
+      ExpressionAttributeValues: { ':stamp': { B: stamp }, ':most': { B: mostOf(stamp) } },
+    };
+  }
+}
+
+/** The least and the greatest value that a stamp of the same item can have. */
+function leastOf(stamp: Uint8Array): Uint8Array {
+  return new Uint8Array(stamp).fill(0x00, KEY_BYTES);
+}
+
+function mostOf(stamp: Uint8Array): Uint8Array {
+  return new Uint8Array(stamp).fill(0xff, KEY_BYTES);
 }
 
 /** A page's end as text: the key, with binary as base64 below a name that no DynamoDB type has. */

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   DeleteItemCommand,
   type DynamoDBClient,
@@ -8,10 +7,10 @@ import {
   TransactWriteItemsCommand,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
-import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { conditional, isContention, type SdkItem, transactional } from '#lib/aws/dynamo-failure.ts';
 import { entryAttributes, entryKey, HEAD, headAttributes, readEntry, readHead } from '#lib/aws/log-items.ts';
-import { UnderstudyError } from '#lib/domain/errors.ts';
+import { SegmentBucket } from '#lib/aws/segment-bucket.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import {
   type AppendOutcome,
@@ -36,10 +35,9 @@ const MAX_CONFLICTS = 8;
  */
 export class AwsLog implements ReplicaLog {
   readonly #dynamodb: DynamoDBClient;
-  readonly #s3: S3Client;
+  readonly #segments: SegmentBucket;
   readonly #group: GroupId;
   readonly #table: string;
-  readonly #bucket: string;
 
   constructor(deps: {
     dynamodb: DynamoDBClient;
@@ -49,54 +47,17 @@ export class AwsLog implements ReplicaLog {
     bucket: string;
   }) {
     this.#dynamodb = deps.dynamodb;
-    this.#s3 = deps.s3;
     this.#group = deps.group;
     this.#table = deps.table;
-    this.#bucket = deps.bucket;
+    this.#segments = new SegmentBucket(deps);
   }
 
-  async putSegment(hash: string, bytes: Uint8Array): Promise<void> {
-    try {
-      await this.#s3.send(
-        new PutObjectCommand({
-          Bucket: this.#bucket,
-          Key: this.#object(hash),
-          Body: bytes,
-          IfNoneMatch: '*',
-        }),
-      );
-    } catch (error) {
-      // 412: the key is taken, and by content addressing the bytes are these.
-      const name = error instanceof Error ? error.name : '';
-      if (name !== 'PreconditionFailed') throw error;
-    }
+  putSegment(hash: string, bytes: Uint8Array): Promise<void> {
+    return this.#segments.put(hash, bytes);
   }
 
-  async getSegment(hash: string): Promise<Uint8Array> {
-    const bytes = await this.#fetch(hash);
-    if (createHash('sha256').update(bytes).digest('hex') === hash) return bytes;
-    throw new UnderstudyError(
-      'SEGMENT_FORGED',
-      `object ${this.#object(hash)} of bucket ${this.#bucket} holds other bytes than its name says`,
-      'Keep the object as evidence, copy the segment from another Region over it, and look at who may write there.',
-    );
-  }
-
-  async #fetch(hash: string): Promise<Uint8Array> {
-    try {
-      const object = await this.#s3.send(
-        new GetObjectCommand({ Bucket: this.#bucket, Key: this.#object(hash) }),
-      );
-      return (await object.Body?.transformToByteArray()) ?? new Uint8Array();
-    } catch (error) {
-      if (!(error instanceof NoSuchKey)) throw error;
-      throw new UnderstudyError(
-        'SEGMENT_MISSING',
-        `bucket ${this.#bucket} has no object ${this.#object(hash)}`,
-        'Copy the segment from another Region; if none has it, let the follower take a new snapshot.',
-        { cause: error },
-      );
-    }
+  getSegment(hash: string): Promise<Uint8Array> {
+    return this.#segments.get(hash);
   }
 
   async head(lane: LaneId): Promise<Head> {
@@ -132,11 +93,11 @@ export class AwsLog implements ReplicaLog {
     entries: readonly Entry[],
     authority: Epoch,
   ): Promise<AppendOutcome> {
-    // What can't commit by the head that the caller knows isn't sent, unless that head may be stale.
     const planned = append(expected, entries, authority);
-    if (planned.kind === 'moved' || (planned.kind === 'appended' && planned.again)) return planned;
-    const next = planned.kind === 'appended' ? planned.head : undefined;
-    if (next === undefined) return planned;
+    // What can't commit by the head that the caller knows isn't sent; the answer is the head in force all the same.
+    if (planned.kind !== 'appended' || planned.again) {
+      return this.#explain(lane, await this.head(lane), entries, authority);
+    }
 
     for (let conflicts = 0; ; conflicts++) {
       try {
@@ -144,7 +105,7 @@ export class AwsLog implements ReplicaLog {
           this.#dynamodb.send(
             new TransactWriteItemsCommand({
               TransactItems: [
-                { Put: this.#moveHead(lane, expected, next, authority) },
+                { Put: this.#moveHead(lane, expected, planned.head, authority) },
                 ...entries.map((entry) => ({
                   Put: {
                     TableName: this.#table,
@@ -208,19 +169,22 @@ export class AwsLog implements ReplicaLog {
     return based;
   }
 
-  /** Why an append was refused, given the head in force. */
+  /** Why an append did not move the head, given the head in force. */
   async #explain(
     lane: LaneId,
     head: Head,
     entries: readonly Entry[],
     authority: Epoch,
   ): Promise<AppendOutcome> {
-    const last = entries.at(-1)!;
+    const last = entries.at(-1);
+    if (last === undefined) return { kind: 'appended', head, again: true };
     // An earlier try of this very append may have committed: then its last entry is there, chain and all.
     if (head.lastLsn >= lastOf(last) && (head.chain === last.chain || (await this.#holds(lane, last)))) {
       return { kind: 'appended', head, again: true };
     }
-    return authority < head.sealedEpoch ? { kind: 'fenced', head } : { kind: 'moved', head };
+    return append(head, entries, authority).kind === 'fenced'
+      ? { kind: 'fenced', head }
+      : { kind: 'moved', head };
   }
 
   async #holds(lane: LaneId, entry: Entry): Promise<boolean> {
@@ -314,9 +278,5 @@ export class AwsLog implements ReplicaLog {
 
   #lane(lane: LaneId): string {
     return `${this.#group}#${lane}`;
-  }
-
-  #object(hash: string): string {
-    return `${this.#group}/${hash}`;
   }
 }

@@ -35,7 +35,6 @@ export const ERRORS = {
     summary: 'The follower is further behind than the log reaches back',
     retry: 'later',
   },
-  APPLY_LEASE_LOST: { summary: 'Another applier has taken over', retry: 'never' },
   ROLE_UNKNOWN: { summary: 'The control table does not say who leads', retry: 'later' },
   REGION_UNREACHABLE: { summary: 'A Region did not answer', retry: 'now' },
   LOAD_FILE_UNREADABLE: { summary: 'The load file cannot be read', retry: 'never' },

@@ -30,7 +30,7 @@ export function parseLsn(value: string | bigint | number): Lsn {
 
 export function parseEpoch(value: string | number): Epoch {
   const epoch = Number(value);
-  if (Number.isInteger(epoch) && epoch >= 0 && epoch <= EPOCH_MAX) return epoch as Epoch;
+  if (/^(0|[1-9]\d{0,9})$/.test(String(value)) && epoch <= EPOCH_MAX) return epoch as Epoch;
   throw new UnderstudyError(
     'CONFIG_INVALID',
     `${JSON.stringify(value)} is not an epoch`,

@@ -1,7 +1,6 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { AwsPeers, type GroupResources } from '#lib/aws/aws-peers.ts';
 import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -11,6 +10,7 @@ import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
 import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
 import { startDynamoServer } from '#lib/local/dynamo-server.ts';
+import { KeptProcess } from '#lib/local/kept-process.ts';
 import type { LinkSettings } from '#lib/local/link.ts';
 import { Network } from '#lib/local/network.ts';
 import { namesOf, provisionRegion } from '#lib/local/provision.ts';
@@ -34,15 +34,6 @@ export type CloudOptions = {
 };
 
 const CREDENTIALS = { accessKeyId: '000000000000', secretAccessKey: 'embedded' };
-/** Time between a process's end and its next start, ms. */
-const RESTART_MS = 20;
-
-type Slot = {
-  readonly start: () => Promise<Supervised>;
-  process?: Supervised;
-  supervised?: Promise<void>;
-};
-
 /**
  * Regions on one machine: each a DynamoDB server, an S3 server and a worker that runs the functions, as
  * processes of their own, with a network between the Regions. A process that dies is started again, on the
@@ -53,12 +44,10 @@ export class EmbeddedCloud implements AsyncDisposable {
   readonly network: Network;
   readonly #folder: string;
   readonly #options: CloudOptions;
-  readonly #slots = new Map<string, Slot>();
-  readonly #halted = new Set<RegionId>();
+  readonly #processes = new Map<string, KeptProcess>();
   readonly #opened: AwsPeers[] = [];
   #direct: Record<string, RegionEndpoints> = {};
   #queueUrls: Record<string, string> = {};
-  #stopping = false;
 
   private constructor(options: CloudOptions, folder: string, network: Network) {
     this.group = options.group;
@@ -99,40 +88,33 @@ export class EmbeddedCloud implements AsyncDisposable {
     return peers;
   }
 
+  /** Is this process up, rather than on its way back? */
+  isUp(region: RegionId, part: Part): boolean {
+    return this.#process(region, part).isUp;
+  }
+
   /** Sends a signal to one process of a Region; after SIGKILL it is started again. */
   kill(region: RegionId, part: Part, signal: NodeJS.Signals = 'SIGKILL'): void {
-    this.#slots.get(`${region} ${part}`)?.process?.kill(signal);
+    this.#process(region, part).kill(signal);
   }
 
   /** Kills a Region; connections to it hang, as those to a lost Region do, until `restoreRegion`. */
   async loseRegion(region: RegionId): Promise<void> {
-    this.#halted.add(region);
     await this.network.set('*', region, { state: 'hang' });
     await this.network.set(region, '*', { state: 'hang' });
-    for (const part of PARTS) {
-      const slot = this.#slots.get(`${region} ${part}`)!;
-      slot.process?.kill('SIGKILL');
-      await slot.supervised;
-    }
+    await Promise.all(PARTS.map((part) => this.#process(region, part).halt()));
   }
 
   /** Brings a lost Region back on the data that it had. */
   async restoreRegion(region: RegionId): Promise<void> {
-    this.#halted.delete(region);
     await this.network.set('*', region, { state: 'up' });
     await this.network.set(region, '*', { state: 'up' });
-    for (const part of PARTS) await this.#run(region, part, this.#slots.get(`${region} ${part}`)!.start);
+    for (const part of PARTS) await this.#process(region, part).run();
   }
 
   async stop(): Promise<void> {
-    this.#stopping = true;
     for (const peers of this.#opened) peers.destroy();
-    await Promise.all(
-      [...this.#slots.values()].map(async (slot) => {
-        await slot.process?.stop();
-        await slot.supervised;
-      }),
-    );
+    await Promise.all([...this.#processes.values()].map((process) => process.halt()));
     await this.network.close();
     await rm(this.#folder, { recursive: true, force: true });
   }
@@ -261,30 +243,19 @@ export class EmbeddedCloud implements AsyncDisposable {
     };
   }
 
-  /** Starts a process and keeps it running. */
-  async #run<T extends Supervised>(region: RegionId, part: Part, start: () => Promise<T>): Promise<T> {
-    const slot: Slot = { start };
-    this.#slots.set(`${region} ${part}`, slot);
-    const process = await start();
-    slot.process = process;
-    slot.supervised = this.#supervise(region, slot);
-    return process;
+  /** Starts a process of a Region and keeps it running. */
+  #run<T extends Supervised>(region: RegionId, part: Part, start: () => Promise<T>): Promise<T> {
+    const process = new KeptProcess(start, (error) => {
+      this.#options.onMessage?.({ region, message: { kind: 'restart-failed', why: String(error) } });
+    });
+    this.#processes.set(`${region} ${part}`, process);
+    return process.run();
   }
 
-  async #supervise(region: RegionId, slot: Slot): Promise<void> {
-    const wanted = () => !this.#stopping && !this.#halted.has(region);
-    for (;;) {
-      await slot.process?.exited;
-      if (!wanted()) return;
-      await sleep(RESTART_MS);
-      try {
-        slot.process = await slot.start();
-        // The cloud may have been stopped while the process came up.
-        if (!wanted()) await slot.process.stop();
-      } catch (error) {
-        this.#options.onMessage?.({ region, message: { kind: 'restart-failed', why: String(error) } });
-      }
-    }
+  #process(region: RegionId, part: Part): KeptProcess {
+    const process = this.#processes.get(`${region} ${part}`);
+    if (process === undefined) throw new Error(`the cloud has no ${part} of ${region}`);
+    return process;
   }
 
   #names() {

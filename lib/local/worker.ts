@@ -26,6 +26,9 @@ import { streamArnOf } from '#lib/local/provision.ts';
  */
 const folder = process.argv[2]!;
 
+/** How often the streams are read while there is something to read, ms; Lambda does so four times a second. */
+const POLL_MS = 50;
+
 /** How often the schedules fire, ms; a minute on AWS. */
 const RELAY_MS = 2_000;
 const APPLY_MS = 1_000;
@@ -46,13 +49,12 @@ function invoker<E>(
   return new FunctionInvoker({ functionName: name, functionArn, handler, timeoutMs, timer: systemTimer });
 }
 
-async function source(
+function source(
   name: string,
-  table: string,
+  streamArn: string,
   options: Pick<EventSourceMappingOptions, 'invoker'> & Partial<EventSourceMappingOptions>,
-): Promise<EventSourceMapping> {
+): EventSourceMapping {
   const endpoint = config.endpoints[region];
-  const streamArn = await streamArnOf(dynamodb, table);
   const client = new DynamoDBStreamsClient({
     region,
     ...(endpoint && { endpoint: endpoint.dynamodb }),
@@ -67,6 +69,7 @@ async function source(
     checkpoints,
     timer: systemTimer,
     random: Math.random,
+    pollIntervalMs: POLL_MS,
     onDataLoss,
     onError: (where, error) => tellParent({ kind: 'source-error', source: name, where, why: String(error) }),
     ...options,
@@ -90,8 +93,10 @@ const apply = invoker<StreamEvent | TickEvent>(
 );
 const sentinel = invoker<TickEvent>('sentinel', sentinelHandler as Handler<TickEvent>, 30_000);
 
-const sources = await Promise.all([
-  source('capture', config.table, {
+const dataStream = await peers.store(region).checkStream();
+const logStream = await streamArnOf(dynamodb, config.logTable);
+const sources = [
+  source('capture', dataStream, {
     invoker: capture,
     batchSize: 1000,
     reportBatchItemFailures: true,
@@ -106,9 +111,9 @@ const sources = await Promise.all([
         reason: JSON.stringify(info),
       }),
   }),
-  source('relay', config.logTable, { invoker: relay, filter: isEntry }),
-  source('apply', config.logTable, { invoker: apply, filter: isEntry }),
-]);
+  source('relay', logStream, { invoker: relay, filter: isEntry }),
+  source('apply', logStream, { invoker: apply, filter: isEntry }),
+];
 const tick = (everyMs: number, invoker: FunctionInvoker<TickEvent>) =>
   new Schedule({ everyMs, invoker, timer: systemTimer });
 const schedules = [tick(RELAY_MS, relay), tick(APPLY_MS, apply), tick(SENTINEL_MS, sentinel)];

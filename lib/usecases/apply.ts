@@ -15,7 +15,8 @@ export type ApplyDeps = {
   readonly region: RegionId;
   readonly peers: GroupPeers;
   readonly control: Control;
-  readonly store: ReplicaStore;
+  /** The own store; snapshots are taken from the leader's. */
+  readonly storeOf: (leader: RegionId) => ReplicaStore;
   readonly telemetry: Telemetry;
 };
 
@@ -39,15 +40,17 @@ export async function applyLog(
   // Whoever takes the lease voids the one before it, so it isn't taken where there is nothing to do.
   if (held === undefined && (await isCurrent(deps))) return undefined;
   let { lease, state } = held ?? (await deps.control.takeLease(LANE_0));
+  const store = deps.storeOf(leader);
   while (mayGoOn()) {
     const end = await deps.peers.log(deps.region).head(LANE_0);
-    const stepped = await stepSnapshot(deps, lease, state, leader, end);
+    const stepped = await stepSnapshot(deps, store, lease, state, leader, end);
     if (stepped.kind === 'lost') return lost(deps);
     const run = await nextRun(deps, stepped.state, end);
-    const outcome = await deps.store.apply(lease, stepped.state, run);
+    const outcome = await store.apply(lease, stepped.state, run);
     if (outcome.kind === 'lost') return lost(deps);
     reportProgress(deps.telemetry, state, outcome.state);
-    const idle = run.length === 0 && !isCopying(outcome.state);
+    // What is logged beyond `end` by now comes with a hint of its own.
+    const idle = reaches(outcome.state, end) && !isCopying(outcome.state);
     state = outcome.state;
     if (idle) break;
   }
@@ -66,6 +69,7 @@ async function isCurrent(deps: ApplyDeps): Promise<boolean> {
  */
 async function stepSnapshot(
   deps: ApplyDeps,
+  store: ReplicaStore,
   lease: ApplyLease,
   state: ApplyState,
   leader: RegionId,
@@ -74,7 +78,7 @@ async function stepSnapshot(
   const due = state.applied === undefined || state.applied.lsn + 1n < end.firstLsn;
   if (!due && state.snapshot === undefined) return { kind: 'applied', state };
   const at = await deps.peers.log(leader).head(LANE_0);
-  return due ? deps.store.beginSnapshot(lease, at) : deps.store.stepSnapshot(lease, state, at);
+  return due ? store.beginSnapshot(lease, at) : store.stepSnapshot(lease, state, at);
 }
 
 async function nextRun(deps: ApplyDeps, state: ApplyState, end: Head): Promise<readonly PlacedSegment[]> {
@@ -98,6 +102,10 @@ async function nextRun(deps: ApplyDeps, state: ApplyState, end: Head): Promise<r
     run.push(log.getSegment(entry.hash).then((segment) => ({ entry, bytes: segment })));
   }
   return Promise.all(run);
+}
+
+function reaches({ applied }: ApplyState, end: Head): boolean {
+  return applied !== undefined && applied.lsn >= end.lastLsn;
 }
 
 function isCopying(state: ApplyState): boolean {

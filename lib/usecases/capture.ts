@@ -22,11 +22,18 @@ export type CaptureDeps<R> = {
 };
 
 /** `logged`: records of the batch that this call put in the log. `failedFrom`: where a retry must begin. */
-export type Captured = { readonly logged: number; readonly failedFrom?: string };
+export type Captured = {
+  readonly logged: number;
+  readonly failedFrom?: string;
+  /** The head as last seen, for the next call. */
+  readonly head?: Head;
+};
 
 /**
  * Puts the local changes of a batch of one shard into the log, once however often the batch is delivered: the
  * marks of the head that the append is conditional on say what is in already. A follower logs nothing.
+ *
+ * @param known the head as last seen: saves a read, and may be stale.
  *
  * Throws LOG_FENCED at a former leader: its changes can't be logged any more and must not be acknowledged.
  */
@@ -35,6 +42,7 @@ export async function capture<R>(
   lane: LaneId,
   shard: string,
   records: readonly R[],
+  known?: Head,
 ): Promise<Captured> {
   const { engine, log, telemetry } = deps;
   const role = await deps.control.role();
@@ -43,7 +51,7 @@ export async function capture<R>(
     return { logged: 0 };
   }
 
-  let head = await log.head(lane);
+  let head = known ?? (await log.head(lane));
   let fresh = uncaptured(engine, head, shard, records);
   const first = engine.encode(lane, shard, fresh);
   const failedFrom = await putRejects(deps, fresh, first);
@@ -56,13 +64,13 @@ export async function capture<R>(
   const rest = failedFrom === undefined ? {} : { failedFrom: failedFrom.sequence };
 
   for (let races = 0; races < MAX_RACES; races++) {
-    if (encoded.segment === undefined) return { logged: 0, ...rest };
+    if (encoded.segment === undefined) return { logged: 0, head, ...rest };
     const { bytes, draft } = encoded.segment;
     await log.putSegment(draft.hash, bytes);
     const outcome = await log.append(lane, head, [place(head, draft, role.epoch)], role.epoch);
     if (outcome.kind === 'appended') {
       telemetry.event('captured', { lane, lsn: `${outcome.head.lastLsn}`, records: draft.count });
-      return { logged: draft.count, ...rest };
+      return { logged: draft.count, head: outcome.head, ...rest };
     }
     if (outcome.kind === 'fenced') throw fenced(role.epoch, outcome.head);
     head = outcome.head;

@@ -47,7 +47,9 @@ export async function measureLag(
         if (applied) known.applied = applied;
         const end = await leaderEnd;
         known.durableLag = lagOf(end, known.end, nowMs());
-        if (applied) known.appliedLag = lagOf(end, applied, nowMs());
+        // Until a copy is whole, the position says where it began, not what the store has.
+        const copying = snapshot !== undefined && snapshot.phase !== 'settle';
+        if (applied && !copying) known.appliedLag = lagOf(end, applied, nowMs());
       });
     }),
   );

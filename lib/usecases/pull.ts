@@ -32,6 +32,8 @@ export async function pull(deps: {
   }
   if (pulled.kind === 'diverged') telemetry.event('relay-diverged', { lsn: `${pulled.head.lastLsn}` });
   if (pulled.kind === 'behind' && pulled.from !== undefined) {
+    // To start over is to write: a log that is sealed by a newer epoch stays where its seal found it.
+    if (pulled.head.sealedEpoch > epoch) return { ...pulled, kind: 'fenced' };
     telemetry.event('FOLLOWER_BEHIND_RETENTION', {
       lsn: `${pulled.head.lastLsn}`,
       retainedFrom: `${pulled.from.firstLsn}`,

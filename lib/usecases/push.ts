@@ -1,17 +1,31 @@
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import { downstreamsOf, type GroupConfig } from '#lib/domain/topology.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { Clock, Telemetry } from '#lib/ports/telemetry.ts';
 import { relay } from '#lib/usecases/relay.ts';
+import { rememberSegments } from '#lib/usecases/remember-segments.ts';
 
-/** How long one follower may hold up the answer to a hint, ms. */
+/** How long one follower may hold up the answer to a hint, once, ms. */
 const PATIENCE_MS = 1_000;
+/** Segments that are kept for the next follower, bytes. */
+const REMEMBERED_BYTES = 32 << 20;
 /** How long a follower that failed is left alone, ms. */
 const REST_MS = 2_000;
 
-type Flight = { running?: Promise<void>; again: boolean; known?: Head; restUntilMs: number };
+type Flight = {
+  flying: boolean;
+  /** Of the newest flight, also after it has landed. */
+  landed: Promise<void>;
+  again: boolean;
+  /** It has outlasted the patience of a hint and is not waited for until it has done something again. */
+  slow: boolean;
+  authority: Epoch;
+  known?: Head;
+  restUntilMs: number;
+};
 
 export type PushDeps = {
   readonly group: GroupConfig;
@@ -33,15 +47,16 @@ export type PushDeps = {
  */
 export function pusher(deps: PushDeps): () => Promise<void> {
   const flights = new Map<RegionId, Flight>();
+  const own = rememberSegments(deps.peers.log(deps.region), REMEMBERED_BYTES);
 
   const fly = async (to: RegionId, flight: Flight): Promise<void> => {
-    const { peers, region, telemetry } = deps;
+    const { peers, telemetry } = deps;
     try {
       do {
         flight.again = false;
-        const { epoch } = await deps.control.role();
-        const relayed = await relay(peers.log(region), peers.log(to), LANE_0, epoch, flight.known);
+        const relayed = await relay(own, peers.log(to), LANE_0, flight.authority, flight.known);
         flight.known = relayed.head;
+        flight.slow = false;
         if (relayed.kind === 'behind' || relayed.kind === 'diverged' || relayed.kind === 'fenced') {
           telemetry.event(`relay-${relayed.kind}`, { to, lsn: `${relayed.head.lastLsn}` });
           flight.restUntilMs = deps.clock.now() + REST_MS;
@@ -53,22 +68,33 @@ export function pusher(deps: PushDeps): () => Promise<void> {
       delete flight.known;
       flight.restUntilMs = deps.clock.now() + REST_MS;
       telemetry.event('relay-failed', { to, why: String(error) });
+    } finally {
+      // In one step with the last look at `again`: a hint that comes later finds no flight, and starts one.
+      flight.flying = false;
     }
   };
 
   return async () => {
-    const { leader } = await deps.control.role();
-    const healthy: Promise<void>[] = [];
+    const { leader, epoch } = await deps.control.role();
+    const healthy: Flight[] = [];
     for (const to of downstreamsOf(deps.group, deps.region, leader)) {
-      const flight = flights.get(to) ?? { again: false, restUntilMs: 0 };
+      const flight = flights.get(to) ?? newFlight(epoch);
       flights.set(to, flight);
       flight.again = true;
-      if (flight.running === undefined) {
+      flight.authority = epoch;
+      if (!flight.flying) {
         if (deps.clock.now() < flight.restUntilMs) continue;
-        flight.running = fly(to, flight).finally(() => delete flight.running);
+        flight.flying = true;
+        flight.landed = fly(to, flight);
       }
-      healthy.push(flight.running);
+      if (!flight.slow) healthy.push(flight);
     }
-    await Promise.race([Promise.all(healthy), deps.sleep(PATIENCE_MS)]);
+    const landed = Promise.all(healthy.map((flight) => flight.landed));
+    await Promise.race([landed, deps.sleep(PATIENCE_MS)]);
+    for (const flight of healthy) flight.slow = flight.flying;
   };
+}
+
+function newFlight(authority: Epoch): Flight {
+  return { flying: false, landed: Promise.resolve(), again: false, slow: false, authority, restUntilMs: 0 };
 }

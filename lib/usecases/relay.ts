@@ -1,7 +1,8 @@
 import type { LaneId } from '#lib/domain/ids.ts';
 import type { Entry, Head } from '#lib/domain/log.ts';
-import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import { advance, type Epoch } from '#lib/domain/lsn.ts';
 import { MAX_APPEND, type ReplicaLog } from '#lib/ports/replica-log.ts';
+import type { LogReader } from '#lib/usecases/remember-segments.ts';
 
 /** Bytes of records that one append carries at most, unless a single segment is larger. */
 const MAX_BYTES = 32 << 20;
@@ -31,48 +32,65 @@ export type Relayed = {
  * @param authority the epoch in whose name the entries are appended.
  */
 export async function relay(
-  from: ReplicaLog,
+  from: LogReader,
   to: ReplicaLog,
   lane: LaneId,
   authority: Epoch,
   known?: Head,
 ): Promise<Relayed> {
   let head = known ?? (await to.head(lane));
+  let stale = known !== undefined;
   let records = 0;
   for (;;) {
-    const entries = await nextRun(from, lane, head);
+    const { entries, more } = await nextRun(from, lane, head);
     const first = entries[0];
-    if (first?.first !== head.lastLsn + 1n) {
-      const end = await compare(from, lane, head);
-      if (end !== 'raced') return { ...end, head, records };
+    const follows = first?.first === head.lastLsn + 1n;
+    if (!follows || first.prev !== head.chain) {
+      const end = follows ? ({ kind: 'diverged' } as const) : await compare(from, lane, head);
+      if (end === 'raced') continue;
+      if (end.kind === 'current' || !stale) return { ...end, head, records };
+      // No verdict by a head that may have moved since it was seen.
+      head = await to.head(lane);
+      stale = false;
       continue;
     }
-    if (first.prev !== head.chain) return { kind: 'diverged', head, records };
 
     await copySegments(from, to, entries);
     const outcome = await to.append(lane, head, entries, authority);
     if (outcome.kind === 'fenced') return { kind: 'fenced', head: outcome.head, records };
     // A stale head costs one turn; whoever moved it has done part of the work.
     head = outcome.head;
+    stale = false;
     if (outcome.kind === 'appended' && !outcome.again) {
       records += entries.reduce((sum, { count }) => sum + count, 0);
+      // That was all there was. What has been logged meanwhile comes with a hint of its own.
+      if (!more && entries.at(-1)?.chain === head.chain) {
+        return { kind: 'current', head, records };
+      }
     }
   }
 }
 
-async function nextRun(from: ReplicaLog, lane: LaneId, head: Head): Promise<readonly Entry[]> {
-  const entries = await from.entries(lane, (head.lastLsn + 1n) as Lsn, MAX_APPEND);
+/** What the next append carries, and whether there is more behind it. */
+async function nextRun(
+  from: LogReader,
+  lane: LaneId,
+  head: Head,
+): Promise<{ entries: readonly Entry[]; more: boolean }> {
+  const entries = await from.entries(lane, advance(head.lastLsn, 1), MAX_APPEND);
   let bytes = 0;
   const end = entries.findIndex((entry, index) => {
     bytes += entry.bytes;
     return index > 0 && bytes > MAX_BYTES;
   });
-  return end === -1 ? entries : entries.slice(0, end);
+  return end === -1
+    ? { entries, more: entries.length === MAX_APPEND }
+    : { entries: entries.slice(0, end), more: true };
 }
 
 /** How the logs stand where `from` has no entry that begins right after `head`. */
 async function compare(
-  from: ReplicaLog,
+  from: LogReader,
   lane: LaneId,
   head: Head,
 ): Promise<Pick<Relayed, 'kind' | 'from'> | 'raced'> {
@@ -82,11 +100,11 @@ async function compare(
   if (sender.lastLsn === head.lastLsn) {
     return { kind: sender.chain === head.chain ? 'current' : 'diverged', from: sender };
   }
-  const next = await from.entryAt(lane, (head.lastLsn + 1n) as Lsn);
+  const next = await from.entryAt(lane, advance(head.lastLsn, 1));
   return next?.first === head.lastLsn + 1n ? 'raced' : { kind: 'diverged', from: sender };
 }
 
-async function copySegments(from: ReplicaLog, to: ReplicaLog, entries: readonly Entry[]): Promise<void> {
+async function copySegments(from: LogReader, to: ReplicaLog, entries: readonly Entry[]): Promise<void> {
   const queue = new Set(entries.map(({ hash }) => hash)).values();
   const flight = async () => {
     for (const hash of queue) await to.putSegment(hash, await from.getSegment(hash));

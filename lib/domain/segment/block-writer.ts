@@ -1,4 +1,3 @@
-import { crc32c } from '@node-rs/crc32';
 import type { ChangeRecord } from '#lib/domain/change.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Block } from '#lib/domain/segment/footer.ts';
@@ -17,7 +16,6 @@ import {
   ELSEWHERE,
   HAS_AFTER,
   HAS_BEFORE,
-  KIND_CODES,
   MAX_FRAME_BYTES,
   MAX_SEQUENCE_DIGITS,
   TAIL_DIGITS,
@@ -26,8 +24,6 @@ import {
 /** What a block with one record has beside its body, at most. */
 export const MAX_OVERHEAD_BYTES = BODIES_AT + MAX_FRAME_BYTES;
 const DECIMAL = /^[0-9]{1,64}$/;
-/** Below this many bytes a loop copies quicker than a call does. */
-const SHORT_BYTES = 24;
 
 /** Collects the records of one block after another. */
 export class BlockWriter {
@@ -41,10 +37,9 @@ export class BlockWriter {
   /** What the last frame leaves for the next. */
   #table = 0;
   #shard = 0;
-  /** The last sequence in ASCII, and how many digits of it the next one shares. */
-  readonly #digits = new Uint8Array(MAX_SEQUENCE_DIGITS);
-  #digitCount = 0;
-  #shared = 0;
+  #head = '';
+  #digits = 0;
+  #tail = 0;
   #commitMs = 0;
 
   /** Bytes so far, before compression; 0 for no record. */
@@ -53,33 +48,36 @@ export class BlockWriter {
   }
 
   /** Throws CAPTURE_RECORD_REJECTED, and takes nothing, if a field is out of range. */
-  put(record: ChangeRecord, bytes: number): void {
+  put(record: ChangeRecord, kindCode: number, bytes: number): void {
     const { table, shard, sequence, commitMs, key, after, before } = record;
-    if (!isIndex(table) || !isIndex(shard)) throw rejected('has a table or shard out of range');
+    const elsewhere = table !== this.#table || shard !== this.#shard;
+    if (elsewhere && !(isIndex(table) && isIndex(shard))) {
+      throw rejected('has a table or shard out of range');
+    }
     if (!Number.isSafeInteger(commitMs) || commitMs < 0) throw rejected('has no valid commit time');
-    const growth = this.#growth(sequence);
-    if (growth < 0 && !DECIMAL.test(sequence)) {
+    const tail = tailOf(sequence);
+    const grows = tail >= this.#tail && sequence.length === this.#digits && sequence.startsWith(this.#head);
+    if (tail < 0 || !(grows || DECIMAL.test(sequence))) {
       throw rejected(`has a sequence that is not a number of 1 to ${MAX_SEQUENCE_DIGITS} digits`);
     }
     const distance = commitMs - this.#commitMs;
-    const elsewhere = table !== this.#table || shard !== this.#shard;
 
     let at = this.#framesEnd;
     if (at + MAX_FRAME_BYTES > this.#frames.length) this.#frames = grown(this.#frames, at, MAX_FRAME_BYTES);
     const frames = this.#frames;
     frames[at++] =
-      KIND_CODES[record.kind] |
+      kindCode |
       (after === undefined ? 0 : HAS_AFTER) |
       (before === undefined ? 0 : HAS_BEFORE) |
       (elsewhere ? ELSEWHERE : 0) |
       (distance < 0 ? EARLIER : 0) |
-      (growth < 0 ? ALL_DIGITS : 0);
+      (grows ? 0 : ALL_DIGITS);
     if (elsewhere) {
       at = putVarint(frames, at, table);
       at = putVarint(frames, at, shard);
     }
-    if (growth < 0) at = putDigits(frames, at, sequence);
-    else at = putVarint(frames, at, growth);
+    if (grows) at = putVarint(frames, at, tail - this.#tail);
+    else at = putDigits(frames, at, sequence);
     at = putVarint(frames, at, distance < 0 ? -distance : distance);
     at = putVarint(frames, at, key.length);
     if (after !== undefined) at = putVarint(frames, at, after.length);
@@ -98,8 +96,9 @@ export class BlockWriter {
     if (commitMs > this.#maxMs) this.#maxMs = commitMs;
     this.#table = table;
     this.#shard = shard;
-    for (let index = this.#shared; index < sequence.length; index += 1) this.#digits[index] = sequence.charCodeAt(index);
-    this.#digitCount = sequence.length;
+    if (!grows) this.#head = sequence.slice(0, -TAIL_DIGITS);
+    this.#digits = sequence.length;
+    this.#tail = tail;
     this.#commitMs = commitMs;
   }
 
@@ -121,28 +120,9 @@ export class BlockWriter {
     header.writeUInt32LE(block.storedBytes, 4);
     header.writeUInt32LE(block.rawBytes, 8);
     header.writeUInt32LE(block.count, 12);
-    header.writeUInt32LE(crc32c(frame, crc32c(header.subarray(CRC_BYTES))), 0);
+    header.writeUInt32LE(crcOf(frame, 0, frame.length, crcOf(header, CRC_BYTES, BLOCK_HEADER_BYTES)), 0);
     this.#clear();
     return { stored: [header, frame], block };
-  }
-
-  /** By how much `sequence` is more than the last one; negative if a distance between tails can't say it. */
-  #growth(sequence: string): number {
-    const length = sequence.length;
-    const digits = this.#digits;
-    let index = 0;
-    if (length === this.#digitCount) {
-      while (index < length && sequence.charCodeAt(index) === digits[index]) index += 1;
-    }
-    this.#shared = index;
-    if (length !== this.#digitCount || length === 0 || length - index > TAIL_DIGITS) return -1;
-    let growth = 0;
-    for (; index < length; index += 1) {
-      const digit = sequence.charCodeAt(index);
-      if (digit < 0x30 || digit > 0x39) return -1;
-      growth = growth * 10 + digit - digits[index]!;
-    }
-    return growth;
   }
 
   #clear(): void {
@@ -153,7 +133,9 @@ export class BlockWriter {
     this.#maxMs = 0;
     this.#table = 0;
     this.#shard = 0;
-    this.#digitCount = 0;
+    this.#head = '';
+    this.#digits = 0;
+    this.#tail = 0;
     this.#commitMs = 0;
   }
 }
@@ -189,19 +171,30 @@ function putVarint(out: Buffer, at: number, value: number): number {
 }
 
 function putDigits(out: Buffer, start: number, digits: string): number {
-  out[start] = digits.length;
-  for (let index = 0; index < digits.length; index += 1) out[start + 1 + index] = digits.charCodeAt(index);
-  return start + 1 + digits.length;
+  let at = start;
+  out[at++] = digits.length;
+  for (let index = 0; index < digits.length; index += 1) out[at++] = digits.charCodeAt(index);
+  return at;
 }
 
 function putBytes(out: Buffer, at: number, bytes: Uint8Array): number {
-  if (bytes.length >= SHORT_BYTES) out.set(bytes, at);
-  else for (let index = 0; index < bytes.length; index += 1) out[at + index] = bytes[index]!;
+  out.set(bytes, at);
   return at + bytes.length;
 }
 
 function isIndex(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value < MAX_NAMES;
+}
+
+/** The tail of a sequence; negative if it has none, or other characters than digits. */
+function tailOf(sequence: string): number {
+  let tail = sequence === '' ? -1 : 0;
+  for (let index = Math.max(0, sequence.length - TAIL_DIGITS); index < sequence.length; index += 1) {
+    const digit = sequence.charCodeAt(index) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    tail = Math.imul(tail, 10) + digit;
+  }
+  return tail;
 }
 
 function rejected(what: string): UnderstudyError {

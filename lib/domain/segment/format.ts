@@ -65,9 +65,9 @@ export function decompressBlock(stored: Uint8Array, rawBytes: number): Buffer {
   return raw;
 }
 
-/** CRC-32C of `bytes[start, end)`. */
-export function crcOf(bytes: Uint8Array, start: number, end: number): number {
-  return crc32c(bytes.subarray(start, end));
+/** CRC-32C of `bytes[start, end)`, or of what has the CRC `before` and these together. */
+export function crcOf(bytes: Uint8Array, start: number, end: number, before = 0): number {
+  return crc32c(bytes.subarray(start, end), before);
 }
 
 /** True if `bytes` hold `constant` at `offset`, as far as they go. */

@@ -40,9 +40,8 @@ export const ALL_DIGITS = 0x80;
 
 /** Digits of a sequence. */
 export const MAX_SEQUENCE_DIGITS = 64;
-/** The tail of a sequence: as many of its last digits as always make a safe integer. The rest is its head. */
-export const TAIL_DIGITS = 15;
-export const TAIL_LIMIT = 10 ** TAIL_DIGITS;
+/** The tail of a sequence: as many of its last digits as always make a 31-bit integer. The rest is its head. */
+export const TAIL_DIGITS = 9;
 
 /** Bytes of the length that stands in front of the bodies. */
 export const BODIES_AT = 4;

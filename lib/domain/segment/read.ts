@@ -1,6 +1,6 @@
 import type { ChangeRecord } from '#lib/domain/change.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
-import { readBlock } from '#lib/domain/segment/block-reader.ts';
+import { BlockRecords } from '#lib/domain/segment/block-reader.ts';
 import { ByteReader } from '#lib/domain/segment/byte-reader.ts';
 import { type PlacedBlock, type TableCount, takeFooter } from '#lib/domain/segment/footer.ts';
 import {
@@ -29,8 +29,9 @@ export type Segment = {
   readonly info: SegmentInfo;
   /**
    * Calls `visit` in order for every record whose ordinal (0-based) is at least `from`; blocks before it are not
-   * read. A block is checked in full before its first record is handed out. Byte strings are views that keep
-   * their whole block alive. Throws SEGMENT_CORRUPT.
+   * read. A block is checked in full before its first record is handed out. The record is valid during the call
+   * only; byte strings taken from it stay valid, as views that keep their whole block alive. Throws
+   * SEGMENT_CORRUPT.
    */
   forEach(visit: (record: ChangeRecord, ordinal: number) => void, from?: number): void;
 };
@@ -73,9 +74,9 @@ export function openSegment(bytes: Uint8Array): Segment {
     forEach(visit, from = 0) {
       for (const block of blocks) {
         if (block.firstOrdinal + block.count <= from) continue;
-        const records = readBlock(view, block, info.tables.length, info.shards.length);
-        for (let index = Math.max(0, from - block.firstOrdinal); index < records.length; index += 1) {
-          visit(records[index]!, block.firstOrdinal + index);
+        const records = new BlockRecords(view, block, info.tables.length, info.shards.length);
+        for (let index = Math.max(0, from - block.firstOrdinal); index < block.count; index += 1) {
+          visit(records.at(index), block.firstOrdinal + index);
         }
       }
     },

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { ChangeKind, ChangeRecord } from '#lib/domain/change.ts';
 import { BlockWriter, bodyBytes, MAX_OVERHEAD_BYTES } from '#lib/domain/segment/block-writer.ts';
 import { ByteWriter } from '#lib/domain/segment/byte-writer.ts';
-import { type Block, type Footer, putFooter, type TableCount } from '#lib/domain/segment/footer.ts';
+import { type Block, type Footer, putFooter } from '#lib/domain/segment/footer.ts';
 import {
   CRC_BYTES,
   crcOf,
@@ -15,6 +15,7 @@ import {
   TRAILER_BYTES,
   VERSION,
 } from '#lib/domain/segment/format.ts';
+import { KIND_CODES, KINDS } from '#lib/domain/segment/frame.ts';
 import {
   checkName,
   checkSource,
@@ -43,16 +44,6 @@ export type WrittenSegment = {
 const BLOCK_BYTES = 512 << 10;
 const MIN_BLOCK_BYTES = 64;
 
-type Tally = { -readonly [Kind in Exclude<keyof TableCount, 'table'>]: number };
-const TALLIED: Readonly<Record<ChangeKind, keyof Tally>> = {
-  insert: 'inserts',
-  update: 'updates',
-  delete: 'deletes',
-  expiry: 'deletes',
-  statement: 'other',
-  marker: 'other',
-};
-
 /** Collects records into a segment, in memory. The same records give the same bytes. */
 export class SegmentWriter {
   readonly #group: string;
@@ -64,8 +55,9 @@ export class SegmentWriter {
   #blocks: Block[] = [];
   #count = 0;
   #rawBytes = 0;
-  /** By index of table and of shard. */
-  #tallies: Tally[] = [];
+  /** Records by table and kind, at `table * KINDS.length + code`. */
+  #tallies: number[] = [];
+  /** By index of shard. */
   #positions: { readonly first: string; last: string }[] = [];
 
   /** @param options `blockBytes`: raw size that a block may reach, 64 bytes to 1 MiB. */
@@ -103,13 +95,15 @@ export class SegmentWriter {
       throw invalid('a segment is full', 'Collect fewer records before finishing a segment.');
     }
     if (bound > this.#blockBytes) this.#endBlock();
-    this.#block.put(record, bytes);
+    const code = KIND_CODES[record.kind];
+    this.#block.put(record, code, bytes);
     this.#count += 1;
-    const { kind, table, shard, sequence } = record;
-    const tally = (this.#tallies[table] ??= noRecords());
-    tally[TALLIED[kind]] += 1;
-    const position = (this.#positions[shard] ??= { first: sequence, last: sequence });
-    position.last = sequence;
+    const slot = record.table * KINDS.length + code;
+    this.#tallies[slot] = (this.#tallies[slot] ?? 0) + 1;
+    const position = this.#positions[record.shard];
+    if (position === undefined)
+      this.#positions[record.shard] = { first: record.sequence, last: record.sequence };
+    else position.last = record.sequence;
   }
 
   /** Encodes what was added, at least one record, and leaves the writer empty for the next segment. */
@@ -118,7 +112,10 @@ export class SegmentWriter {
     if (this.#count === 0) throw invalid('a segment without records', 'Add a record before finishing.');
     this.#endBlock();
     const blocks = this.#blocks;
-    if (this.#tallies.length > source.tables.length || this.#positions.length > source.shards.length) {
+    if (
+      this.#tallies.length > source.tables.length * KINDS.length ||
+      this.#positions.length > source.shards.length
+    ) {
       throw invalid('a record refers to a table or shard that is not named', 'Name them all.');
     }
     const summary = {
@@ -134,10 +131,16 @@ export class SegmentWriter {
         return position === undefined ? [] : [{ shard, ...position }];
       }),
     };
-    const tableCounts = source.tables.map((table, index) => ({
-      table,
-      ...(this.#tallies[index] ?? noRecords()),
-    }));
+    const tableCounts = source.tables.map((table, index) => {
+      const of = (kind: ChangeKind) => this.#tallies[index * KINDS.length + KIND_CODES[kind]] ?? 0;
+      return {
+        table,
+        inserts: of('insert'),
+        updates: of('update'),
+        deletes: of('delete') + of('expiry'),
+        other: of('statement') + of('marker'),
+      };
+    });
     const bytes = assemble({ group: this.#group, ...source, ...summary }, this.#stored, {
       blocks,
       tableCounts,
@@ -164,7 +167,12 @@ export class SegmentWriter {
   }
 }
 
-function assemble(header: Omit<Header, 'schemaHash'>, blocks: readonly Buffer[], index: Footer): Buffer {
+/** Lays out an object around blocks that are done. */
+export function assemble(
+  header: Omit<Header, 'schemaHash'>,
+  blocks: readonly Buffer[],
+  index: Footer,
+): Buffer {
   const front = new ByteWriter();
   putHeader(front, header);
   const footer = new ByteWriter();
@@ -183,8 +191,4 @@ function assemble(header: Omit<Header, 'schemaHash'>, blocks: readonly Buffer[],
   footer.u32(crcOf(footer.view(), 0, footer.length));
   footer.raw(END_MAGIC);
   return Buffer.concat([preamble.view(), front.view(), ...blocks, footer.view()], total);
-}
-
-function noRecords(): Tally {
-  return { inserts: 0, updates: 0, deletes: 0, other: 0 };
 }

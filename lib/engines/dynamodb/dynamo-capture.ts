@@ -1,7 +1,7 @@
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import { encodeBatch } from '#lib/engines/dynamodb/encode-batch.ts';
-import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
+import { type StreamRecord, sequenceOf } from '#lib/engines/dynamodb/stream-record.ts';
 import type { CaptureEngine, EncodedBatch } from '#lib/ports/capture-engine.ts';
 
 /** Captures a DynamoDB table from its stream's records. */
@@ -13,7 +13,7 @@ export class DynamoCapture implements CaptureEngine<StreamRecord> {
   }
 
   sequenceOf(record: StreamRecord): string | undefined {
-    return record.dynamodb?.SequenceNumber;
+    return sequenceOf(record);
   }
 
   encode(lane: LaneId, shard: string, records: readonly StreamRecord[]): EncodedBatch {

@@ -96,7 +96,7 @@ export class DynamoReplica implements ReplicaStore {
       if (outcome === 'unstamped' || outcome === 'absent') leased.push(write);
     };
     const remove = async (write: KeyWrite) => {
-      held = held && (await this.#delete(lease, write));
+      if (held && !(await this.#delete(lease, write))) held = false;
     };
     await eachOf(replaced, replace);
     await eachOf(deleted, remove);

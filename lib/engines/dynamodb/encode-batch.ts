@@ -1,3 +1,4 @@
+import type { Item } from '#lib/domain/attribute-value.ts';
 import type { ChangeKind } from '#lib/domain/change.ts';
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
@@ -5,13 +6,17 @@ import { SegmentWriter } from '#lib/domain/segment/write.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import { heartbeatKey, heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
 import { ItemEncoder } from '#lib/engines/dynamodb/item-codec.ts';
-import { itemSize, MAX_ITEM_BYTES } from '#lib/engines/dynamodb/item-size.ts';
-import { originOf, STAMP_COST } from '#lib/engines/dynamodb/stamp.ts';
-import { isExpiry, type StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
+import { itemSize, MAX_ITEM_BYTES, MAX_REPLICATED_BYTES, tooLarge } from '#lib/engines/dynamodb/item-size.ts';
+import { originOf } from '#lib/engines/dynamodb/stamp.ts';
+import { isExpiry, type StreamRecord, sequenceOf } from '#lib/engines/dynamodb/stream-record.ts';
 import type { EncodedBatch } from '#lib/ports/capture-engine.ts';
 import type { Reject } from '#lib/ports/rejects.ts';
 
-const KINDS: Readonly<Record<string, ChangeKind>> = { INSERT: 'insert', MODIFY: 'update', REMOVE: 'delete' };
+const KINDS: ReadonlyMap<unknown, ChangeKind> = new Map([
+  ['INSERT', 'insert'],
+  ['MODIFY', 'update'],
+  ['REMOVE', 'delete'],
+]);
 
 /**
  * Turns stream records into a segment. A record that is not as DynamoDB writes them is a reject and stops
@@ -23,7 +28,7 @@ export function encodeBatch(
 ): EncodedBatch {
   const writer = new SegmentWriter(source.group);
   const encoder = new ItemEncoder();
-  const heartbeat = Buffer.from(new ItemEncoder().key(heartbeatKey(source.key), source.key));
+  const heartbeat = Buffer.from(encoder.key(heartbeatKey(source.key), source.key));
   const rejects: { index: number; reject: Reject }[] = [];
   let applied = 0;
   let sequence = '';
@@ -39,12 +44,14 @@ export function encodeBatch(
         'Switch the stream off and on again with NEW_AND_OLD_IMAGES, then let the followers take a new snapshot.',
       );
     }
-    sequence = change?.SequenceNumber ?? sequence;
+    const at = sequenceOf(record);
+    // What is no number would be a mark that later records can't pass, or that covers them all.
+    sequence = at ?? sequence;
     encoder.rewind();
     let key: Uint8Array | undefined;
     try {
-      const kind = KINDS[record.eventName ?? ''];
-      if (kind === undefined || change?.Keys === undefined || change.SequenceNumber === undefined) {
+      const kind = KINDS.get(record.eventName);
+      if (kind === undefined || at === undefined || !change?.Keys) {
         throw rejected('it has no event name, keys or sequence number');
       }
       const { Keys, NewImage, OldImage } = change;
@@ -55,6 +62,9 @@ export function encodeBatch(
         throw rejected('its images do not fit its event name');
       }
       key = encoder.key(Keys, source.key);
+      if (!holdsKey(NewImage, source.key) || !holdsKey(OldImage, source.key)) {
+        throw rejected('an image lacks the key');
+      }
       if (originOf(key, OldImage, NewImage) === 'applied') {
         applied++;
         continue;
@@ -62,38 +72,35 @@ export function encodeBatch(
       // SizeBytes counts keys and both images, so most records need no closer look.
       if (
         NewImage !== undefined &&
-        (change.SizeBytes ?? MAX_ITEM_BYTES) > MAX_ITEM_BYTES - STAMP_COST &&
-        itemSize(NewImage) > MAX_ITEM_BYTES - STAMP_COST
+        (change.SizeBytes ?? MAX_ITEM_BYTES) > MAX_REPLICATED_BYTES &&
+        itemSize(NewImage) > MAX_REPLICATED_BYTES
       ) {
-        throw new UnderstudyError(
-          'ITEM_TOO_LARGE',
-          `the item leaves less than ${STAMP_COST} of DynamoDB's ${MAX_ITEM_BYTES} bytes for the reserved attribute`,
-          'Make the item smaller and write it again; until then followers keep its former state.',
-        );
+        throw tooLarge();
       }
-      let commitMs = Math.floor((change.ApproximateCreationDateTime ?? 0) * 1000);
-      if (heartbeat.equals(key)) commitMs = heartbeatTime(NewImage) ?? commitMs;
+      const streamMs = Math.floor((change.ApproximateCreationDateTime ?? 0) * 1000);
+      const commitMs = (heartbeat.equals(key) ? heartbeatTime(NewImage) : undefined) ?? streamMs;
       writer.add({
         kind: isExpiry(record) ? 'expiry' : kind,
         table: 0,
         shard: 0,
-        sequence: change.SequenceNumber,
+        sequence: at,
         commitMs,
         key,
         after: NewImage && encoder.item(NewImage),
         before: OldImage && (NewImage ? encoder.difference(OldImage, NewImage) : encoder.item(OldImage)),
       });
-      if (commitMs > newest) newest = commitMs;
+      // By the stream's clock: a heartbeat's own time must not age the marks of other shards.
+      if (streamMs > newest) newest = streamMs;
     } catch (error) {
-      if (!isFailure(error)) throw error;
+      const failure = isFailure(error) ? error : rejected('a part of it is of the wrong type', error);
       rejects.push({
         index,
         reject: {
           lane: source.lane,
           shard: source.shard,
           sequence,
-          code: error.code,
-          reason: error.message,
+          code: failure.code,
+          reason: failure.message,
           ...(key === undefined ? {} : { key: Buffer.from(key).toString('base64') }),
         },
       });
@@ -111,10 +118,16 @@ export function encodeBatch(
   };
 }
 
-function rejected(why: string): UnderstudyError {
+/** An image without its key would be one that no follower can write. */
+function holdsKey(image: Item | undefined, schema: KeySchema): boolean {
+  return image === undefined || schema.every(({ name, type }) => type in (image[name] ?? {}));
+}
+
+function rejected(why: string, cause?: unknown): UnderstudyError {
   return new UnderstudyError(
     'CAPTURE_RECORD_REJECTED',
     `a stream record cannot be logged: ${why}`,
     'Look at the record in the failure queue; compare the item at the leader with the followers.',
+    { cause },
   );
 }

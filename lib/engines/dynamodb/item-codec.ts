@@ -32,7 +32,7 @@ const MAX_DEPTH = 40;
 
 /** Writes items into one growing buffer. The views that it returns hold until `rewind`. */
 export class ItemEncoder {
-  #bytes: Buffer = Buffer.allocUnsafe(1 << 20);
+  #bytes: Buffer = Buffer.allocUnsafe(64 << 10);
   #at = 0;
   readonly #names = new Map<string, number>();
 

@@ -1,7 +1,20 @@
 import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { STAMP_COST } from '#lib/engines/dynamodb/stamp.ts';
 
 /** DynamoDB's limit for an item, bytes. */
 export const MAX_ITEM_BYTES = 400 * 1024;
+
+/** What that leaves for an item beside the reserved attribute. */
+export const MAX_REPLICATED_BYTES = MAX_ITEM_BYTES - STAMP_COST;
+
+export function tooLarge(): UnderstudyError {
+  return new UnderstudyError(
+    'ITEM_TOO_LARGE',
+    `an item leaves less than ${STAMP_COST} of DynamoDB's ${MAX_ITEM_BYTES} bytes for the reserved attribute`,
+    'Make the item smaller and write it again; until then followers keep its former state.',
+  );
+}
 
 /**
  * Size of an item as DynamoDB counts it, bytes (Developer Guide, "DynamoDB item sizes and formats"). For

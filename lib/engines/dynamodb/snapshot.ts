@@ -3,7 +3,8 @@ import type { Head } from '#lib/domain/log.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import { heartbeatKey, heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
 import { ItemEncoder } from '#lib/engines/dynamodb/item-codec.ts';
-import { compareStamps, stampOf } from '#lib/engines/dynamodb/stamp.ts';
+import { itemSize, MAX_REPLICATED_BYTES, tooLarge } from '#lib/engines/dynamodb/item-size.ts';
+import { compareStamps, isMark, isStampOf, stampOf } from '#lib/engines/dynamodb/stamp.ts';
 import type { ApplyLease, SnapshotProgress } from '#lib/ports/control.ts';
 import { type ItemStore, MAX_LEASED } from '#lib/ports/item-store.ts';
 
@@ -17,7 +18,7 @@ import { type ItemStore, MAX_LEASED } from '#lib/ports/item-store.ts';
 type Deps = { readonly leader: ItemStore; readonly store: ItemStore; readonly key: KeySchema };
 type Step = SnapshotProgress | 'done' | 'lost';
 
-/** Copies the next page of the leader's table. */
+/** Copies the next page of the leader's table. Throws ITEM_TOO_LARGE. */
 export async function copyChunk(
   deps: Deps,
   lease: ApplyLease,
@@ -29,6 +30,7 @@ export async function copyChunk(
   const writes = page.rows.map(({ item }) => {
     encoder.rewind();
     const key = keyOf(item, deps.key);
+    if (itemSize(item) > MAX_REPLICATED_BYTES) throw tooLarge();
     return { key, item, stamp: stampOf(low.lastEpoch, low.lastLsn, encoder.key(key, deps.key)) };
   });
   for (let i = 0; i < writes.length; i += MAX_LEASED) {
@@ -54,7 +56,9 @@ export async function sweepChunk(
     const key = keyOf(item, deps.key);
     const keyBytes = encoder.key(key, deps.key);
     const start = stampOf(progress.startEpoch, progress.startLsn, keyBytes);
-    if (stamp !== undefined && compareStamps(stamp, start) >= 0) continue;
+    // A mark is one that a step cut short has left: its item is still to go.
+    const isStamped = stamp !== undefined && isStampOf(stamp, keyBytes) && !isMark(stamp);
+    if (isStamped && compareStamps(stamp, start) >= 0) continue;
     const mark = stampOf(low.lastEpoch, low.lastLsn, keyBytes, true);
     if ((await deps.store.markDeletedLeased(key, mark, lease)) === 'lost') return 'lost';
     await deps.store.removeMarked(key, mark);

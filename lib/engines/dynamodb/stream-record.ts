@@ -17,6 +17,12 @@ export type StreamRecord = {
   readonly userIdentity?: { readonly type?: string; readonly principalId?: string } | undefined | null;
 };
 
+/** Position of a record in its shard; undefined if it has none that is a decimal number. */
+export function sequenceOf(record: StreamRecord): string | undefined {
+  const sequence: unknown = record.dynamodb?.SequenceNumber;
+  return typeof sequence === 'string' && /^[0-9]{1,64}$/.test(sequence) ? sequence : undefined;
+}
+
 /** True for a delete that the store itself made because the item had outlived its time to live. */
 export function isExpiry(record: StreamRecord): boolean {
   return (

@@ -1,11 +1,19 @@
+import { crc32c } from '@node-rs/crc32';
 import type { Item } from '#lib/domain/attribute-value.ts';
 import type { ApplyLease } from '#lib/ports/control.ts';
 import type { GuardedOutcome, ItemStore, ScanPage, StampedItem } from '#lib/ports/item-store.ts';
 
+/** A stamp begins with as many bytes that stand for its item's key. */
+const KEY_BYTES = 4;
+
 type Row = { readonly item: Item; readonly stamp: Uint8Array | undefined };
 
 /** A change as the table's stream would show it. */
-export type StoreChange = { readonly key: string; readonly before: Row | undefined; readonly after: Row | undefined };
+export type StoreChange = {
+  readonly key: string;
+  readonly before: Row | undefined;
+  readonly after: Row | undefined;
+};
 
 /** The item store in memory, in the order of keys. Twin of a DynamoDB table. */
 export class MemoryItemStore implements ItemStore {
@@ -56,8 +64,14 @@ export class MemoryItemStore implements ItemStore {
     if (stored !== undefined && Buffer.compare(stored, stamp) === 0) this.#set(key, undefined);
   }
 
-  async scan(cursor: string | undefined): Promise<ScanPage> {
-    const keys = [...this.#rows.keys()].sort().filter((key) => cursor === undefined || key > cursor);
+  async scan(
+    cursor: string | undefined,
+    part: { readonly segment: number; readonly segments: number } = { segment: 0, segments: 1 },
+  ): Promise<ScanPage> {
+    const keys = [...this.#rows.keys()]
+      .sort()
+      .filter((key) => cursor === undefined || key > cursor)
+      .filter((key) => crc32c(key) % part.segments === part.segment);
     const page = keys.slice(0, this.#pageSize);
     const rows = page.map((key) => this.#rows.get(key)!);
     const last = page.at(-1);
@@ -90,7 +104,7 @@ export class MemoryItemStore implements ItemStore {
   #guarded(key: Item, stamp: Uint8Array, next: (row: Row) => Row): GuardedOutcome {
     const row = this.#row(key);
     if (row === undefined) return 'absent';
-    if (row.stamp === undefined) return 'unstamped';
+    if (row.stamp === undefined || !isOfSameItem(row.stamp, stamp)) return 'unstamped';
     if (!isEarlier(row.stamp, stamp)) return 'superseded';
     this.#set(key, next(row));
     return 'written';
@@ -113,6 +127,12 @@ export class MemoryItemStore implements ItemStore {
   }
 }
 
+/** Both begin with the same bytes that stand for the item's key. */
+function isOfSameItem(stored: Uint8Array, stamp: Uint8Array): boolean {
+  return Buffer.compare(stored.subarray(0, KEY_BYTES), stamp.subarray(0, KEY_BYTES)) === 0;
+}
+
+/** What is no stamp of this item counts as none. */
 function isEarlier(stored: Uint8Array | undefined, stamp: Uint8Array): boolean {
-  return stored === undefined || Buffer.compare(stored, stamp) < 0;
+  return stored === undefined || !isOfSameItem(stored, stamp) || Buffer.compare(stored, stamp) < 0;
 }

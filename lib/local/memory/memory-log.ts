@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import {
@@ -32,12 +33,15 @@ export class MemoryLog implements ReplicaLog {
 
   async getSegment(hash: string): Promise<Uint8Array> {
     const bytes = this.#segments.get(hash);
-    if (bytes !== undefined) return bytes;
-    throw new UnderstudyError('SEGMENT_MISSING', `no segment ${hash}`, 'Put it first.');
+    if (bytes === undefined) {
+      throw new UnderstudyError('SEGMENT_MISSING', `no segment ${hash}`, 'Put it first.');
+    }
+    if (createHash('sha256').update(bytes).digest('hex') === hash) return bytes;
+    throw new UnderstudyError('SEGMENT_FORGED', `segment ${hash} holds other bytes`, 'Look at who put it.');
   }
 
   async head(lane: LaneId): Promise<Head> {
-    return this.#heads.get(lane) ?? emptyHead(this.#group, lane);
+    return this.#head(lane);
   }
 
   async entries(lane: LaneId, from: Lsn, limit: number): Promise<readonly Entry[]> {
@@ -51,13 +55,16 @@ export class MemoryLog implements ReplicaLog {
 
   async append(
     lane: LaneId,
-    _expected: Head,
+    expected: Head,
     entries: readonly Entry[],
     authority: Epoch,
   ): Promise<AppendOutcome> {
-    const head = await this.head(lane);
+    const head = this.#head(lane);
     const last = entries.at(-1);
     const outcome = append(head, entries, authority);
+    const trimmed = expected.firstLsn !== head.firstLsn && outcome.kind === 'appended' && !outcome.again;
+    // As the adapter does, whose one write of the head would undo the trim.
+    if (trimmed) return { kind: 'moved', head };
     if (outcome.kind !== 'appended') {
       const there = last && this.#lane(lane).some(({ chain }) => chain === last.chain);
       return there ? { kind: 'appended', head, again: true } : outcome;
@@ -70,25 +77,34 @@ export class MemoryLog implements ReplicaLog {
   }
 
   async seal(lane: LaneId, epoch: Epoch): Promise<SealOutcome> {
-    const outcome = seal(await this.head(lane), epoch);
+    const outcome = seal(this.#head(lane), epoch);
     this.#heads.set(lane, outcome.head);
     return outcome;
   }
 
   async trim(lane: LaneId, first: Lsn): Promise<Head> {
-    const head = trim(await this.head(lane), first);
+    const head = trim(this.#head(lane), first);
     this.#heads.set(lane, head);
     this.#unlinkBefore(lane, head.firstLsn);
     return head;
   }
 
   async rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head> {
-    const head = await this.head(lane);
-    if (head.chain !== expected.chain || head.sealedEpoch !== expected.sealedEpoch) return head;
+    const head = this.#head(lane);
+    const inForce =
+      head.chain === expected.chain &&
+      head.sealedEpoch === expected.sealedEpoch &&
+      head.firstLsn === expected.firstLsn;
+    if (!inForce) return head;
     const based = rebase(head, onto);
     this.#heads.set(lane, based);
     this.#unlinkBefore(lane, based.firstLsn);
     return based;
+  }
+
+  /** Without a pause, so that whatever reads the head and moves it is one step. */
+  #head(lane: LaneId): Head {
+    return this.#heads.get(lane) ?? emptyHead(this.#group, lane);
   }
 
   #lane(lane: LaneId): Entry[] {

@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest';
+import { readConfig } from '#lib/aws/config.ts';
+
+const EU = { name: 'eu-west-1', bucket: 'bucket-eu' };
+const US = { name: 'us-east-1', bucket: 'bucket-us' };
+const VALID = {
+  group: 'orders',
+  region: 'eu-west-1',
+  table: 'orders',
+  key: [{ name: 'pk', type: 'S' }],
+  regions: [EU, { ...US, follows: 'eu-west-1' }],
+  logTable: 'log-table',
+  controlTable: 'control-table',
+  failureQueueUrl: 'https://sqs.eu-west-1.amazonaws.com/111122223333/failures',
+};
+
+const read = (change: object = {}, endpoints?: unknown) =>
+  readConfig({
+    UNDERSTUDY_CONFIG: JSON.stringify({ ...VALID, ...change }),
+    ...(endpoints === undefined ? {} : { UNDERSTUDY_ENDPOINTS: JSON.stringify(endpoints) }),
+  });
+const code = (expected: string, says = '') =>
+  expect.objectContaining({
+    name: 'UnderstudyError',
+    code: expected,
+    message: expect.stringContaining(says),
+    next: expect.stringMatching(/\S/),
+  });
+
+describe('the configuration of a function', () => {
+  test('says which group, which Region, and where things are', () => {
+    expect(read()).toEqual({
+      group: 'orders',
+      region: 'eu-west-1',
+      table: 'orders',
+      key: VALID.key,
+      regions: [{ name: 'eu-west-1' }, { name: 'us-east-1', follows: 'eu-west-1' }],
+      logTable: 'log-table',
+      controlTable: 'control-table',
+      failureQueueUrl: VALID.failureQueueUrl,
+      buckets: { 'eu-west-1': 'bucket-eu', 'us-east-1': 'bucket-us' },
+      endpoints: {},
+    });
+  });
+
+  test('takes endpoints per Region where the group does not live at AWS', () => {
+    const endpoints = { 'eu-west-1': { dynamodb: 'http://127.0.0.1:1', s3: 'http://127.0.0.1:2' } };
+    expect(read({}, endpoints).endpoints).toEqual(endpoints);
+  });
+
+  test('that is not set, or no JSON, is invalid', () => {
+    expect(() => readConfig({})).toThrow(code('CONFIG_INVALID', 'UNDERSTUDY_CONFIG is not set'));
+    expect(() => readConfig({ UNDERSTUDY_CONFIG: '{' })).toThrow(code('CONFIG_INVALID', 'not JSON'));
+    expect(() => readConfig({ UNDERSTUDY_CONFIG: 'null' })).toThrow(code('CONFIG_INVALID'));
+  });
+
+  test.each([
+    ['group', 'a', '"a"'],
+    ['group', 7, 'group'],
+    ['region', 'sa-east-1', 'sa-east-1'],
+    ['region', 'Ireland', 'Ireland'],
+    ['table', '', 'table'],
+    ['key', [], 'key'],
+    ['key', [{ name: 'pk', type: 'BOOL' }], 'key'],
+    ['key', [...VALID.key, ...VALID.key, ...VALID.key], 'key'],
+    ['regions', [EU], 'two Regions'],
+    ['regions', [EU, { name: 'us-east-1' }], 'bucket'],
+    ['regions', [EU, { ...US, follows: 'ap-south-1' }], 'ap-south-1'],
+    ['logTable', undefined, 'logTable'],
+    ['controlTable', 'x', 'controlTable'],
+    ['failureQueueUrl', 'failures', 'failureQueueUrl'],
+  ])('with %s as %j is invalid and says so', (name, value, says) => {
+    expect(() => read({ [name]: value })).toThrow(code('CONFIG_INVALID', says));
+  });
+
+  test('with two Regions of one name is refused by a code of its own', () => {
+    expect(() => read({ regions: [EU, US, EU] })).toThrow(code('CONFIG_REGION_REPEATED', 'eu-west-1'));
+  });
+
+  test.each([
+    [{ 'eu-west-1': { dynamodb: 'nowhere', s3: 'http://127.0.0.1:2' } }],
+    [{ 'eu-west-1': {} }],
+    [[]],
+    ['x'],
+  ])('with endpoints %j is invalid', (endpoints) =>
+    expect(() => read({}, endpoints)).toThrow(code('CONFIG_INVALID', 'UNDERSTUDY_ENDPOINTS')),
+  );
+});

@@ -1,0 +1,514 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type GroupId, LANE_0, parseGroupId, parseLaneId } from '#lib/domain/ids.ts';
+import { type Entry, emptyHead, headAfter, place } from '#lib/domain/log.ts';
+import { LSN_ZERO, parseLsn } from '#lib/domain/lsn.ts';
+import { MAX_APPEND, type ReplicaLog } from '#lib/ports/replica-log.ts';
+import {
+  allEntries,
+  draft,
+  E1,
+  E2,
+  E3,
+  fill,
+  names,
+  placeAll,
+  segment,
+  sha256,
+} from '../support/log-history.ts';
+
+/** What an implementation of the port lends to the suite. */
+export type LogSubject = {
+  /** The log of a group that nobody has written to, in the first or the second of two Regions. */
+  open(group: GroupId, place?: 'second'): ReplicaLog;
+  /** Puts bytes under a name that is not theirs, past the log. */
+  forge(group: GroupId, hash: string, bytes: Uint8Array): Promise<void>;
+};
+
+let groups = 0;
+
+/** A group that no other test uses. */
+export function freshGroup(): GroupId {
+  return parseGroupId(`group-${groups++}`);
+}
+
+/** What every log does, in memory or on AWS. */
+export function replicaLogContract(name: string, start: () => Promise<LogSubject & AsyncDisposable>): void {
+  describe(`the log port: ${name}`, () => {
+    let subject: LogSubject & AsyncDisposable;
+    let group: GroupId;
+    let log: ReplicaLog;
+
+    beforeAll(async () => {
+      subject = await start();
+    });
+    afterAll(async () => {
+      await subject?.[Symbol.asyncDispose]();
+    });
+    beforeEach(() => {
+      group = freshGroup();
+      log = subject.open(group);
+    });
+
+    /** An append of one entry to the head in force, as one writer sees it. */
+    const appendOne = async (writer: string, epoch = E1) => {
+      const head = await log.head(LANE_0);
+      const entry = place(head, draft(writer), epoch);
+      return { head, entry, send: () => log.append(LANE_0, head, [entry], epoch) };
+    };
+
+    describe('segments', () => {
+      test('are read as they were put, and may be put again', async () => {
+        const { hash, bytes } = segment('a');
+        await log.putSegment(hash, bytes);
+        await log.putSegment(hash, bytes);
+        expect(Buffer.from(await log.getSegment(hash)).equals(bytes)).toBe(true);
+      });
+
+      test('are bytes, whatever they hold', async () => {
+        const all = Uint8Array.from({ length: 300_000 }, (_, index) => (index * 7) % 256);
+        await Promise.all(Array.from({ length: 5 }, () => log.putSegment(sha256(all), all)));
+        expect(Buffer.from(await log.getSegment(sha256(all))).equals(all)).toBe(true);
+      });
+
+      test('that are not there are missing', async () => {
+        await expect(log.getSegment(segment('none').hash)).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
+      });
+
+      test('are written once: a later put of other bytes changes nothing', async () => {
+        const { hash, bytes } = segment('a');
+        await log.putSegment(hash, bytes);
+        await log.putSegment(hash, Buffer.from('other'));
+        expect(Buffer.from(await log.getSegment(hash)).equals(bytes)).toBe(true);
+      });
+
+      test('whose bytes are not those that they are named after are refused as forged', async () => {
+        const { hash, bytes } = segment('a');
+        for (const forged of [Buffer.from('other'), bytes.subarray(1), Buffer.alloc(0)]) {
+          await subject.forge(group, hash, forged);
+          await expect(log.getSegment(hash)).rejects.toMatchObject({ code: 'SEGMENT_FORGED' });
+        }
+      });
+
+      test('of one group are not those of another', async () => {
+        const { hash, bytes } = segment('a');
+        await log.putSegment(hash, bytes);
+        const other = subject.open(freshGroup());
+        await expect(other.getSegment(hash)).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
+      });
+    });
+
+    describe('append', () => {
+      test('begins from the empty head of the group and lane', async () => {
+        expect(await log.head(LANE_0)).toEqual(emptyHead(group, LANE_0));
+        const { head, entry, send } = await appendOne('a');
+        expect(await send()).toEqual({
+          kind: 'appended',
+          head: { ...headAfter(head, entry), sealedEpoch: 1 },
+          again: false,
+        });
+        expect(await log.head(LANE_0)).toEqual({ ...headAfter(head, entry), sealedEpoch: 1 });
+        expect(await allEntries(log)).toEqual([entry]);
+      });
+
+      test('keeps every field of entry and head exactly', async () => {
+        const head = await log.head(LANE_0);
+        const marks = {
+          'shardId-00000001792345678901-0a1b2c3d': { sequence: '9'.repeat(40), atMs: 1_795_449_965_123 },
+          'a.b#c': { sequence: '0001', atMs: 0 },
+        };
+        const entry = place(head, draft('x', { bytes: Number.MAX_SAFE_INTEGER, minCommitMs: 0, marks }), E2);
+        await log.append(LANE_0, head, [entry], E2);
+        expect(await allEntries(log)).toEqual([entry]);
+        expect(await log.head(LANE_0)).toEqual({ ...headAfter(head, entry), sealedEpoch: 2 });
+      });
+
+      test('of two writers that race lets exactly one win, and tells the other where the log is', async () => {
+        const [a, b] = [await appendOne('a'), await appendOne('b')];
+        const outcomes = await Promise.all([a.send(), b.send()]);
+        expect(outcomes.map(({ kind }) => kind).toSorted()).toEqual(['appended', 'moved']);
+        const head = await log.head(LANE_0);
+        for (const outcome of outcomes) expect(outcome.head).toEqual(head);
+        expect(await allEntries(log)).toHaveLength(1);
+      });
+
+      test('of ten writers that race, each until it has won, gives each LSN to exactly one', async () => {
+        const write = async (writer: string) => {
+          let head = await log.head(LANE_0);
+          for (;;) {
+            const outcome = await log.append(LANE_0, head, [place(head, draft(writer), E1)], E1);
+            if (outcome.kind === 'appended') return outcome.again;
+            expect(outcome.kind).toBe('moved');
+            head = outcome.head;
+          }
+        };
+        const again = await Promise.all(names('writer', 10).map(write));
+        expect(again).toEqual(Array(10).fill(false));
+        const entries = await allEntries(log);
+        expect(entries.map(({ first }) => first)).toEqual(
+          Array.from({ length: 10 }, (_, i) => BigInt(i * 3 + 1)),
+        );
+        expect(new Set(entries.map(({ hash }) => hash)).size).toBe(10);
+        const replayed = entries.reduce(headAfter, emptyHead(group, LANE_0));
+        expect(await log.head(LANE_0)).toEqual({ ...replayed, sealedEpoch: 1 });
+      });
+
+      test('of a writer that is sealed between its look at the head and its append is fenced', async () => {
+        await fill(log, ['a']);
+        const writer = await appendOne('late');
+        const sealed = await log.seal(LANE_0, E2);
+        expect(await writer.send()).toEqual({ kind: 'fenced', head: sealed.head });
+        expect(await log.head(LANE_0)).toEqual(sealed.head);
+        expect(await allEntries(log)).toHaveLength(1);
+        // It stays fenced when it looks again.
+        const again = await appendOne('late');
+        expect((await again.send()).kind).toBe('fenced');
+      });
+
+      test('that can not commit even by the head that its writer knows is told the head in force all the same', async () => {
+        const { head: known } = await log.seal(LANE_0, E2);
+        const { head } = await log.seal(LANE_0, E3);
+        expect(await log.append(LANE_0, known, [place(known, draft('a'), E1)], E1)).toEqual({
+          kind: 'fenced',
+          head,
+        });
+        expect(await log.append(LANE_0, known, [], E1)).toEqual({ kind: 'appended', head, again: true });
+      });
+
+      test('of an entry of a newer epoch than the one in whose name it is made is fenced', async () => {
+        const head = await log.head(LANE_0);
+        const outcome = await log.append(LANE_0, head, [place(head, draft('a'), E3)], E2);
+        expect(outcome).toEqual({ kind: 'fenced', head });
+        expect(await allEntries(log)).toEqual([]);
+      });
+
+      test('that races a seal of a later epoch is in the sealed log or fenced, never after the seal', async () => {
+        for (let round = 0; round < 5; round++) {
+          const epoch = (await log.head(LANE_0)).sealedEpoch;
+          const authority = epoch === 0 ? E1 : epoch;
+          const writer = await appendOne(`w${round}`, authority);
+          const [outcome, sealed] = await Promise.all([
+            writer.send(),
+            log.seal(LANE_0, (authority + 1) as typeof authority),
+          ]);
+          const there = (await allEntries(log)).some(({ chain }) => chain === writer.entry.chain);
+          expect(outcome.kind).toBe(there ? 'appended' : 'fenced');
+          expect(sealed.kind).toBe('sealed');
+          expect(sealed.head.lastLsn).toBe((await log.head(LANE_0)).lastLsn);
+        }
+      });
+
+      test('raises the seal to its authority, so that an older writer is fenced by it', async () => {
+        await fill(log, ['a'], { epoch: E1 });
+        const old = await appendOne('old', E1);
+        const head = await log.head(LANE_0);
+        const repeated = place(head, draft('history'), E1);
+        expect((await log.append(LANE_0, head, [repeated], E3)).head.sealedEpoch).toBe(3);
+        const outcome = await old.send();
+        expect(outcome.kind).toBe('fenced');
+        expect(outcome.head).toEqual(await log.head(LANE_0));
+      });
+
+      test('that is repeated after its answer was lost is known as done', async () => {
+        await fill(log, ['a']);
+        const writer = await appendOne('b');
+        await writer.send();
+        const head = await log.head(LANE_0);
+        expect(await writer.send()).toEqual({ kind: 'appended', head, again: true });
+        expect(await log.head(LANE_0)).toEqual(head);
+      });
+
+      test('that is repeated after others have appended is known as done, even by a sealed writer', async () => {
+        const writer = await appendOne('b');
+        await writer.send();
+        await fill(log, names('c', 3));
+        const { head } = await log.seal(LANE_0, E3);
+        expect(await writer.send()).toEqual({ kind: 'appended', head, again: true });
+        expect(await allEntries(log)).toHaveLength(4);
+      });
+
+      test('whose segment alone was stored leaves the log as it was, and the next one proceeds', async () => {
+        await fill(log, ['a']);
+        const head = await log.head(LANE_0);
+        const { hash, bytes } = segment('orphan');
+        await log.putSegment(hash, bytes);
+        expect(await log.head(LANE_0)).toEqual(head);
+        await fill(log, ['b', 'orphan']);
+        expect((await log.head(LANE_0)).lastLsn).toBe(9n);
+      });
+
+      test('takes several entries in one step, up to the limit', async () => {
+        const head = await log.head(LANE_0);
+        const entries = placeAll(
+          head,
+          names('e', MAX_APPEND).map((name, at) => draft(name, { at })),
+        );
+        const outcome = await log.append(LANE_0, head, entries, E1);
+        expect(outcome).toMatchObject({ kind: 'appended', again: false });
+        expect(await allEntries(log)).toEqual(entries);
+        expect(await log.append(LANE_0, head, entries, E1)).toEqual({ ...outcome, again: true });
+      });
+
+      test('of several entries of which one does not chain changes nothing', async () => {
+        const head = await log.head(LANE_0);
+        const entries = placeAll(
+          head,
+          names('e', 4).map((name) => draft(name)),
+        );
+        const broken = entries.map((entry, index) =>
+          index === 2 ? { ...entry, chain: '0'.repeat(64) } : entry,
+        );
+        expect((await log.append(LANE_0, head, broken, E1)).kind).toBe('moved');
+        expect(await log.head(LANE_0)).toEqual(head);
+        expect(await allEntries(log)).toEqual([]);
+      });
+
+      test('to a head of another history that ends at the same LSN is refused', async () => {
+        const other = subject.open(group, 'second');
+        await fill(other, ['x']);
+        const [own] = await fill(log, ['a']);
+        const foreign = await other.head(LANE_0);
+        const entries = placeAll(foreign, [draft('y')]);
+        const head = await log.head(LANE_0);
+        expect(await log.append(LANE_0, foreign, entries, E1)).toEqual({ kind: 'moved', head });
+        expect(await allEntries(log)).toEqual([own]);
+      });
+
+      test('of several entries to a head that has moved leaves none of them', async () => {
+        const head = await log.head(LANE_0);
+        const entries = placeAll(
+          head,
+          names('e', 4).map((name) => draft(name)),
+        );
+        const [winner] = await fill(log, ['winner']);
+        const outcome = await log.append(LANE_0, head, entries, E1);
+        expect(outcome).toEqual({ kind: 'moved', head: await log.head(LANE_0) });
+        expect(await allEntries(log)).toEqual([winner]);
+      });
+    });
+
+    describe('entries', () => {
+      let written: readonly Entry[];
+      beforeEach(async () => {
+        written = await fill(log, names('e', 5));
+      });
+
+      test('come in order, in pages, from the first that begins at an LSN or later', async () => {
+        const pages = async (from: bigint, limit: number) =>
+          (await log.entries(LANE_0, parseLsn(from), limit)).map(({ first }) => first);
+        expect(await pages(0n, 10)).toEqual([1n, 4n, 7n, 10n, 13n]);
+        expect(await pages(1n, 2)).toEqual([1n, 4n]);
+        expect(await pages(2n, 2)).toEqual([4n, 7n]);
+        expect(await pages(13n, 2)).toEqual([13n]);
+        expect(await pages(14n, 2)).toEqual([]);
+        expect(await pages(2n ** 64n - 1n, 2)).toEqual([]);
+      });
+
+      test('are found by any of their LSNs', async () => {
+        for (const entry of written) {
+          for (const lsn of [entry.first, entry.first + 1n, entry.first + 2n]) {
+            expect(await log.entryAt(LANE_0, parseLsn(lsn))).toEqual(entry);
+          }
+        }
+        expect(await log.entryAt(LANE_0, LSN_ZERO)).toBeUndefined();
+        expect(await log.entryAt(LANE_0, parseLsn(16))).toBeUndefined();
+      });
+
+      test('of one lane are not those of another', async () => {
+        const lane = parseLaneId('1');
+        expect(await log.head(lane)).toEqual(emptyHead(group, lane));
+        await fill(log, ['other'], { lane });
+        await log.seal(lane, E3);
+        await log.trim(lane, parseLsn(4));
+        expect(await allEntries(log)).toEqual(written);
+        expect(await log.head(LANE_0)).toMatchObject({ firstLsn: 1n, lastLsn: 15n, sealedEpoch: 1 });
+        expect(await log.entries(lane, LSN_ZERO, 10)).toEqual([]);
+      });
+
+      test('of one group are not those of another', async () => {
+        const other = subject.open(freshGroup());
+        expect(await allEntries(other)).toEqual([]);
+        await other.seal(LANE_0, E3);
+        expect((await log.head(LANE_0)).sealedEpoch).toBe(1);
+      });
+    });
+
+    describe('seal', () => {
+      test('of a log that nobody has written to holds for its first writer', async () => {
+        const empty = await log.head(LANE_0);
+        const early = await appendOne('early');
+        expect(await log.seal(LANE_0, E2)).toEqual({ kind: 'sealed', head: { ...empty, sealedEpoch: 2 } });
+        expect((await early.send()).kind).toBe('fenced');
+        await fill(log, ['a'], { epoch: E2 });
+        expect((await log.head(LANE_0)).lastLsn).toBe(3n);
+      });
+
+      test('may be repeated, and gives way to a later epoch', async () => {
+        await fill(log, ['a']);
+        const sealed = await log.seal(LANE_0, E2);
+        expect(await log.seal(LANE_0, E2)).toEqual(sealed);
+        expect(await log.seal(LANE_0, E1)).toEqual({ kind: 'superseded', head: sealed.head });
+        expect(await log.seal(LANE_0, E3)).toEqual({
+          kind: 'sealed',
+          head: { ...sealed.head, sealedEpoch: 3 },
+        });
+      });
+
+      test('of several epochs at a time ends at the highest', async () => {
+        await Promise.all([E2, E3, E1, E3, E2].map((epoch) => log.seal(LANE_0, epoch)));
+        expect((await log.head(LANE_0)).sealedEpoch).toBe(3);
+      });
+    });
+
+    describe('trim', () => {
+      beforeEach(async () => {
+        await fill(log, names('e', 4));
+      });
+      const firsts = async () => (await allEntries(log)).map(({ first }) => first);
+
+      test('unlinks what lies before an entry, and no more', async () => {
+        const head = await log.trim(LANE_0, parseLsn(7));
+        expect(head).toMatchObject({ firstLsn: 7n, lastLsn: 12n });
+        expect(await log.head(LANE_0)).toEqual(head);
+        expect(await firsts()).toEqual([7n, 10n]);
+        expect(await log.entryAt(LANE_0, parseLsn(6))).toBeUndefined();
+      });
+
+      test('may be repeated, and never goes back', async () => {
+        const head = await log.trim(LANE_0, parseLsn(10));
+        expect(await log.trim(LANE_0, parseLsn(10))).toEqual(head);
+        expect(await log.trim(LANE_0, parseLsn(4))).toEqual(head);
+        expect(await firsts()).toEqual([10n]);
+      });
+
+      test('of everything leaves a log that goes on from the same place', async () => {
+        expect(await log.trim(LANE_0, parseLsn(13))).toMatchObject({ firstLsn: 13n, lastLsn: 12n });
+        expect(await firsts()).toEqual([]);
+        await fill(log, ['next']);
+        expect(await firsts()).toEqual([13n]);
+        expect(await log.head(LANE_0)).toMatchObject({ firstLsn: 13n, lastLsn: 15n });
+      });
+
+      test('beyond the end, or before the beginning, changes nothing', async () => {
+        const head = await log.head(LANE_0);
+        expect(await log.trim(LANE_0, parseLsn(14))).toEqual(head);
+        expect(await log.trim(LANE_0, LSN_ZERO)).toEqual(head);
+        expect(await firsts()).toHaveLength(4);
+      });
+
+      test('that comes between the look and the append of a writer stays in force', async () => {
+        const writer = await appendOne('late');
+        const trimmed = await log.trim(LANE_0, parseLsn(7));
+        expect(await writer.send()).toEqual({ kind: 'moved', head: trimmed });
+        const again = await appendOne('late');
+        expect((await again.send()).head).toMatchObject({ firstLsn: 7n, lastLsn: 15n });
+        expect(await firsts()).toEqual([7n, 10n, 13n]);
+      });
+
+      test('that races an append loses neither', async () => {
+        const [outcome] = await Promise.all([
+          (await appendOne('racer')).send(),
+          log.trim(LANE_0, parseLsn(10)),
+        ]);
+        const end = outcome.kind === 'appended' ? 15n : 12n;
+        expect(await log.head(LANE_0)).toMatchObject({ firstLsn: 10n, lastLsn: end });
+        expect(await firsts()).toEqual(outcome.kind === 'appended' ? [10n, 13n] : [10n]);
+      });
+
+      test('of hundreds of entries unlinks them all', async () => {
+        let head = await log.head(LANE_0);
+        for (let run = 0; run < 3; run++) {
+          const entries = placeAll(
+            head,
+            names(`r${run}-`, MAX_APPEND).map((name) => draft(name, { count: 1 })),
+          );
+          head = (await log.append(LANE_0, head, entries, E1)).head;
+        }
+        await log.trim(LANE_0, head.lastLsn);
+        expect(await firsts()).toEqual([head.lastLsn]);
+      });
+    });
+
+    describe('rebase', () => {
+      test('takes the place of another log and goes on with its entries', async () => {
+        const other = subject.open(group, 'second');
+        await fill(other, names('e', 4));
+        await fill(log, ['e0']);
+        const own = await log.head(LANE_0);
+        const onto = await other.head(LANE_0);
+        const based = await log.rebase(LANE_0, own, onto);
+        expect(based).toEqual({ ...onto, firstLsn: 13n });
+        expect(await log.head(LANE_0)).toEqual(based);
+        expect(await allEntries(log)).toEqual([]);
+        const [next] = await fill(other, ['next']);
+        expect((await log.append(LANE_0, based, [next!], E1)).kind).toBe('appended');
+        expect((await log.head(LANE_0)).chain).toBe((await other.head(LANE_0)).chain);
+      });
+
+      test('of a log that was never written takes the other place, too', async () => {
+        const other = subject.open(group, 'second');
+        await fill(other, names('e', 2));
+        const onto = await other.head(LANE_0);
+        expect(await log.rebase(LANE_0, await log.head(LANE_0), onto)).toEqual({ ...onto, firstLsn: 7n });
+      });
+
+      test('is refused where the head is not the one expected any more', async () => {
+        const other = subject.open(group, 'second');
+        await fill(other, names('e', 4));
+        const onto = await other.head(LANE_0);
+        const start = await log.head(LANE_0);
+        await fill(log, ['e0', 'e1']);
+        const appended = await log.head(LANE_0);
+        expect(await log.rebase(LANE_0, start, onto)).toEqual(appended);
+        const { head: sealed } = await log.seal(LANE_0, E2);
+        expect(await log.rebase(LANE_0, appended, onto)).toEqual(sealed);
+        const trimmed = await log.trim(LANE_0, parseLsn(4));
+        expect(await log.rebase(LANE_0, sealed, onto)).toEqual(trimmed);
+        expect(await log.head(LANE_0)).toEqual(trimmed);
+        expect(await allEntries(log)).toHaveLength(1);
+      });
+
+      test('keeps the higher seal of the two', async () => {
+        const other = subject.open(group, 'second');
+        await fill(other, names('e', 2), { epoch: E2 });
+        const { head: own } = await log.seal(LANE_0, E3);
+        const onto = await other.head(LANE_0);
+        expect((await log.rebase(LANE_0, own, onto)).sealedEpoch).toBe(3);
+        expect((await log.head(LANE_0)).sealedEpoch).toBe(3);
+      });
+
+      test('keeps an LSN of 64 bits and a size of many digits', async () => {
+        const lastLsn = parseLsn(2n ** 63n + 12_345n);
+        const onto = {
+          ...(await log.head(LANE_0)),
+          lastLsn,
+          totalBytes: 10n ** 24n + 7n,
+          chain: 'a'.repeat(64),
+        };
+        const based = await log.rebase(LANE_0, await log.head(LANE_0), onto);
+        expect(await log.head(LANE_0)).toEqual(based);
+        expect(based.lastLsn).toBe(lastLsn);
+        const [entry] = await fill(log, ['far']);
+        expect(await log.entryAt(LANE_0, parseLsn(lastLsn + 2n))).toEqual(entry);
+        expect(await log.head(LANE_0)).toMatchObject({
+          lastLsn: lastLsn + 3n,
+          totalBytes: 10n ** 24n + 107n,
+        });
+      });
+    });
+
+    test('two logs of a group that take the same entries stay equal, entry by entry and head by head', async () => {
+      const other = subject.open(group, 'second');
+      for (const size of [1, 3, 2]) {
+        const head = await log.head(LANE_0);
+        const entries = placeAll(
+          head,
+          names(`${size}-`, size).map((name) => draft(name)),
+        );
+        await log.append(LANE_0, head, entries, E1);
+        await other.append(LANE_0, await other.head(LANE_0), entries, E1);
+      }
+      expect(await allEntries(other)).toEqual(await allEntries(log));
+      expect(await other.head(LANE_0)).toEqual(await log.head(LANE_0));
+    });
+  });
+}

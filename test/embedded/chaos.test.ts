@@ -1,0 +1,54 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { Application } from '#lib/local/demo/application.ts';
+import { Workload } from '#lib/local/demo/workload.ts';
+import { PARTS } from '#lib/local/embedded-cloud.ts';
+import {
+  AP,
+  differences,
+  EU,
+  loggedSequences,
+  seeded,
+  startCloud,
+  US,
+  until,
+  untilCaughtUp,
+} from './support.ts';
+
+const SEED = Number(process.env.UNDERSTUDY_SEED ?? 1);
+const KILLS_EACH = 6;
+const REGIONS = [EU, US, AP];
+
+test(`after ${KILLS_EACH} kills of each process of each Region at random moments under load, nothing is lost, doubled or reordered (seed ${SEED})`, async () => {
+  const { cloud, peers } = await startCloud();
+  await using _ = cloud;
+  const random = seeded(SEED);
+  const workload = new Workload(cloud.group.key, random);
+  const application = new Application(peers.clients(EU).dynamodb, cloud.group.table);
+  const done = new AbortController();
+  const writing = application.run(() => workload.next(Date.now()), 60, 600, done.signal);
+
+  const victims = REGIONS.flatMap((region) =>
+    PARTS.flatMap((part) => Array.from({ length: KILLS_EACH }, () => ({ region, part, order: random() }))),
+  ).sort((a, b) => a.order - b.order);
+  for (const { region, part } of victims) {
+    await until(`the ${part} of ${region} is up`, async () => cloud.isUp(region, part));
+    // A random moment of its life: that is the point of the test, nothing waits for it to pass.
+    await pause(random() * 150);
+    cloud.kill(region, part);
+  }
+  done.abort();
+  await writing;
+  expect(victims.length).toBeGreaterThanOrEqual(50);
+  expect(application.acknowledged).toBeGreaterThan(200);
+
+  await untilCaughtUp(peers, [US, AP]);
+  expect(await differences(peers, US)).toEqual([]);
+  expect(await differences(peers, AP)).toEqual([]);
+  const logged = await loggedSequences(peers, EU);
+  expect(new Set(logged).size, 'a change is logged twice').toBe(logged.length);
+  for (const region of [US, AP]) {
+    const copied = await loggedSequences(peers, region);
+    expect(copied, `the log of ${region}`).toEqual(logged.slice(0, copied.length));
+  }
+}, 180_000);

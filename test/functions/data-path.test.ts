@@ -1,0 +1,140 @@
+import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
+import type { Context } from 'aws-lambda';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { AwsPeers } from '#lib/aws/aws-peers.ts';
+import { LANE_0, parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
+import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
+import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
+import { poison, put, puts, sequenceOf } from '../support/capture-fixture.ts';
+import { E1, E2 } from '../support/log-history.ts';
+import { loggedRecords } from '../support/log-records.ts';
+import { type RegionServers, startRegionServers } from '../support/region-servers.ts';
+
+const key: KeySchema = [{ name: 'pk', type: 'S' }];
+const [EU, US] = [parseRegionId('eu-west-1'), parseRegionId('us-east-1')];
+const context = { getRemainingTimeInMillis: () => 60_000 } as Context;
+const tick = { kind: 'tick' };
+
+type Handlers = Readonly<
+  Record<'capture' | 'relay' | 'apply' | 'sentinel', (event: unknown) => Promise<unknown>>
+>;
+
+let servers: ReadonlyMap<RegionId, RegionServers>;
+let peers: AwsPeers;
+let regions: ReadonlyMap<RegionId, Handlers>;
+let queueUrl: string;
+let groups = 0;
+
+beforeAll(async () => {
+  const started = await Promise.all([EU, US].map(startRegionServers));
+  servers = new Map(started.map((each) => [each.region, each]));
+});
+afterAll(async () => {
+  for (const each of servers?.values() ?? []) await each[Symbol.asyncDispose]();
+});
+afterEach(() => {
+  peers?.destroy();
+  vi.unstubAllEnvs();
+});
+
+/** A new group in both Regions; the handlers of a Region are those that its environment makes. */
+beforeEach(async () => {
+  const name = parseGroupId(`group-${groups++}`);
+  const config = parseGroup({
+    group: name,
+    table: `${name}-data`,
+    key,
+    regions: [{ name: EU }, { name: US }],
+  });
+  const endpoints: Record<string, RegionServers['endpoints']> = {};
+  const buckets: Record<string, string> = {};
+  let tables = { logTable: '', controlTable: '' };
+  for (const [region, each] of servers) {
+    const { logTable, controlTable, bucket, failureQueueUrl } = await each.provision(config);
+    endpoints[region] = each.endpoints;
+    buckets[region] = bucket;
+    tables = { logTable, controlTable };
+    if (region === EU) queueUrl = failureQueueUrl;
+  }
+  peers = new AwsPeers({ ...config, ...tables, buckets, endpoints }, STAMP_ATTRIBUTE);
+  for (const region of [EU, US]) await peers.control(region).nameLeader({ leader: EU, epoch: E1 });
+  vi.stubEnv('UNDERSTUDY_ENDPOINTS', JSON.stringify(endpoints));
+  const made = new Map<RegionId, Handlers>();
+  for (const region of [EU, US]) {
+    const deployed = {
+      ...config,
+      ...tables,
+      region,
+      regions: config.regions.map((each) => ({ ...each, bucket: buckets[each.name] })),
+      failureQueueUrl: queueUrl,
+    };
+    made.set(region, await handlersOf(deployed));
+  }
+  regions = made;
+});
+
+async function handlersOf(config: object): Promise<Handlers> {
+  vi.resetModules();
+  const modules = {
+    capture: await import('#functions/capture/handler.ts'),
+    relay: await import('#functions/relay/handler.ts'),
+    apply: await import('#functions/apply/handler.ts'),
+    sentinel: await import('#functions/sentinel/handler.ts'),
+  };
+  const { theRuntime, writeTelemetryTo } = await import('#functions/runtime.ts');
+  writeTelemetryTo(() => {});
+  vi.stubEnv('UNDERSTUDY_CONFIG', JSON.stringify(config));
+  theRuntime();
+  const handlers = Object.entries(modules).map(([name, { handler }]) => [
+    name,
+    (event: unknown) => (handler as (event: unknown, context: Context) => Promise<unknown>)(event, context),
+  ]);
+  return Object.fromEntries(handlers);
+}
+
+const at = (region: RegionId) => regions.get(region)!;
+const capture = (records: readonly unknown[], shardId = 'shardId-1') =>
+  at(EU).capture({ Records: records, shardId });
+
+test('capture answers with an empty state and no failures, and logs a redelivered batch once', async () => {
+  expect(await capture(puts(1, 3))).toEqual({ state: {}, batchItemFailures: [] });
+  expect(await capture(puts(1, 5))).toEqual({ state: {}, batchItemFailures: [] });
+  const records = await loggedRecords(peers.log(EU), key);
+  expect(records.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 5].map(sequenceOf));
+});
+
+test('capture sends a poison record to the failure queue and logs the others', async () => {
+  expect(await capture([put(1), poison(2), put(3)])).toEqual({ state: {}, batchItemFailures: [] });
+  const { Messages } = await servers
+    .get(EU)!
+    .clients.sqs.send(new ReceiveMessageCommand({ QueueUrl: queueUrl }));
+  expect(JSON.parse(Messages![0]!.Body!)).toMatchObject({ shard: 'shardId-1', sequence: sequenceOf(2) });
+  expect(await loggedRecords(peers.log(EU), key)).toHaveLength(2);
+});
+
+test('capture at a sealed log fails, so that nothing is acknowledged', async () => {
+  await peers.log(EU).seal(LANE_0, E2);
+  await expect(capture(puts(1, 3))).rejects.toMatchObject({ code: 'LOG_FENCED' });
+});
+
+test('what is captured in one Region is relayed and applied in the other, by the handlers as they are deployed', async () => {
+  // A first round lets the follower take its snapshot of an empty leader.
+  await at(EU).sentinel(tick);
+  const beat = await peers.store(EU).get(heartbeatKey(key));
+  expect(beat).toBeDefined();
+  await at(US).apply(tick);
+
+  await capture([put(1, 'a'), put(2, 'b')]);
+  await at(EU).relay({ Records: [] });
+  expect((await peers.log(US).head(LANE_0)).lastLsn).toBe(2n);
+  await at(US).apply({ Records: [] });
+  expect(await peers.store(US).get({ pk: { S: 'b' } })).toEqual({ pk: { S: 'b' }, at: { S: '2' } });
+
+  // No hint arrives; the follower repairs its own log.
+  await capture([put(3, 'c')]);
+  await at(US).relay(tick);
+  await at(US).apply(tick);
+  expect(await peers.store(US).get({ pk: { S: 'c' } })).toEqual({ pk: { S: 'c' }, at: { S: '3' } });
+  expect((await peers.control(US).applyState(LANE_0)).applied?.lsn).toBe(3n);
+});

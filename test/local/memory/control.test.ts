@@ -1,0 +1,4 @@
+import { MemoryControl } from '#lib/local/memory/memory-control.ts';
+import { controlContract } from '../../contracts/control.contract.ts';
+
+controlContract('the control in memory', async () => new MemoryControl());
