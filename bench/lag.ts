@@ -4,7 +4,7 @@ import { lastOf } from '#lib/domain/log.ts';
 import { advance, LSN_ZERO } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import { parseGroup } from '#lib/domain/topology.ts';
-import { ItemDecoder } from '#lib/engines/dynamodb/item-codec.ts';
+import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 import { Application } from '#lib/local/demo/application.ts';
 import { quantile } from '#lib/local/demo/lag-probe.ts';
 import { Workload, WRITTEN_AT } from '#lib/local/demo/workload.ts';

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { ChangeRecord } from '#lib/domain/change.ts';
+import type { ChangeInput } from '#lib/domain/change.ts';
 import { BLOCK_HEADER_BYTES, compressBlock, crcOf, decompressBlock } from '#lib/domain/segment/format.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import { SegmentWriter, type WrittenSegment } from '#lib/domain/segment/write.ts';
@@ -110,14 +110,14 @@ function measure(sizes: Sizes) {
   };
 }
 
-function writeSegment(records: readonly ChangeRecord[]): WrittenSegment {
+function writeSegment(records: readonly ChangeInput[]): WrittenSegment {
   const writer = new SegmentWriter('bench');
   for (const record of records) writer.add(record);
   return writer.finish(SOURCE);
 }
 
 /** Changes to rows of text, numbers and ids, the same in every run. */
-function changes({ after, before }: Sizes): ChangeRecord[] {
+function changes({ after, before }: Sizes): ChangeInput[] {
   const random = generator(7);
   const words = Array.from({ length: 600 }, () => {
     const letters = Array.from({ length: 3 + random(8) }, () => String.fromCharCode(97 + random(26)));
@@ -132,15 +132,18 @@ function changes({ after, before }: Sizes): ChangeRecord[] {
   return Array.from({ length: DISTINCT }, (_, index) => {
     const id = `order#${String(random(1_000_000)).padStart(6, '0')}`;
     sequence += BigInt(1 + random(2000));
+    const images = before === 0 ? [row(id, after)] : [row(id, after), row(id, before)];
+    const parts = [Buffer.from(id), ...images];
     return {
       kind: before === 0 ? 'insert' : 'update',
       table: 0,
       shard: 0,
       sequence: sequence.toString(),
       commitMs: 1_790_000_000_000 + index * 3 + random(3),
-      key: Buffer.from(id),
-      after: row(id, after),
-      before: before === 0 ? undefined : row(id, before),
+      body: Buffer.concat(parts),
+      keyBytes: parts[0]!.length,
+      afterBytes: parts[1]!.length,
+      beforeBytes: parts[2]?.length,
     };
   });
 }

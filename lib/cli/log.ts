@@ -8,7 +8,7 @@ import { type Entry, lastOf } from '#lib/domain/log.ts';
 import { parseLsn } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
-import { ItemDecoder } from '#lib/engines/dynamodb/item-codec.ts';
+import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 
 type LogOptions = { cloud?: string; region?: string; json?: boolean };
 

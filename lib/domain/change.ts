@@ -21,3 +21,13 @@ export type ChangeRecord = {
   /** What the row was before; absent for inserts. The engine may store it as a difference from `after`. */
   readonly before: Uint8Array | undefined;
 };
+
+/** A record on its way into a segment: its bytes end to end, as the engine has just written them. */
+export type ChangeInput = Pick<ChangeRecord, 'kind' | 'table' | 'shard' | 'sequence' | 'commitMs'> & {
+  /** Key, after, before, with nothing between. */
+  readonly body: Uint8Array;
+  readonly keyBytes: number;
+  /** Absent where the record has no such image, which is not the same as 0. */
+  readonly afterBytes: number | undefined;
+  readonly beforeBytes: number | undefined;
+};

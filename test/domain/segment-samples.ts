@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { ChangeRecord } from '#lib/domain/change.ts';
+import type { ChangeInput, ChangeRecord } from '#lib/domain/change.ts';
 import type { Segment } from '#lib/domain/segment/read.ts';
 import { SegmentWriter, type WrittenSegment } from '#lib/domain/segment/write.ts';
 
@@ -39,13 +39,24 @@ export const anyRecord: fc.Arbitrary<ChangeRecord> = fc.record({
   before: fc.option(fc.uint8Array({ maxLength: 300 }), { nil: undefined }),
 });
 
+/** A record as a writer takes it. */
+export function input({ key, after, before, ...rest }: ChangeRecord): ChangeInput {
+  return {
+    ...rest,
+    body: Buffer.concat([key, after ?? Buffer.alloc(0), before ?? Buffer.alloc(0)]),
+    keyBytes: key.length,
+    afterBytes: after?.length,
+    beforeBytes: before?.length,
+  };
+}
+
 export function write(
   records: readonly ChangeRecord[],
   options: { readonly blockBytes?: number } = {},
   source: Parameters<SegmentWriter['finish']>[0] = SOURCE,
 ): WrittenSegment {
   const writer = new SegmentWriter('demo', options);
-  for (const record of records) writer.add(record);
+  for (const record of records) writer.add(input(record));
   return writer.finish(source);
 }
 

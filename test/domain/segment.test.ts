@@ -6,7 +6,7 @@ import { isFailure } from '#lib/domain/errors.ts';
 import { MAX_BLOCK_BYTES } from '#lib/domain/segment/format.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import { SegmentWriter } from '#lib/domain/segment/write.ts';
-import { anyRecord, contents, plain, SOURCE, samples, write } from './segment-samples.ts';
+import { anyRecord, contents, input, plain, SOURCE, samples, write } from './segment-samples.ts';
 
 const [sample] = samples(1) as [ChangeRecord];
 
@@ -36,7 +36,7 @@ describe('a segment', () => {
         fc.uint8Array({ maxLength: 200 }),
         (group, tables, shards, schema) => {
           const writer = new SegmentWriter(group);
-          writer.add(sample);
+          writer.add(input(sample));
           const { info } = openSegment(writer.finish({ tables, shards, schema }).bytes);
           expect(info).toMatchObject({ version: 1, group, tables, shards });
           expect(Uint8Array.from(info.schema)).toEqual(schema);
@@ -95,18 +95,18 @@ describe('a segment', () => {
 
   it('does not depend on what its writer wrote before', () => {
     const writer = new SegmentWriter('demo', { blockBytes: 512 });
-    for (const record of samples(77)) writer.add(record);
+    for (const record of samples(77)) writer.add(input(record));
     writer.finish(SOURCE);
     expect([writer.count, writer.rawBytes]).toEqual([0, 0]);
-    for (const record of samples(30)) writer.add(record);
+    for (const record of samples(30)) writer.add(input(record));
     expect(writer.finish(SOURCE).hash).toBe(write(samples(30), { blockBytes: 512 }).hash);
   });
 
   it('does not depend on records that were refused in between', () => {
     const writer = new SegmentWriter('demo');
     for (const record of samples(30)) {
-      writer.add(record);
-      expect(() => writer.add({ ...record, sequence: `${record.sequence.slice(0, -1)}x` })).toThrow();
+      writer.add(input(record));
+      expect(() => writer.add(input({ ...record, sequence: `${record.sequence.slice(0, -1)}x` }))).toThrow();
     }
     expect(writer.finish(SOURCE).hash).toBe(write(samples(30)).hash);
   });
@@ -178,13 +178,13 @@ describe('the writer', () => {
     ['an image that fits no block', { after: new Uint8Array(MAX_BLOCK_BYTES) }],
   ])('refuses a record with %s', (_, wrong) => {
     const writer = new SegmentWriter('demo');
-    expect(failure(() => writer.add({ ...sample, ...wrong }))).toBe('CAPTURE_RECORD_REJECTED');
+    expect(failure(() => writer.add(input({ ...sample, ...wrong })))).toBe('CAPTURE_RECORD_REJECTED');
     expect([writer.count, writer.rawBytes]).toEqual([0, 0]);
   });
 
   it('refuses a source that does not name what records refer to, and keeps the records', () => {
     const writer = new SegmentWriter('demo');
-    writer.add({ ...sample, table: 1 });
+    writer.add(input({ ...sample, table: 1 }));
     expect(failure(() => writer.finish({ ...SOURCE, tables: ['orders'] }))).toBe('CONFIG_INVALID');
     expect(failure(() => writer.finish({ ...SOURCE, shards: [] }))).toBe('CONFIG_INVALID');
     expect(failure(() => writer.finish({ ...SOURCE, tables: ['orders', 'orders'] }))).toBe('CONFIG_INVALID');
@@ -206,8 +206,8 @@ describe('the writer', () => {
   it('refuses records beyond 256 MiB', () => {
     const writer = new SegmentWriter('demo');
     const large = { ...sample, after: new Uint8Array(15 << 20) };
-    for (let count = 0; count < 17; count += 1) writer.add(large);
-    expect(failure(() => writer.add(large))).toBe('CONFIG_INVALID');
+    for (let count = 0; count < 17; count += 1) writer.add(input(large));
+    expect(failure(() => writer.add(input(large)))).toBe('CONFIG_INVALID');
     expect(writer.count).toBe(17);
   });
 });

@@ -3,7 +3,7 @@ import type { ChangeKind } from '#lib/domain/change.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
-import { ItemDecoder } from '#lib/engines/dynamodb/item-codec.ts';
+import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import { allEntries } from './log-history.ts';
 

@@ -1,6 +1,6 @@
 import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
-import { ItemEncoder } from '#lib/engines/dynamodb/item-codec.ts';
+import { ItemEncoder } from '#lib/engines/dynamodb/item-encoder.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
 

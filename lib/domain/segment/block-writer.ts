@@ -1,4 +1,4 @@
-import type { ChangeRecord } from '#lib/domain/change.ts';
+import type { ChangeInput } from '#lib/domain/change.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Block } from '#lib/domain/segment/footer.ts';
 import {
@@ -48,8 +48,8 @@ export class BlockWriter {
   }
 
   /** Throws CAPTURE_RECORD_REJECTED, and takes nothing, if a field is out of range. */
-  put(record: ChangeRecord, kindCode: number, bytes: number): void {
-    const { table, shard, sequence, commitMs, key, after, before } = record;
+  put(record: ChangeInput, kindCode: number): void {
+    const { table, shard, sequence, commitMs, body, keyBytes, afterBytes, beforeBytes } = record;
     const elsewhere = table !== this.#table || shard !== this.#shard;
     if (elsewhere && !(isIndex(table) && isIndex(shard))) {
       throw rejected('has a table or shard out of range');
@@ -67,8 +67,8 @@ export class BlockWriter {
     const frames = this.#frames;
     frames[at++] =
       kindCode |
-      (after === undefined ? 0 : HAS_AFTER) |
-      (before === undefined ? 0 : HAS_BEFORE) |
+      (afterBytes === undefined ? 0 : HAS_AFTER) |
+      (beforeBytes === undefined ? 0 : HAS_BEFORE) |
       (elsewhere ? ELSEWHERE : 0) |
       (distance < 0 ? EARLIER : 0) |
       (grows ? 0 : ALL_DIGITS);
@@ -79,16 +79,14 @@ export class BlockWriter {
     if (grows) at = putVarint(frames, at, tail - this.#tail);
     else at = putDigits(frames, at, sequence);
     at = putVarint(frames, at, distance < 0 ? -distance : distance);
-    at = putVarint(frames, at, key.length);
-    if (after !== undefined) at = putVarint(frames, at, after.length);
-    if (before !== undefined) at = putVarint(frames, at, before.length);
+    at = putVarint(frames, at, keyBytes);
+    if (afterBytes !== undefined) at = putVarint(frames, at, afterBytes);
+    if (beforeBytes !== undefined) at = putVarint(frames, at, beforeBytes);
     this.#framesEnd = at;
 
-    let end = this.#bodiesEnd;
-    if (end + bytes > this.#bodies.length) this.#bodies = grown(this.#bodies, end, bytes);
-    end = putBytes(this.#bodies, end, key);
-    if (after !== undefined) end = putBytes(this.#bodies, end, after);
-    if (before !== undefined) end = putBytes(this.#bodies, end, before);
+    const end = this.#bodiesEnd + body.length;
+    if (end > this.#bodies.length) this.#bodies = grown(this.#bodies, this.#bodiesEnd, body.length);
+    this.#bodies.set(body, this.#bodiesEnd);
     this.#bodiesEnd = end;
 
     this.#count += 1;
@@ -140,13 +138,17 @@ export class BlockWriter {
   }
 }
 
-/** Bytes of a record's body. Throws CAPTURE_RECORD_REJECTED if no block can hold it. */
-export function bodyBytes({ key, after, before }: ChangeRecord): number {
-  let bytes = key.length;
-  if (after !== undefined) bytes += after.length;
-  if (before !== undefined) bytes += before.length;
-  if (bytes > MAX_BLOCK_BYTES - MAX_OVERHEAD_BYTES) throw rejected('is larger than 16 MiB');
-  return bytes;
+/** Throws CAPTURE_RECORD_REJECTED if no block can hold the body, or if its parts are not all of it. */
+export function checkBody({ body, keyBytes, afterBytes = 0, beforeBytes = 0 }: ChangeInput): void {
+  if (body.length > MAX_BLOCK_BYTES - MAX_OVERHEAD_BYTES) throw rejected('is larger than 16 MiB');
+  if (
+    keyBytes < 0 ||
+    afterBytes < 0 ||
+    beforeBytes < 0 ||
+    keyBytes + afterBytes + beforeBytes !== body.length
+  ) {
+    throw rejected('has a key and images that do not make up its body');
+  }
 }
 
 /** A copy of the first `end` bytes with room for `more` at least. */
@@ -175,11 +177,6 @@ function putDigits(out: Buffer, start: number, digits: string): number {
   out[at++] = digits.length;
   for (let index = 0; index < digits.length; index += 1) out[at++] = digits.charCodeAt(index);
   return at;
-}
-
-function putBytes(out: Buffer, at: number, bytes: Uint8Array): number {
-  out.set(bytes, at);
-  return at + bytes.length;
 }
 
 function isIndex(value: number): boolean {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import type { ChangeKind, ChangeRecord } from '#lib/domain/change.ts';
-import { BlockWriter, bodyBytes, MAX_OVERHEAD_BYTES } from '#lib/domain/segment/block-writer.ts';
+import type { ChangeInput, ChangeKind } from '#lib/domain/change.ts';
+import { BlockWriter, checkBody, MAX_OVERHEAD_BYTES } from '#lib/domain/segment/block-writer.ts';
 import { ByteWriter } from '#lib/domain/segment/byte-writer.ts';
 import { type Block, type Footer, putFooter } from '#lib/domain/segment/footer.ts';
 import {
@@ -88,15 +88,15 @@ export class SegmentWriter {
    * Takes a copy of the record. Throws CAPTURE_RECORD_REJECTED if no segment can hold it, and CONFIG_INVALID if
    * this one is full (MAX_RECORDS or MAX_RAW_BYTES).
    */
-  add(record: ChangeRecord): void {
-    const bytes = bodyBytes(record);
-    const bound = this.#block.rawBytes + bytes + MAX_OVERHEAD_BYTES;
+  add(record: ChangeInput): void {
+    checkBody(record);
+    const bound = this.#block.rawBytes + record.body.length + MAX_OVERHEAD_BYTES;
     if (this.#count >= MAX_RECORDS || this.#rawBytes + bound > MAX_RAW_BYTES) {
       throw invalid('a segment is full', 'Collect fewer records before finishing a segment.');
     }
     if (bound > this.#blockBytes) this.#endBlock();
     const code = KIND_CODES[record.kind];
-    this.#block.put(record, code, bytes);
+    this.#block.put(record, code);
     this.#count += 1;
     const slot = record.table * KINDS.length + code;
     this.#tallies[slot] = (this.#tallies[slot] ?? 0) + 1;

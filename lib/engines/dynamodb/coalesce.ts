@@ -1,6 +1,6 @@
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
-import { ItemDecoder } from '#lib/engines/dynamodb/item-codec.ts';
+import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 import type { PlacedSegment } from '#lib/ports/replica-store.ts';
 
 /** The one write that a run of records comes to for a key: its last record decides. */

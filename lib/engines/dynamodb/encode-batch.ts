@@ -5,7 +5,7 @@ import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import { SegmentWriter } from '#lib/domain/segment/write.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import { heartbeatKey, heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
-import { ItemEncoder } from '#lib/engines/dynamodb/item-codec.ts';
+import { ItemEncoder } from '#lib/engines/dynamodb/item-encoder.ts';
 import { itemSize, MAX_ITEM_BYTES, MAX_REPLICATED_BYTES, tooLarge } from '#lib/engines/dynamodb/item-size.ts';
 import { originOf } from '#lib/engines/dynamodb/stamp.ts';
 import { isExpiry, type StreamRecord, sequenceOf } from '#lib/engines/dynamodb/stream-record.ts';
@@ -79,15 +79,20 @@ export function encodeBatch(
       }
       const streamMs = Math.floor((change.ApproximateCreationDateTime ?? 0) * 1000);
       const commitMs = (heartbeat.equals(key) ? heartbeatTime(NewImage) : undefined) ?? streamMs;
+      const keyBytes = key.length;
+      const afterBytes = NewImage && encoder.item(NewImage);
+      const beforeBytes =
+        OldImage && (NewImage ? encoder.difference(OldImage, NewImage) : encoder.item(OldImage));
       writer.add({
         kind: isExpiry(record) ? 'expiry' : kind,
         table: 0,
         shard: 0,
         sequence: at,
         commitMs,
-        key,
-        after: NewImage && encoder.item(NewImage),
-        before: OldImage && (NewImage ? encoder.difference(OldImage, NewImage) : encoder.item(OldImage)),
+        body: encoder.written(),
+        keyBytes,
+        afterBytes,
+        beforeBytes,
       });
       // By the stream's clock: a heartbeat's own time must not age the marks of other shards.
       if (streamMs > newest) newest = streamMs;

@@ -2,7 +2,7 @@ import type { Item } from '#lib/domain/attribute-value.ts';
 import type { Head } from '#lib/domain/log.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import { heartbeatKey, heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
-import { ItemEncoder } from '#lib/engines/dynamodb/item-codec.ts';
+import { ItemEncoder } from '#lib/engines/dynamodb/item-encoder.ts';
 import { itemSize, MAX_REPLICATED_BYTES, tooLarge } from '#lib/engines/dynamodb/item-size.ts';
 import { compareStamps, isMark, isStampOf, stampOf } from '#lib/engines/dynamodb/stamp.ts';
 import type { ApplyLease, SnapshotProgress } from '#lib/ports/control.ts';

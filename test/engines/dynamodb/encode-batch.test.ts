@@ -9,7 +9,7 @@ import type { KeySchema } from '#lib/domain/topology.ts';
 import { DynamoCapture } from '#lib/engines/dynamodb/dynamo-capture.ts';
 import { encodeBatch } from '#lib/engines/dynamodb/encode-batch.ts';
 import { heartbeatItem, heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
-import { ItemDecoder } from '#lib/engines/dynamodb/item-codec.ts';
+import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 import { itemSize, MAX_ITEM_BYTES } from '#lib/engines/dynamodb/item-size.ts';
 import { STAMP_ATTRIBUTE, STAMP_COST, stampOf } from '#lib/engines/dynamodb/stamp.ts';
 import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
