@@ -2,7 +2,7 @@ import type { Item } from '#lib/domain/attribute-value.ts';
 import type { ApplyLease } from '#lib/ports/control.ts';
 
 /** An item with the stamp under which it is to be written. `item` is without the reserved attribute. */
-export type StampedItem = { readonly key: Item; readonly item: Item; readonly stamp: Uint8Array };
+export type StampedItem = { readonly item: Item; readonly stamp: Uint8Array };
 
 /**
  * - `written`: done.

@@ -46,12 +46,7 @@ const V1 = { ...A, value: n(1) };
 const V2 = { ...A, value: n(2), more: { M: { nested: { L: [{ NULL: true as const }] } } } };
 
 function write(item: Item, lsn: number, options: { epoch?: number; key?: KeySchema } = {}): StampedItem {
-  const key = options.key ?? SIMPLE;
-  return {
-    key: Object.fromEntries(key.map(({ name }) => [name, item[name]!])),
-    item,
-    stamp: at(lsn, item, options),
-  };
+  return { item, stamp: at(lsn, item, options) };
 }
 
 /** Stamps of all sorts that a stored item may bear, and whether a write of LSN 5 may follow each. */

@@ -108,7 +108,6 @@ export class DynamoReplica implements ReplicaStore {
 
   #stamped(write: KeyWrite, after: Uint8Array): StampedItem {
     return {
-      key: this.#keyOf(write),
       item: write.decoder.item(after),
       stamp: stampOf(write.epoch, lsnOf(write), write.key),
     };

@@ -31,7 +31,7 @@ export async function copyChunk(
     encoder.rewind();
     const key = keyOf(item, deps.key);
     if (itemSize(item) > MAX_REPLICATED_BYTES) throw tooLarge();
-    return { key, item, stamp: stampOf(low.lastEpoch, low.lastLsn, encoder.key(key, deps.key)) };
+    return { item, stamp: stampOf(low.lastEpoch, low.lastLsn, encoder.key(key, deps.key)) };
   });
   for (let i = 0; i < writes.length; i += MAX_LEASED) {
     if ((await deps.store.putLeased(writes.slice(i, i + MAX_LEASED), lease)) === 'lost') return 'lost';

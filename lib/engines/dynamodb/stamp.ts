@@ -25,9 +25,14 @@ export function stampOf(epoch: Epoch, lsn: Lsn, key: Uint8Array, deleting = fals
   const bytes = Buffer.allocUnsafe(STAMP_BYTES);
   bytes.writeUInt32BE(crc32c(key), 0);
   bytes.writeUInt32BE(epoch, 4);
-  // Two halves: writing a bigint is several times slower, and this runs once a record.
-  bytes.writeUInt32BE(Number(lsn >> 32n), 8);
-  bytes.writeUInt32BE(Number(lsn & 0xffff_ffffn), 12);
+  if (lsn > Number.MAX_SAFE_INTEGER) {
+    bytes.writeBigUInt64BE(lsn, 8);
+  } else {
+    // In two halves: writing a bigint is several times slower, and this runs once a record.
+    const number = Number(lsn);
+    bytes.writeUInt32BE(Math.floor(number / 2 ** 32), 8);
+    bytes.writeUInt32BE(number % 2 ** 32, 12);
+  }
   bytes[16] = deleting ? DELETED : WRITTEN;
   return bytes;
 }

@@ -36,8 +36,8 @@ export class MemoryItemStore implements ItemStore {
     this.#onChange = options.onChange ?? (() => {});
   }
 
-  async replace({ key, item, stamp }: StampedItem): Promise<GuardedOutcome> {
-    return this.#guarded(key, stamp, () => ({ item, stamp }));
+  async replace({ item, stamp }: StampedItem): Promise<GuardedOutcome> {
+    return this.#guarded(item, stamp, () => ({ item, stamp }));
   }
 
   async markDeleted(key: Item, stamp: Uint8Array): Promise<GuardedOutcome> {
@@ -46,8 +46,8 @@ export class MemoryItemStore implements ItemStore {
 
   async putLeased(writes: readonly StampedItem[], lease: ApplyLease): Promise<'done' | 'lost'> {
     if (!this.#holds(lease)) return 'lost';
-    for (const { key, item, stamp } of writes) {
-      if (isEarlier(this.#row(key)?.stamp, stamp)) this.#set(key, { item, stamp });
+    for (const { item, stamp } of writes) {
+      if (isEarlier(this.#row(item)?.stamp, stamp)) this.#set(item, { item, stamp });
     }
     return 'done';
   }
