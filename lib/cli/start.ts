@@ -25,9 +25,9 @@ const REGIONS = ['eu-west-1', 'us-east-1', 'ap-southeast-1'];
 const LEADER = parseRegionId('eu-west-1');
 const DEFAULT_KEY: KeySchema = [{ name: 'id', type: 'S' }];
 const DEFAULT_SECONDS = 15;
-const DEFAULT_RATE = 100;
+const DEFAULT_RATE = 50;
 /** Time between two frames, ms: a terminal is drawn over, lines pile up. */
-const DRAWN_MS = 250;
+const DRAWN_MS = 500;
 const LINES_MS = 1_000;
 
 /**

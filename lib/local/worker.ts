@@ -27,7 +27,7 @@ import { streamArnOf } from '#lib/local/provision.ts';
 const folder = process.argv[2]!;
 
 /** How often the streams are read while there is something to read, ms; Lambda does so four times a second. */
-const POLL_MS = 50;
+const POLL_MS = 80;
 
 /** How often the schedules fire, ms; a minute on AWS. */
 const RELAY_MS = 2_000;

@@ -3,7 +3,7 @@ import { WRITTEN_AT } from '#lib/local/demo/workload.ts';
 import type { StreamReader } from '#lib/local/event-source/stream-reader.ts';
 import { TRIM_HORIZON } from '#lib/local/event-source/stream-reader.ts';
 
-const POLL_MS = 20;
+const POLL_MS = 40;
 const BATCH = 1000;
 
 /**
@@ -53,7 +53,9 @@ export class LagProbe {
           const nowMs = Date.now();
           for (const { dynamodb } of records) {
             const at = dynamodb.NewImage?.[WRITTEN_AT]?.N;
-            if (at !== undefined) this.#take(nowMs - Number(at));
+            // The mark that goes before an applied delete leaves the time of the item's last write as it was.
+            const isWrite = at !== dynamodb.OldImage?.[WRITTEN_AT]?.N;
+            if (at !== undefined && isWrite) this.#take(nowMs - Number(at));
           }
           after = records.at(-1)?.dynamodb.SequenceNumber ?? after;
         }
