@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { LANE_0, parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
-import { continues, type Entry, emptyHead, type Head } from '#lib/domain/log.ts';
+import { continues, type Entry, emptyHead, lastOf } from '#lib/domain/log.ts';
 import { advance } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import { parseGroup } from '#lib/domain/topology.ts';
@@ -80,29 +80,33 @@ export async function differences(peers: AwsPeers, follower: RegionId): Promise<
   return verified.differences.map(({ key, kind }) => `${kind} ${key}`);
 }
 
-/** All entries of a Region's log, checked to be contiguous and chained up to its head. */
+/** All entries of a Region's log up to its head as first read, checked to be contiguous and chained. */
 export async function checkedEntries(peers: AwsPeers, region: RegionId): Promise<readonly Entry[]> {
   const log = peers.log(region);
-  const entries: Entry[] = [];
-  let head: Head = emptyHead(GROUP, LANE_0);
   const end = await log.head(LANE_0);
-  while (entries.at(-1)?.chain !== end.chain) {
-    const from = entries.length === 0 ? end.firstLsn : advance(entries.at(-1)!.first, entries.at(-1)!.count);
+  const entries: Entry[] = [];
+  for (let from = end.firstLsn; from <= end.lastLsn; ) {
     const page = await log.entries(LANE_0, from, 200);
     if (page.length === 0)
       throw new Error(`The log of ${region} breaks off before LSN ${from} of ${end.lastLsn}`);
-    entries.push(...page);
+    // The log goes on growing: what has come since the head was read is left out.
+    entries.push(...page.filter((entry) => entry.first <= end.lastLsn));
+    from = advance(lastOf(page.at(-1)!), 1);
   }
   const first = entries[0];
-  if (first && first.first > 1n) {
-    head = {
-      ...head,
-      lastLsn: advance(first.first, -1),
-      chain: first.prev,
-      totalBytes: first.totalBytes - BigInt(first.bytes),
-    };
-  }
-  if (!continues(head, entries)) throw new Error(`The log of ${region} is not contiguous and chained`);
+  const start = emptyHead(GROUP, LANE_0);
+  const before =
+    first === undefined || first.first === 1n
+      ? start
+      : {
+          ...start,
+          lastLsn: advance(first.first, -1),
+          chain: first.prev,
+          totalBytes: first.totalBytes - BigInt(first.bytes),
+        };
+  if (!continues(before, entries)) throw new Error(`The log of ${region} is not contiguous and chained`);
+  if ((entries.at(-1) ?? end).chain !== end.chain)
+    throw new Error(`The log of ${region} does not end at its head`);
   return entries;
 }
 
