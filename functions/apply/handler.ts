@@ -37,5 +37,8 @@ async function applyOnce(mayGoOn: () => boolean): Promise<void> {
   const holding = held;
   // Not held while the call is under way: a call that fails leaves nothing to go on from.
   held = undefined;
-  held = await applyLog({ region, peers, control, storeOf, telemetry }, mayGoOn, holding);
+  const deps = { region, peers, control, storeOf, telemetry };
+  held = await applyLog(deps, mayGoOn, holding);
+  // Who has taken the lease may have looked at the log before the entry that this call is about was there.
+  if (holding !== undefined && held === undefined) held = await applyLog(deps, mayGoOn);
 }

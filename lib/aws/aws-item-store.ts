@@ -15,6 +15,7 @@ import {
   conditional,
   isContention,
   type SdkItem,
+  sitOut,
   transactional,
 } from '#lib/aws/dynamo-failure.ts';
 import type { Item } from '#lib/domain/attribute-value.ts';
@@ -201,6 +202,7 @@ export class AwsItemStore implements ItemStore {
         left = left.filter((_, index) => reasons[index + 1]?.Code !== 'ConditionalCheckFailed');
       } catch (error) {
         if (!isContention(error) || ++conflicts > MAX_CONFLICTS) throw error;
+        await sitOut(conflicts);
       }
     }
     return 'done';

@@ -8,7 +8,7 @@ import {
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { conditional, isContention, type SdkItem, transactional } from '#lib/aws/dynamo-failure.ts';
+import { conditional, isContention, type SdkItem, sitOut, transactional } from '#lib/aws/dynamo-failure.ts';
 import { entryAttributes, entryKey, HEAD, headAttributes, readEntry, readHead } from '#lib/aws/log-items.ts';
 import { SegmentBucket } from '#lib/aws/segment-bucket.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
@@ -122,6 +122,7 @@ export class AwsLog implements ReplicaLog {
         return this.#explain(lane, stored ? readHead(stored) : await this.head(lane), entries, authority);
       } catch (error) {
         if (!isContention(error) || conflicts === MAX_CONFLICTS) throw error;
+        await sitOut(conflicts);
         // A conflict means that somebody else is moving the head: read where it has gone.
         const head = await this.head(lane);
         if (head.chain !== expected.chain || head.sealedEpoch !== expected.sealedEpoch) {
@@ -164,9 +165,13 @@ export class AwsLog implements ReplicaLog {
   async rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head> {
     await this.#ensureHead(lane);
     const based = rebase(expected, onto);
-    if (!(await this.#replaceHead(lane, expected, based))) return this.head(lane);
-    await this.#unlinkBefore(lane, based.firstLsn);
-    return based;
+    const replaced = await this.#replaceHead(lane, expected, based);
+    const head = replaced ? based : await this.head(lane);
+    // An earlier try may have moved the head and then broken off.
+    if (head.chain === based.chain && head.firstLsn === based.firstLsn) {
+      await this.#unlinkBefore(lane, based.firstLsn);
+    }
+    return head;
   }
 
   /** Why an append did not move the head, given the head in force. */

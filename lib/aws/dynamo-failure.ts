@@ -1,9 +1,15 @@
+import { setTimeout } from 'node:timers/promises';
 import {
   type CancellationReason,
   ConditionalCheckFailedException,
   type AttributeValue as SdkValue,
   TransactionCanceledException,
 } from '@aws-sdk/client-dynamodb';
+
+/** Reasons for which the same transaction may succeed a little later. */
+const PASSING = new Set(['TransactionConflict', 'ThrottlingError', 'ProvisionedThroughputExceeded']);
+/** Longest pause between two tries, ms. */
+const MAX_PAUSE_MS = 500;
 
 export type SdkItem = Record<string, SdkValue>;
 
@@ -41,5 +47,10 @@ export async function transactional(
 export function isContention(error: unknown): boolean {
   if (!(error instanceof TransactionCanceledException)) return false;
   const codes = (error.CancellationReasons ?? []).map(({ Code }) => Code);
-  return codes.some((code) => code === 'TransactionConflict' || code === 'ThrottlingError');
+  return codes.some((code) => code !== undefined && PASSING.has(code));
+}
+
+/** Sits out a conflict: a random time, longer at most with each try, so that the rivals don't meet again. */
+export async function sitOut(tries: number): Promise<void> {
+  await setTimeout(Math.random() * Math.min(MAX_PAUSE_MS, 10 * 2 ** tries));
 }

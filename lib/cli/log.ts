@@ -40,7 +40,7 @@ export async function logCatCommand(
   options: LogOptions & { file?: string },
 ): Promise<number> {
   if (options.file !== undefined) {
-    printRecords(await readFile(options.file), undefined, undefined);
+    printRecords(await readSegmentFile(options.file), undefined, undefined);
     return 0;
   }
   const { connection, region } = await open(options);
@@ -60,6 +60,21 @@ export async function logCatCommand(
     return 0;
   } finally {
     connection.close();
+  }
+}
+
+async function readSegmentFile(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      `${path} cannot be read`,
+      'Give the path of a segment file.',
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -74,6 +74,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option('--file <path>', 'a segment file instead')
     .option(...region)
     .option(...cloud)
+    .option('--json', 'what it prints is JSON in any case')
     .action(run(logCatCommand));
 
   try {

@@ -126,7 +126,9 @@ function endpointLines(cloud: EmbeddedCloud, json: boolean): readonly string[] {
     ([region, { dynamodb, s3 }]) => `${region}: DynamoDB ${dynamodb}, S3 ${s3}`,
   );
   const { dynamodb, credentials } = endpoints[LEADER]!;
-  const [first] = cloud.group.key;
+  const example = Object.fromEntries(
+    cloud.group.key.map(({ name, type }) => [name, { [type]: type === 'N' ? '1' : 'bXk=' }]),
+  );
   return [
     '',
     ...lines,
@@ -134,7 +136,7 @@ function endpointLines(cloud: EmbeddedCloud, json: boolean): readonly string[] {
     `Write to table ${cloud.group.table} at the leader, ${LEADER}, with any AWS client:`,
     `  AWS_ACCESS_KEY_ID=${credentials?.accessKeyId} AWS_SECRET_ACCESS_KEY=${credentials?.secretAccessKey} \\`,
     `  aws dynamodb put-item --region ${LEADER} --endpoint-url ${dynamodb} \\`,
-    `    --table-name ${cloud.group.table} --item '{"${first.name}":{"${first.type}":"${first.type === 'N' ? '1' : 'bXk='}"}}'`,
+    `    --table-name ${cloud.group.table} --item '${JSON.stringify(example)}'`,
     'Look at it from another terminal: npm run -s understudy -- lag | verify | log ls',
     'Ctrl-C ends it.',
   ];

@@ -37,17 +37,11 @@ export class DataStore extends Construct {
   /** Writing what the log says, here, and copying the table of whichever Region leads. */
   grantApply(handler: Handler): void {
     handler.allow(
-      [
-        'dynamodb:GetItem',
-        'dynamodb:PutItem',
-        'dynamodb:UpdateItem',
-        'dynamodb:DeleteItem',
-        'dynamodb:ConditionCheckItem',
-      ],
+      ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem'],
       [this.#tableArn],
     );
     handler.allow(
-      ['dynamodb:Scan', 'dynamodb:DescribeTable'],
+      ['dynamodb:GetItem', 'dynamodb:Scan', 'dynamodb:DescribeTable'],
       tableArns(this, this.#place, this.#place.config.table),
     );
   }

@@ -59,6 +59,8 @@ export class LogStore extends Construct {
   grantRelay(handler: Handler): void {
     const buckets = this.#place.config.regions.map(({ name }) => bucketArns(this, this.#place, name));
     handler.allow(APPEND, this.#everywhere());
+    // Starting over from another Region's head unlinks the own entries before it.
+    handler.allow(['dynamodb:DeleteItem'], [this.#tableArn]);
     handler.allow(
       ['s3:GetObject', 's3:PutObject'],
       buckets.map(({ segments }) => segments),
@@ -71,10 +73,9 @@ export class LogStore extends Construct {
     );
   }
 
-  /** Applying from here, starting over from another Region's head, and unlinking what is past its retention. */
+  /** Applying what is here, and knowing where the leader's log ends. */
   grantApply(handler: Handler): void {
     handler.allow(READ, this.#everywhere());
-    handler.allow(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], [this.#tableArn]);
     handler.allow(['s3:GetObject'], [this.#bucket().segments], SEGMENTS);
     handler.allow(['s3:ListBucket'], [this.#bucket().bucket]);
   }

@@ -166,10 +166,9 @@ function chainOf(entry: Omit<Entry, 'chain'>): string {
   const marks = Object.entries(entry.marks)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([shard, mark]) => [shard, mark.sequence, mark.atMs]);
-  const { prev, first, count, bytes, epoch, hash, minCommitMs, maxCommitMs } = entry;
-  return sha256(
-    JSON.stringify([prev, first.toString(), count, bytes, epoch, hash, minCommitMs, maxCommitMs, marks]),
-  );
+  const { prev, first, count, bytes, totalBytes, epoch, hash, minCommitMs, maxCommitMs } = entry;
+  const place = [prev, `${first}`, count, bytes, `${totalBytes}`, epoch, hash];
+  return sha256(JSON.stringify([...place, minCommitMs, maxCommitMs, marks]));
 }
 
 function sha256(text: string): string {

@@ -9,7 +9,7 @@ import type { GroupConfig } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
 import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
-import { startDynamoServer } from '#lib/local/dynamo-server.ts';
+import { dynamoBinary, startDynamoServer } from '#lib/local/dynamo-server.ts';
 import { KeptProcess } from '#lib/local/kept-process.ts';
 import type { LinkSettings } from '#lib/local/link.ts';
 import { Network } from '#lib/local/network.ts';
@@ -58,6 +58,8 @@ export class EmbeddedCloud implements AsyncDisposable {
 
   /** Brings all Regions up, or throws SERVER_NOT_STARTED or PLATFORM_UNSUPPORTED and leaves nothing behind. */
   static async start(options: CloudOptions): Promise<EmbeddedCloud> {
+    // Where there is no server to start, nothing is started.
+    dynamoBinary();
     const folder = await mkdtemp(join(tmpdir(), CLOUD_FOLDER));
     let cloud: EmbeddedCloud | undefined;
     try {
@@ -125,9 +127,9 @@ export class EmbeddedCloud implements AsyncDisposable {
 
   async #boot(): Promise<void> {
     const regions = this.group.regions.map(({ name }) => name);
-    await Promise.all(regions.map((region) => this.#bootServers(region)));
+    await all(regions.map((region) => this.#bootServers(region)));
     const peers = this.peers();
-    await Promise.all(
+    await all(
       regions.map(async (region) => {
         this.#queueUrls[region] = await provisionRegion(
           peers.clients(region),
@@ -138,7 +140,7 @@ export class EmbeddedCloud implements AsyncDisposable {
       }),
     );
     const endpoints = await this.#openLinks(regions);
-    await Promise.all(
+    await all(
       regions.map((region) =>
         this.#run(region, 'worker', () => this.#startWorker(region, endpoints.get(region)!)),
       ),
@@ -162,7 +164,7 @@ export class EmbeddedCloud implements AsyncDisposable {
         return server;
       };
     };
-    const [dynamodb, s3] = await Promise.all([
+    const [dynamodb, s3] = await all<Server>([
       this.#run(
         region,
         'dynamodb',
@@ -183,9 +185,9 @@ export class EmbeddedCloud implements AsyncDisposable {
       ),
     ]);
     this.#direct[region] = {
-      dynamodb: dynamodb.endpoint,
-      s3: s3.endpoint,
-      sqs: s3.endpoint,
+      dynamodb: dynamodb!.endpoint,
+      s3: s3!.endpoint,
+      sqs: s3!.endpoint,
       credentials: CREDENTIALS,
     };
   }
@@ -265,4 +267,12 @@ export class EmbeddedCloud implements AsyncDisposable {
     ) as GroupResources['buckets'];
     return { logTable, controlTable, buckets };
   }
+}
+
+/** Waits for all and then fails with the first failure, so that nothing is still coming up behind the caller's back. */
+async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(work);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+  return results.map((result) => (result as PromiseFulfilledResult<T>).value);
 }

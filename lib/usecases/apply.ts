@@ -28,7 +28,8 @@ export type Holding = { readonly lease: ApplyLease; readonly state: ApplyState }
  * replica without a position, or with a gap between it and its log, takes a snapshot of the leader first.
  *
  * @param held the holding that the last call in this process returned: saves taking the lease anew.
- * @returns the holding to pass next time; undefined if the lease was lost or this Region leads.
+ * @returns the holding to pass next time; undefined if there is nothing to do, the lease was lost, or this
+ * Region leads.
  */
 export async function applyLog(
   deps: ApplyDeps,

@@ -107,18 +107,22 @@ async function putRejects<R>(
   records: readonly R[],
   batch: EncodedBatch,
 ): Promise<{ index: number; sequence: string } | undefined> {
+  let taken = 0;
+  const count = () => {
+    if (taken > 0) deps.telemetry.metrics([{ name: 'RejectedRecords', value: taken, unit: 'Count' }]);
+  };
   for (const { index, reject } of batch.rejects) {
     try {
       await deps.rejects.put(reject);
     } catch (error) {
+      count();
       deps.telemetry.event('reject-not-taken', { sequence: reject.sequence, why: String(error) });
       return { index, sequence: deps.engine.sequenceOf(records[index]!) ?? reject.sequence };
     }
+    taken++;
     deps.telemetry.event('rejected', { lane: reject.lane, sequence: reject.sequence, code: reject.code });
   }
-  deps.telemetry.metrics(
-    batch.rejects.length > 0 ? [{ name: 'RejectedRecords', value: batch.rejects.length, unit: 'Count' }] : [],
-  );
+  count();
   return undefined;
 }
 
@@ -132,6 +136,6 @@ function fenced(epoch: Epoch, head: Head): UnderstudyError {
   return new UnderstudyError(
     'LOG_FENCED',
     `epoch ${epoch} may append no more: the log is sealed at epoch ${head.sealedEpoch}`,
-    'Let this Region come back as a follower; what it could not log will be in the divergence report.',
+    'Let this Region come back as a follower; its table holds changes that no other Region has.',
   );
 }

@@ -29,14 +29,12 @@ export async function measureLag(
   regions: readonly RegionId[] = deps.group.regions.map(({ name }) => name),
 ): Promise<readonly RegionLag[]> {
   const { peers, nowMs } = deps;
-  const leaderEnd = peers.log(role.leader).head(LANE_0).then(endOf);
-  // Awaited below by each follower; a failure is theirs to report.
-  leaderEnd.catch(() => {});
+  const leaderEnd = async () => endOf(await peers.log(role.leader).head(LANE_0));
   return Promise.all(
     regions.map(async (region): Promise<RegionLag> => {
       if (region === role.leader) {
         return settle({ region, role: 'leader' }, async (known) => {
-          known.end = await leaderEnd;
+          known.end = await leaderEnd();
           known.captureAgeMs = Math.max(0, nowMs() - known.end.commitMs);
         });
       }
@@ -45,7 +43,8 @@ export async function measureLag(
         const { applied, snapshot } = await peers.control(region).applyState(LANE_0);
         if (snapshot) known.snapshot = snapshot;
         if (applied) known.applied = applied;
-        const end = await leaderEnd;
+        // Last: what the leader logs while the follower answers must not look like there already.
+        const end = await leaderEnd();
         known.durableLag = lagOf(end, known.end, nowMs());
         // Until a copy is whole, the position says where it began, not what the store has.
         const copying = snapshot !== undefined && snapshot.phase !== 'settle';

@@ -6,7 +6,8 @@ import type { Telemetry } from '#lib/ports/telemetry.ts';
 import { type Relayed, relay } from '#lib/usecases/relay.ts';
 
 /**
- * Repairs this follower's log from the Region that feeds it; from the leader if that one does not answer.
+ * Repairs this follower's log from the Region that feeds it; from the leader if that one does not answer, or no
+ * longer has what is needed.
  * A log that ends before the other's begins starts over at the other's end: its store needs a new snapshot,
  * which the applier takes when it sees the gap. Undefined at the leader.
  */
@@ -22,12 +23,15 @@ export async function pull(deps: {
   const upstream = upstreamOf(group, region, leader);
   if (upstream === undefined) return undefined;
   const own = peers.log(region);
-  let pulled: Relayed;
+  let pulled: Relayed | undefined;
   try {
     pulled = await relay(peers.log(upstream), own, LANE_0, epoch);
   } catch (error) {
     if (upstream === leader) throw error;
     telemetry.event('upstream-silent', { upstream, why: String(error) });
+  }
+  // The leader's log may reach back further than that of a Region in between.
+  if (pulled === undefined || (pulled.kind === 'behind' && upstream !== leader)) {
     pulled = await relay(peers.log(leader), own, LANE_0, epoch);
   }
   if (pulled.kind === 'diverged') telemetry.event('relay-diverged', { lsn: `${pulled.head.lastLsn}` });

@@ -15,13 +15,14 @@ export type Finished = {
 export function understudy(
   args: readonly string[],
   tmp: string,
+  env: Readonly<Record<string, string>> = {},
 ): {
   readonly child: ChildProcess;
   readonly finished: Promise<Finished>;
   readonly seen: (text: string) => Promise<void>;
 } {
   const child = spawn(process.execPath, [ENTRY, ...args], {
-    env: { ...process.env, TMPDIR: tmp },
+    env: { ...process.env, TMPDIR: tmp, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';

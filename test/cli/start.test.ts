@@ -73,6 +73,13 @@ test('a number out of range is a named failure', async () => {
   expect(stderr).toContain('--rate fast is not valid');
 });
 
+test('a server that cannot be started is a named failure, and nothing else is left running', async () => {
+  const env = { UNDERSTUDY_DYNAMODB: join(tmp, 'no-such-server') };
+  const { status, stderr } = await understudy(['start'], tmp, env).finished;
+  expect(status).toBe(1);
+  expect(stderr).toContain('SERVER_NOT_STARTED');
+});
+
 // Moments of the start, of the load, and of the end.
 for (const afterMs of [150, 700, 1500, 2500, 5000]) {
   test(`Ctrl-C after ${afterMs} ms leaves no process and no file behind`, async () => {

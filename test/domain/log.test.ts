@@ -31,7 +31,7 @@ function committed(head: Head, entries: readonly Entry[], authority = E1): Head 
 
 /** The chain by its definition, written down a second time. */
 function chainOf(entry: Entry): string {
-  const { prev, first, count, bytes, epoch, hash, minCommitMs, maxCommitMs, marks } = entry;
+  const { prev, first, count, bytes, totalBytes, epoch, hash, minCommitMs, maxCommitMs, marks } = entry;
   const sorted = Object.keys(marks)
     .sort()
     .map((shard) => [shard, marks[shard]!.sequence, marks[shard]!.atMs]);
@@ -40,6 +40,7 @@ function chainOf(entry: Entry): string {
     `${first}`,
     count,
     bytes,
+    `${totalBytes}`,
     epoch,
     hash,
     minCommitMs,

@@ -1,6 +1,7 @@
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
+import { latin1Text } from '#lib/engines/dynamodb/short-text.ts';
 import type { PlacedSegment } from '#lib/ports/replica-store.ts';
 
 /** The one write that a run of records comes to for a key: its last record decides. */
@@ -54,5 +55,5 @@ function latin1(bytes: Uint8Array): string {
   const buffer = Buffer.isBuffer(bytes)
     ? bytes
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return buffer.toString('latin1');
+  return latin1Text(buffer, 0, buffer.length);
 }

@@ -78,7 +78,9 @@ export function encodeBatch(
         throw tooLarge();
       }
       const streamMs = Math.floor((change.ApproximateCreationDateTime ?? 0) * 1000);
-      const commitMs = (heartbeat.equals(key) ? heartbeatTime(NewImage) : undefined) ?? streamMs;
+      // A heartbeat is more exact than the stream's seconds, but never from later: lag would look smaller than it is.
+      const beatMs = heartbeat.equals(key) ? heartbeatTime(NewImage) : undefined;
+      const commitMs = Math.min(beatMs ?? streamMs, streamMs + 999);
       const keyBytes = key.length;
       const afterBytes = NewImage && encoder.item(NewImage);
       const beforeBytes =

@@ -18,6 +18,7 @@ import {
   TRUE,
   UTF8,
 } from '#lib/engines/dynamodb/item-format.ts';
+import { latin1Text } from '#lib/engines/dynamodb/short-text.ts';
 
 /** Reads items of one segment back. Binary values come out as bytes, as the SDK wants them. */
 export class ItemDecoder {
@@ -135,7 +136,7 @@ export class ItemDecoder {
   }
 
   #ascii(): string {
-    return this.#bytes.toString('latin1', this.#take(), this.#at);
+    return latin1Text(this.#bytes, this.#take(), this.#at);
   }
 
   #utf8(): string {

@@ -236,6 +236,12 @@ describe('a batch of stream records', () => {
     }
   });
 
+  test('never takes a heartbeat for later than the stream says: lag would look smaller than it is', () => {
+    const ahead = heartbeatItem(PK, 1_700_000_001_000 + 3_600_000);
+    const [beat] = changesIn(encodeBatch(SOURCE, [streamRecord(PK, 1, undefined, ahead)]));
+    expect(beat!.commitMs).toBe(1_700_000_001_999);
+  });
+
   test('takes the time of the stream for a heartbeat without one, and for other items that look like one', () => {
     const beat = heartbeatItem(PK, 5);
     const lookalike = { ...beat, pk: s('a') };
