@@ -72,9 +72,10 @@ export function openSegment(bytes: Uint8Array): Segment {
   return {
     info,
     forEach(visit, from = 0) {
+      const records = new BlockRecords();
       for (const block of blocks) {
         if (block.firstOrdinal + block.count <= from) continue;
-        const records = new BlockRecords(view, block, info.tables.length, info.shards.length);
+        records.load(view, block, info.tables.length, info.shards.length);
         for (let index = Math.max(0, from - block.firstOrdinal); index < block.count; index += 1) {
           visit(records.at(index), block.firstOrdinal + index);
         }
