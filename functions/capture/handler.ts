@@ -53,6 +53,7 @@ function createDeps(): CaptureDeps<StreamRecord> {
     engine: new DynamoCapture(config),
     log: peers.log(region),
     control,
+    divergences: peers.divergences(region),
     rejects: new SqsRejects({ sqs: peers.clients(region).sqs, queueUrl: config.failureQueueUrl }),
     telemetry,
   };

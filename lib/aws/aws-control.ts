@@ -8,9 +8,9 @@ import {
 import { z } from 'zod';
 import { conditional, type SdkItem } from '#lib/aws/dynamo-failure.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
-import { type GroupId, type LaneId, parseRegionId } from '#lib/domain/ids.ts';
-import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
-import type { Role } from '#lib/domain/topology.ts';
+import { type GroupId, type LaneId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+import { type Leadership, type Role, roleAfter } from '#lib/domain/topology.ts';
 import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
 
 const lsn = z.string().transform(parseLsn);
@@ -41,44 +41,40 @@ const stateSchema = z.object({
  */
 export class AwsControl implements Control {
   readonly #dynamodb: DynamoDBClient;
+  readonly #region: RegionId;
   readonly #group: GroupId;
   readonly #table: string;
 
-  constructor(deps: { dynamodb: DynamoDBClient; group: GroupId; table: string }) {
+  constructor(deps: { dynamodb: DynamoDBClient; region: RegionId; group: GroupId; table: string }) {
+    this.#region = deps.region;
     this.#dynamodb = deps.dynamodb;
     this.#group = deps.group;
     this.#table = deps.table;
   }
 
   async role(): Promise<Role> {
-    const item = await this.#get(`${this.#group}#role`);
-    if (item?.leader?.S === undefined || item.epoch?.N === undefined) {
-      throw new UnderstudyError(
-        'ROLE_UNKNOWN',
-        `control table ${this.#table} names no leader for group ${this.#group}`,
-        'Start the group by naming its first leader.',
-      );
-    }
-    return { epoch: parseEpoch(item.epoch.N), leader: parseRegionId(item.leader.S) };
+    const role = await this.#role();
+    if (role !== undefined) return role;
+    throw new UnderstudyError(
+      'ROLE_UNKNOWN',
+      `control table ${this.#table} names no leader for group ${this.#group}`,
+      'Start the group by naming its first leader.',
+    );
   }
 
-  /** Names the leader of an epoch, unless a leader of the same or a later epoch is named already. */
-  async nameLeader(role: Role): Promise<'named' | 'superseded'> {
-    const outcome = await conditional(() =>
-      this.#dynamodb.send(
-        new PutItemCommand({
-          TableName: this.#table,
-          Item: {
-            id: { S: `${this.#group}#role` },
-            epoch: { N: `${role.epoch}` },
-            leader: { S: role.leader },
-          },
-          ConditionExpression: 'attribute_not_exists(id) OR epoch < :epoch',
-          ExpressionAttributeValues: { ':epoch': { N: `${role.epoch}` } },
-        }),
-      ),
-    );
-    return outcome.kind === 'done' ? 'named' : 'superseded';
+  async nameLeader(next: Leadership): Promise<'named' | 'superseded'> {
+    for (;;) {
+      const before = await this.#role();
+      if (before !== undefined && before.epoch >= next.epoch) return 'superseded';
+      if (await this.#replaceRole(before, roleAfter(before, next, this.#region))) return 'named';
+    }
+  }
+
+  async attach(epoch: Epoch): Promise<'attached' | 'superseded'> {
+    const before = await this.#role();
+    if (before?.epoch !== epoch) return 'superseded';
+    const { led: _, ...role } = before;
+    return (await this.#replaceRole(before, { ...role, attached: epoch })) ? 'attached' : 'superseded';
   }
 
   async applyState(lane: LaneId): Promise<ApplyState> {
@@ -127,6 +123,43 @@ export class AwsControl implements Control {
       ExpressionAttributeNames: { '#token': 'token' },
       ExpressionAttributeValues: { ':token': { N: `${lease.token}` } },
     };
+  }
+
+  async #role(): Promise<Role | undefined> {
+    const item = await this.#get(this.#roleId);
+    if (item?.leader?.S === undefined || item.epoch?.N === undefined) return undefined;
+    const epoch = parseEpoch(item.epoch.N);
+    return {
+      epoch,
+      leader: parseRegionId(item.leader.S),
+      attached: item.attached?.N === undefined ? epoch : parseEpoch(item.attached.N),
+      ...(item.led?.N === undefined ? {} : { led: parseEpoch(item.led.N) }),
+    };
+  }
+
+  /** Only if the role is still that of the epoch of `before`. */
+  async #replaceRole(before: Role | undefined, { epoch, leader, attached, led }: Role): Promise<boolean> {
+    const outcome = await conditional(() =>
+      this.#dynamodb.send(
+        new PutItemCommand({
+          TableName: this.#table,
+          Item: {
+            id: { S: this.#roleId },
+            epoch: { N: `${epoch}` },
+            leader: { S: leader },
+            attached: { N: `${attached}` },
+            ...(led === undefined ? {} : { led: { N: `${led}` } }),
+          },
+          ConditionExpression: before === undefined ? 'attribute_not_exists(id)' : 'epoch = :before',
+          ...(before && { ExpressionAttributeValues: { ':before': { N: `${before.epoch}` } } }),
+        }),
+      ),
+    );
+    return outcome.kind === 'done';
+  }
+
+  get #roleId(): string {
+    return `${this.#group}#role`;
   }
 
   async #get(id: string): Promise<SdkItem | undefined> {

@@ -20,10 +20,11 @@ import {
   type Head,
   lastOf,
   rebase,
+  rewind,
   type SealOutcome,
   trim,
 } from '#lib/domain/log.ts';
-import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 
 /** Conflicts with another transaction on the head that one append sits out before it gives up. */
@@ -174,6 +175,14 @@ export class AwsLog implements ReplicaLog {
     return head;
   }
 
+  async rewind(lane: LaneId, expected: Head, entry: Entry): Promise<Head> {
+    const back = rewind(expected, entry);
+    const head = (await this.#replaceHead(lane, expected, back)) ? back : await this.head(lane);
+    // No append can put anything there before these are gone: its entry would stand in the way of itself.
+    if (head.chain === back.chain) await this.#unlinkAfter(lane, entry);
+    return head;
+  }
+
   /** Why an append did not move the head, given the head in force. */
   async #explain(
     lane: LaneId,
@@ -258,6 +267,18 @@ export class AwsLog implements ReplicaLog {
       for (const entry of old) {
         await this.#dynamodb.send(
           new DeleteItemCommand({ TableName: this.#table, Key: this.#key(lane, entryKey(entry.first)) }),
+        );
+      }
+    }
+  }
+
+  async #unlinkAfter(lane: LaneId, entry: Entry): Promise<void> {
+    for (;;) {
+      const stray = await this.entries(lane, advance(lastOf(entry), 1), 100);
+      if (stray.length === 0) return;
+      for (const { first } of stray.toReversed()) {
+        await this.#dynamodb.send(
+          new DeleteItemCommand({ TableName: this.#table, Key: this.#key(lane, entryKey(first)) }),
         );
       }
     }

@@ -1,4 +1,7 @@
+import { AwsAcceptor } from '#lib/aws/aws-acceptor.ts';
 import { AwsControl } from '#lib/aws/aws-control.ts';
+import { AwsDivergences } from '#lib/aws/aws-divergences.ts';
+import { AwsHistory } from '#lib/aws/aws-history.ts';
 import { AwsItemStore } from '#lib/aws/aws-item-store.ts';
 import { AwsLog } from '#lib/aws/aws-log.ts';
 import type { Endpoints } from '#lib/aws/config.ts';
@@ -40,7 +43,22 @@ export class AwsPeers implements GroupPeers {
 
   control(region: RegionId): AwsControl {
     const { group, controlTable } = this.#resources;
-    return new AwsControl({ dynamodb: this.clients(region).dynamodb, group, table: controlTable });
+    return new AwsControl({ dynamodb: this.clients(region).dynamodb, region, group, table: controlTable });
+  }
+
+  acceptor(region: RegionId): AwsAcceptor {
+    const { group, controlTable } = this.#resources;
+    return new AwsAcceptor({ dynamodb: this.clients(region).dynamodb, group, table: controlTable });
+  }
+
+  divergences(region: RegionId): AwsDivergences {
+    const { group, controlTable } = this.#resources;
+    return new AwsDivergences({ dynamodb: this.clients(region).dynamodb, group, table: controlTable });
+  }
+
+  history(region: RegionId): AwsHistory {
+    const { group, controlTable } = this.#resources;
+    return new AwsHistory({ dynamodb: this.clients(region).dynamodb, group, table: controlTable });
   }
 
   store(region: RegionId): AwsItemStore {

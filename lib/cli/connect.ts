@@ -2,7 +2,7 @@ import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { type RuntimeConfig, readConfig } from '#lib/aws/config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { Role } from '#lib/domain/topology.ts';
+import type { Leadership } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { findCloud, readCloudFile } from '#lib/local/cloud-file.ts';
 
@@ -11,7 +11,7 @@ export type Connection = {
   readonly config: RuntimeConfig;
   readonly peers: AwsPeers;
   /** Who leads, by the first Region that answers. */
-  readonly role: () => Promise<Role>;
+  readonly role: () => Promise<Leadership>;
   readonly close: () => void;
 };
 

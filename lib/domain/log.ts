@@ -162,6 +162,22 @@ export function rebase(head: Head, onto: Head): Head {
   };
 }
 
+/**
+ * The head of a log that goes back to the end of `entry`, one of its own: what came after it is not the group's. The
+ * source marks stay: what they cover was dealt with, even if it is no longer in the log.
+ */
+export function rewind(head: Head, entry: Entry): Head {
+  if (lastOf(entry) >= head.lastLsn) return head;
+  return {
+    ...head,
+    lastLsn: lastOf(entry),
+    lastEpoch: entry.epoch,
+    chain: entry.chain,
+    totalBytes: entry.totalBytes,
+    lastCommitMs: entry.maxCommitMs,
+  };
+}
+
 function chainOf(entry: Omit<Entry, 'chain'>): string {
   const marks = Object.entries(entry.marks)
     .sort(([a], [b]) => (a < b ? -1 : 1))

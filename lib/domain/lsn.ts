@@ -38,6 +38,11 @@ export function parseEpoch(value: string | number): Epoch {
   );
 }
 
+/** The epoch after this one. */
+export function advanceEpoch(epoch: Epoch): Epoch {
+  return parseEpoch(epoch + 1);
+}
+
 /** The LSN that lies `records` further on. */
 export function advance(lsn: Lsn, records: number | bigint): Lsn {
   const next = lsn + BigInt(records);

@@ -21,8 +21,26 @@ export type GroupConfig = {
   readonly regions: readonly RegionConfig[];
 };
 
-/** Who leads, by the control table of a Region. */
-export type Role = { readonly epoch: Epoch; readonly leader: RegionId };
+/** Who leads which epoch. */
+export type Leadership = { readonly epoch: Epoch; readonly leader: RegionId };
+
+/** Who leads, by the control table of a Region, and how that Region stands to it. */
+export type Role = Leadership & {
+  /**
+   * The newest epoch whose log this Region's log and store are known to be a prefix of. While it is below `epoch`,
+   * nothing is applied here: what this Region has beyond the common prefix must be saved first (re-attach).
+   */
+  readonly attached: Epoch;
+  /** The epoch that this Region led itself before it lost it, until it is re-attached. */
+  readonly led?: Epoch;
+};
+
+/** The role of `self` once `next` leads; `before` is its role so far. */
+export function roleAfter(before: Role | undefined, next: Leadership, self: RegionId | undefined): Role {
+  if (before === undefined || next.leader === self) return { ...next, attached: next.epoch };
+  const led = before.leader === self ? before.epoch : before.led;
+  return { ...next, attached: before.attached, ...(led === undefined ? {} : { led }) };
+}
 
 /** Checks a group and brands its names. Throws CONFIG_INVALID or CONFIG_REGION_REPEATED. */
 export function parseGroup(input: {

@@ -1,6 +1,6 @@
 import type { LaneId } from '#lib/domain/ids.ts';
 import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
-import type { Role } from '#lib/domain/topology.ts';
+import type { Leadership, Role } from '#lib/domain/topology.ts';
 
 /** How far a replica's store has applied a lane. */
 export type Applied = {
@@ -44,6 +44,10 @@ export type ApplyState = {
 export interface Control {
   /** Throws ROLE_UNKNOWN where nobody has been made leader. */
   role(): Promise<Role>;
+  /** Names the leader of an epoch, unless one of the same or a later epoch is named already. */
+  nameLeader(next: Leadership): Promise<'named' | 'superseded'>;
+  /** This Region's log and store have been found, or made, a prefix of the log of `epoch`. */
+  attach(epoch: Epoch): Promise<'attached' | 'superseded'>;
   /** Reads without taking the lease. */
   applyState(lane: LaneId): Promise<ApplyState>;
   /** Takes the lease: every earlier token is void from now on. */

@@ -30,6 +30,8 @@ export interface ReplicaLog {
   trim(lane: LaneId, first: Lsn): Promise<Head>;
   /** Starts the lane over from another log's head, if `expected` is still in force; the head in force if not. */
   rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head>;
+  /** Takes the lane back to the end of `entry`, if `expected` is still in force; the head in force if not. */
+  rewind(lane: LaneId, expected: Head, entry: Entry): Promise<Head>;
 }
 
 /** Entries in one append: DynamoDB takes 100 items a transaction, one of which is the head. */

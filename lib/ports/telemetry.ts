@@ -16,3 +16,9 @@ export interface Clock {
   /** Wall clock, Unix ms. */
   now(): number;
 }
+
+/** Time for leases and for watching: no jump of the wall clock may lengthen the one or shorten the other. */
+export interface SteadyClock extends Clock {
+  /** Milliseconds since some moment of this process; never goes back. */
+  steadyMs(): number;
+}

@@ -36,8 +36,8 @@ export async function applyLog(
   mayGoOn: () => boolean,
   held?: Holding,
 ): Promise<Holding | undefined> {
-  const { leader } = await deps.control.role();
-  if (leader === deps.region) return undefined;
+  const { leader, epoch, attached } = await deps.control.role();
+  if (leader === deps.region || attached < epoch) return undefined;
   // Whoever takes the lease voids the one before it, so it isn't taken where there is nothing to do.
   if (held === undefined && (await isCurrent(deps))) return undefined;
   let { lease, state } = held ?? (await deps.control.takeLease(LANE_0));

@@ -5,6 +5,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import { isCaptured } from '#lib/domain/marks.ts';
 import type { CaptureEngine, EncodedBatch } from '#lib/ports/capture-engine.ts';
 import type { Control } from '#lib/ports/control.ts';
+import type { Divergences } from '#lib/ports/divergences.ts';
 import type { Rejects } from '#lib/ports/rejects.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
@@ -17,6 +18,7 @@ export type CaptureDeps<R> = {
   readonly engine: CaptureEngine<R>;
   readonly log: ReplicaLog;
   readonly control: Pick<Control, 'role'>;
+  readonly divergences: Pick<Divergences, 'collect'>;
   readonly rejects: Rejects;
   readonly telemetry: Telemetry;
 };
@@ -47,6 +49,7 @@ export async function capture<R>(
   const { engine, log, telemetry } = deps;
   const role = await deps.control.role();
   if (role.leader !== deps.region) {
+    if (role.led !== undefined) return collect(deps, lane, shard, records, role.led);
     reportLocalWrites(telemetry, engine.encode(lane, shard, records));
     return { logged: 0 };
   }
@@ -86,6 +89,24 @@ export async function capture<R>(
     `lane ${lane} moved ${MAX_RACES} times while one batch of shard ${shard} was being appended`,
     'The batch is tried again; if this goes on, give the group more lanes.',
   );
+}
+
+/** A former leader's changes that its log no longer takes are kept for the report of what diverged. */
+async function collect<R>(
+  deps: CaptureDeps<R>,
+  lane: LaneId,
+  shard: string,
+  records: readonly R[],
+  led: Epoch,
+): Promise<Captured> {
+  const { engine, log, divergences, telemetry } = deps;
+  const fresh = uncaptured(engine, await log.head(lane), shard, records);
+  const { segment } = engine.encode(lane, shard, fresh);
+  if (segment === undefined) return { logged: 0 };
+  await log.putSegment(segment.draft.hash, segment.bytes);
+  await divergences.collect(led, segment.draft);
+  telemetry.event('collected', { epoch: led, records: segment.draft.count });
+  return { logged: 0 };
 }
 
 function uncaptured<R>(

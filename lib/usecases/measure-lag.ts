@@ -1,7 +1,7 @@
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Lag, lagOf, type Position } from '#lib/domain/lag.ts';
 import type { Head } from '#lib/domain/log.ts';
-import type { GroupConfig, Role } from '#lib/domain/topology.ts';
+import type { GroupConfig, Leadership } from '#lib/domain/topology.ts';
 import type { SnapshotProgress } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 
@@ -25,7 +25,7 @@ export type RegionLag = {
 /** Measures lag for `regions` of a group, all at a time. A Region that does not answer is reported, not thrown. */
 export async function measureLag(
   deps: { readonly group: GroupConfig; readonly peers: GroupPeers; readonly nowMs: () => number },
-  role: Role,
+  role: Leadership,
   regions: readonly RegionId[] = deps.group.regions.map(({ name }) => name),
 ): Promise<readonly RegionLag[]> {
   const { peers, nowMs } = deps;

@@ -9,7 +9,7 @@ import { type Relayed, relay } from '#lib/usecases/relay.ts';
  * Repairs this follower's log from the Region that feeds it; from the leader if that one does not answer, or no
  * longer has what is needed.
  * A log that ends before the other's begins starts over at the other's end: its store needs a new snapshot,
- * which the applier takes when it sees the gap. Undefined at the leader.
+ * which the applier takes when it sees the gap. Undefined at the leader, and in a Region that is yet to be re-attached.
  */
 export async function pull(deps: {
   readonly group: GroupConfig;
@@ -19,7 +19,8 @@ export async function pull(deps: {
   readonly telemetry: Telemetry;
 }): Promise<Relayed | undefined> {
   const { group, region, peers, telemetry } = deps;
-  const { leader, epoch } = await deps.control.role();
+  const { leader, epoch, attached } = await deps.control.role();
+  if (attached < epoch) return undefined;
   const upstream = upstreamOf(group, region, leader);
   if (upstream === undefined) return undefined;
   const own = peers.log(region);

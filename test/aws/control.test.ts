@@ -1,12 +1,13 @@
 import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AwsControl } from '#lib/aws/aws-control.ts';
-import { LANE_0, parseGroupId } from '#lib/domain/ids.ts';
+import { LANE_0, parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { controlContract } from '../contracts/control.contract.ts';
 import { CONTROL_KEY, startTestServer, type TestServer } from '../support/dynamodb.ts';
 
 const GROUP = parseGroupId('orders');
 
+const EU = parseRegionId('eu-west-1');
 let server: TestServer;
 beforeAll(async () => {
   server = await startTestServer();
@@ -16,7 +17,12 @@ afterAll(async () => {
 });
 
 async function open(group = GROUP): Promise<AwsControl> {
-  return new AwsControl({ dynamodb: server.dynamodb, group, table: await server.createTable(CONTROL_KEY) });
+  return new AwsControl({
+    dynamodb: server.dynamodb,
+    region: EU,
+    group,
+    table: await server.createTable(CONTROL_KEY),
+  });
 }
 
 controlContract('the DynamoDB control table', open);
@@ -25,7 +31,7 @@ describe('the DynamoDB control table', () => {
   test('keeps groups apart', async () => {
     const table = await server.createTable(CONTROL_KEY);
     const of = (group: string) =>
-      new AwsControl({ dynamodb: server.dynamodb, group: parseGroupId(group), table });
+      new AwsControl({ dynamodb: server.dynamodb, region: EU, group: parseGroupId(group), table });
     const { lease } = await of('orders').takeLease(LANE_0);
     await of('stock').takeLease(LANE_0);
     await of('stock').takeLease(LANE_0);
@@ -54,7 +60,7 @@ describe('the DynamoDB control table', () => {
         Item: { id: { S: `${GROUP}#apply#0` }, token: { N: '1' }, state: { S: state } },
       }),
     );
-    const control = new AwsControl({ dynamodb: server.dynamodb, group: GROUP, table });
+    const control = new AwsControl({ dynamodb: server.dynamodb, region: EU, group: GROUP, table });
     await expect(control.applyState(LANE_0)).rejects.toMatchObject({
       code: 'STORED_ITEM_INVALID',
       message: expect.stringContaining(`${GROUP}#apply#0`),

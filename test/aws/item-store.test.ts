@@ -4,7 +4,7 @@ import { AwsControl } from '#lib/aws/aws-control.ts';
 import { AwsItemStore } from '#lib/aws/aws-item-store.ts';
 import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
 import type { Item } from '#lib/domain/attribute-value.ts';
-import { LANE_0, parseGroupId } from '#lib/domain/ids.ts';
+import { LANE_0, parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE, stampOf } from '#lib/engines/dynamodb/stamp.ts';
@@ -12,6 +12,7 @@ import { itemStoreContract } from '../contracts/item-store.contract.ts';
 import { CONTROL_KEY, startTestServer, type TestServer } from '../support/dynamodb.ts';
 import { keyBytes, n, PK, s } from '../support/stream-records.ts';
 
+const EU = parseRegionId('eu-west-1');
 let server: TestServer;
 let controlTable: string;
 let groups = 0;
@@ -26,7 +27,7 @@ afterAll(async () => {
 async function open(key: KeySchema) {
   const { dynamodb } = server;
   const group = parseGroupId(`group-${++groups}`);
-  const control = new AwsControl({ dynamodb, group, table: controlTable });
+  const control = new AwsControl({ dynamodb, region: EU, group, table: controlTable });
   const table = await server.createTable(key);
   const store = new AwsItemStore({ dynamodb, table, key, stampAttribute: STAMP_ATTRIBUTE, control });
   const put = async (item: Item, stamp?: Uint8Array) => {
@@ -75,6 +76,7 @@ describe('the DynamoDB table', () => {
       const table = await server.createTable(PK, view);
       const control = new AwsControl({
         dynamodb: server.dynamodb,
+        region: EU,
         group: parseGroupId('orders'),
         table: controlTable,
       });

@@ -1,11 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LANE_0, parseLaneId, parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
-import type { Role } from '#lib/domain/topology.ts';
 import type { ApplyState, Control } from '#lib/ports/control.ts';
-
-/** A control table with what names its leader. */
-export type NamingControl = Control & { nameLeader(role: Role): Promise<'named' | 'superseded'> };
 
 const LANE_1 = parseLaneId('1');
 
@@ -32,8 +28,8 @@ const FULL_STATE: ApplyState = {
   },
 };
 
-/** What every control table must do. `open` gives one that nobody has used. */
-export function controlContract(name: string, open: () => Promise<NamingControl>): void {
+/** What every control table must do. `open` gives that of eu-west-1, which nobody has used. */
+export function controlContract(name: string, open: () => Promise<Control>): void {
   describe(`${name} as a control table`, () => {
     test('knows no role before a leader is named', async () => {
       await expect((await open()).role()).rejects.toMatchObject({ code: 'ROLE_UNKNOWN' });
@@ -46,12 +42,28 @@ export function controlContract(name: string, open: () => Promise<NamingControl>
         leader: parseRegionId(leader),
       });
       expect(await control.nameLeader(role(1, 'eu-west-1'))).toBe('named');
-      expect(await control.role()).toEqual(role(1, 'eu-west-1'));
+      expect(await control.role()).toEqual({ ...role(1, 'eu-west-1'), attached: 1 });
       expect(await control.nameLeader(role(1, 'us-east-1'))).toBe('superseded');
       expect(await control.nameLeader(role(10, 'us-east-1'))).toBe('named');
       expect(await control.nameLeader(role(9, 'eu-west-1'))).toBe('superseded');
       expect(await control.nameLeader(role(10, 'us-east-1'))).toBe('superseded');
-      expect(await control.role()).toEqual(role(10, 'us-east-1'));
+      expect(await control.role()).toMatchObject(role(10, 'us-east-1'));
+    });
+
+    test('remembers that its Region led, and is not attached to another leader before it is found to be', async () => {
+      const control = await open();
+      const name = (epoch: number, leader: string) =>
+        control.nameLeader({ epoch: parseEpoch(epoch), leader: parseRegionId(leader) });
+      await name(1, 'eu-west-1');
+      await name(2, 'us-east-1');
+      expect(await control.role()).toEqual({ epoch: 2, leader: 'us-east-1', attached: 1, led: 1 });
+      await name(3, 'ap-southeast-1');
+      expect(await control.role()).toMatchObject({ attached: 1, led: 1 });
+      expect(await control.attach(parseEpoch(2))).toBe('superseded');
+      expect(await control.attach(parseEpoch(3))).toBe('attached');
+      expect(await control.role()).toEqual({ epoch: 3, leader: 'ap-southeast-1', attached: 3 });
+      await name(4, 'eu-west-1');
+      expect(await control.role()).toEqual({ epoch: 4, leader: 'eu-west-1', attached: 4 });
     });
 
     test('begins without a state', async () => {

@@ -4,6 +4,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import { DynamoCapture } from '#lib/engines/dynamodb/dynamo-capture.ts';
 import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
 import { MemoryControl } from '#lib/local/memory/memory-control.ts';
+import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { MemoryLog } from '#lib/local/memory/memory-log.ts';
 import type { Reject } from '#lib/ports/rejects.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
@@ -42,7 +43,8 @@ export function puts(first: number, count: number): readonly StreamRecord[] {
 /** Capture in the Region HOME, over a log in memory and a failure destination that can be down. */
 export class CaptureFixture {
   readonly log = new MemoryLog(GROUP);
-  readonly control = new MemoryControl();
+  readonly control = new MemoryControl(HOME);
+  readonly divergences = new MemoryDivergences();
   readonly telemetry = new RecordedTelemetry();
   readonly rejected: Reject[] = [];
   /** The head that the last call handed back for the next one. */
@@ -70,7 +72,8 @@ export class CaptureFixture {
         this.rejected.push(reject);
       },
     };
-    const deps = { region: HOME, engine, log, control, rejects, telemetry };
+    const { divergences } = this;
+    const deps = { region: HOME, engine, log, control, divergences, rejects, telemetry };
     const { head, ...captured } = await capture(deps, LANE_0, shard, records, known);
     this.lastHead = head;
     return captured;

@@ -15,6 +15,7 @@ export function intercepted(log: ReplicaLog, hooks: LogHooks): ReplicaLog {
     seal: (...args) => log.seal(...args),
     trim: (...args) => log.trim(...args),
     rebase: (...args) => log.rebase(...args),
+    rewind: (...args) => log.rewind(...args),
   };
   return {
     ...plain,

@@ -29,7 +29,7 @@ export class MemoryGroup implements GroupPeers {
     this.config = parseGroup({ group: GROUP, table: 'orders', key: PK, regions });
     for (const { name } of regions) {
       this.#logs.set(name, new MemoryLog(GROUP));
-      this.#controls.set(name, new MemoryControl());
+      this.#controls.set(name, new MemoryControl(name));
     }
   }
 

@@ -3,6 +3,7 @@ import { DynamoCapture } from '#lib/engines/dynamodb/dynamo-capture.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
 import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
+import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { MemoryItemStore } from '#lib/local/memory/memory-item-store.ts';
 import { applyLog, type Holding } from '#lib/usecases/apply.ts';
 import { capture } from '#lib/usecases/capture.ts';
@@ -43,11 +44,12 @@ export class ReplicatedGroup extends MemoryGroup {
   async capture(region: RegionId): Promise<void> {
     const { control, telemetry, peers } = this.deps(region);
     const rejects = { put: async () => {} };
+    const divergences = new MemoryDivergences();
     const engine = new DynamoCapture({ group: GROUP, table: 'orders', key: PK });
     const batch = this.#stream;
     this.#stream = [];
     await capture(
-      { region, engine, log: peers.log(region), control, rejects, telemetry },
+      { region, engine, log: peers.log(region), control, divergences, rejects, telemetry },
       LANE_0,
       'shard',
       batch,

@@ -1,6 +1,7 @@
 import type { Item } from '#lib/domain/attribute-value.ts';
 import type { Head } from '#lib/domain/log.ts';
 import { lastOf } from '#lib/domain/log.ts';
+import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import { coalesce, type KeyWrite, lsnOf } from '#lib/engines/dynamodb/coalesce.ts';
 import { copyChunk, settle, sweepChunk } from '#lib/engines/dynamodb/snapshot.ts';
@@ -76,6 +77,30 @@ export class DynamoReplica implements ReplicaStore {
     return this.#save(lease, next === 'done' ? rest : { ...rest, snapshot: next });
   }
 
+  /**
+   * Puts keys back to what they were: `item` undefined for a key that was not there. The stamp (epoch, LSN) must be
+   * above all that the store may bear for them, and below whatever is to be applied next.
+   */
+  async restore(
+    lease: ApplyLease,
+    rows: readonly { readonly key: Item; readonly keyBytes: Uint8Array; readonly item: Item | undefined }[],
+    at: { readonly epoch: Epoch; readonly lsn: Lsn },
+  ): Promise<'done' | 'lost'> {
+    const puts = rows.flatMap(({ item, keyBytes }) =>
+      item === undefined ? [] : [{ item, stamp: stampOf(at.epoch, at.lsn, keyBytes) }],
+    );
+    for (let i = 0; i < puts.length; i += MAX_LEASED) {
+      if ((await this.#store.putLeased(puts.slice(i, i + MAX_LEASED), lease)) === 'lost') return 'lost';
+    }
+    let held = true;
+    const gone = rows.filter(({ item }) => item === undefined);
+    await eachOf(gone, async ({ key, keyBytes }) => {
+      const mark = stampOf(at.epoch, at.lsn, keyBytes, true);
+      if (held && !(await this.#remove(lease, key, mark))) held = false;
+    });
+    return held ? 'done' : 'lost';
+  }
+
   async #save(lease: ApplyLease, state: ApplyState): Promise<ApplyOutcome> {
     const saved = await this.#control.saveApplyState(lease, state);
     return saved === 'saved' ? { kind: 'applied', state } : { kind: 'lost' };
@@ -115,8 +140,10 @@ export class DynamoReplica implements ReplicaStore {
 
   /** Marks, then deletes: the mark tells capture in this Region that the delete is an applied one. */
   async #delete(lease: ApplyLease, write: KeyWrite): Promise<boolean> {
-    const key = this.#keyOf(write);
-    const mark = stampOf(write.epoch, lsnOf(write), write.key, true);
+    return this.#remove(lease, this.#keyOf(write), stampOf(write.epoch, lsnOf(write), write.key, true));
+  }
+
+  async #remove(lease: ApplyLease, key: Item, mark: Uint8Array): Promise<boolean> {
     const marked = await this.#store.markDeleted(key, mark);
     if (marked === 'absent') return true;
     if (marked === 'unstamped' && (await this.#store.markDeletedLeased(key, mark, lease)) === 'lost')

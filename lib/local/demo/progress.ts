@@ -1,5 +1,5 @@
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { GroupConfig, Role } from '#lib/domain/topology.ts';
+import type { GroupConfig, Leadership } from '#lib/domain/topology.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import { measureLag, type RegionLag } from '#lib/usecases/measure-lag.ts';
 
@@ -31,7 +31,7 @@ export class ProgressMeter {
     this.#measuredLag = measuredLag;
   }
 
-  async measure(role: Role): Promise<readonly RegionProgress[]> {
+  async measure(role: Leadership): Promise<readonly RegionProgress[]> {
     const rows = await measureLag({ ...this.#deps, nowMs: () => Date.now() }, role);
     const nowMs = Date.now();
     const captured = rows.find((row) => row.role === 'leader')?.end?.lsn;

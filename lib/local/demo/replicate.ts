@@ -3,7 +3,7 @@ import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
-import type { GroupConfig, Role } from '#lib/domain/topology.ts';
+import type { GroupConfig, Leadership } from '#lib/domain/topology.ts';
 import { DynamoDigest } from '#lib/engines/dynamodb/dynamo-digest.ts';
 import { Application } from '#lib/local/demo/application.ts';
 import { LagProbe, quantile } from '#lib/local/demo/lag-probe.ts';
@@ -42,7 +42,7 @@ export type Report = {
 /** Writes to the leader's table while the view shows the followers keep up; then compares all replicas. */
 export async function replicate(
   cloud: EmbeddedCloud,
-  role: Role,
+  role: Leadership,
   options: ReplicateOptions,
   view: View,
   signal: AbortSignal,
@@ -141,7 +141,7 @@ async function startProbe(peers: AwsPeers, group: GroupConfig, region: RegionId)
 
 async function showFrames(
   meter: ProgressMeter,
-  role: Role,
+  role: Leadership,
   view: View,
   everyMs: number,
   signal: AbortSignal,

@@ -9,6 +9,7 @@ import {
   type Head,
   lastOf,
   rebase,
+  rewind,
   type SealOutcome,
   seal,
   trim,
@@ -100,6 +101,18 @@ export class MemoryLog implements ReplicaLog {
     this.#heads.set(lane, based);
     this.#unlinkBefore(lane, based.firstLsn);
     return based;
+  }
+
+  async rewind(lane: LaneId, expected: Head, entry: Entry): Promise<Head> {
+    const head = this.#head(lane);
+    if (head.chain !== expected.chain || head.sealedEpoch !== expected.sealedEpoch) return head;
+    const back = rewind(head, entry);
+    this.#heads.set(lane, back);
+    this.#entries.set(
+      lane,
+      this.#lane(lane).filter((each) => each.first <= entry.first),
+    );
+    return back;
   }
 
   /** Without a pause, so that whatever reads the head and moves it is one step. */

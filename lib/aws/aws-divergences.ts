@@ -1,0 +1,85 @@
+import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { z } from 'zod';
+import type { GroupId } from '#lib/domain/ids.ts';
+import type { Draft } from '#lib/domain/log.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import type { Divergence, DivergenceReport, Divergences } from '#lib/ports/divergences.ts';
+
+const reportSchema = z.object({
+  hash: z.string(),
+  changes: z.number(),
+  keys: z.number(),
+  savedAtMs: z.number(),
+});
+const discardedSchema = z.object({ by: z.string(), reason: z.string(), atMs: z.number() });
+
+/** Items `<group>#divergence#<epoch>` of a Region's control table. They are never deleted. */
+export class AwsDivergences implements Divergences {
+  readonly #dynamodb: DynamoDBClient;
+  readonly #group: GroupId;
+  readonly #table: string;
+
+  constructor(deps: { dynamodb: DynamoDBClient; group: GroupId; table: string }) {
+    this.#dynamodb = deps.dynamodb;
+    this.#group = deps.group;
+    this.#table = deps.table;
+  }
+
+  async collect(epoch: Epoch, { hash, maxCommitMs }: Pick<Draft, 'hash' | 'maxCommitMs'>): Promise<void> {
+    const { newestMs = 0 } = (await this.of(epoch)) ?? {};
+    await this.#dynamodb.send(
+      new UpdateItemCommand({
+        TableName: this.#table,
+        Key: this.#key(epoch),
+        UpdateExpression: 'ADD collected :hash SET newestMs = :newest',
+        ExpressionAttributeValues: {
+          ':hash': { SS: [hash] },
+          ':newest': { N: `${Math.max(newestMs, maxCommitMs)}` },
+        },
+      }),
+    );
+  }
+
+  async of(epoch: Epoch): Promise<Divergence | undefined> {
+    const { Item } = await this.#dynamodb.send(
+      new GetItemCommand({ TableName: this.#table, Key: this.#key(epoch), ConsistentRead: true }),
+    );
+    if (Item === undefined) return undefined;
+    return {
+      epoch,
+      collected: Item.collected?.SS ?? [],
+      newestMs: Number(Item.newestMs?.N ?? 0),
+      ...(Item.report?.S !== undefined && { report: reportSchema.parse(JSON.parse(Item.report.S)) }),
+      ...(Item.discarded?.S !== undefined && {
+        discarded: discardedSchema.parse(JSON.parse(Item.discarded.S)),
+      }),
+    };
+  }
+
+  async save(epoch: Epoch, report: DivergenceReport): Promise<void> {
+    await this.#set(epoch, 'report', report);
+  }
+
+  async discard(
+    epoch: Epoch,
+    by: { readonly by: string; readonly reason: string; readonly atMs: number },
+  ): Promise<void> {
+    await this.#set(epoch, 'discarded', by);
+  }
+
+  async #set(epoch: Epoch, name: string, value: object): Promise<void> {
+    await this.#dynamodb.send(
+      new UpdateItemCommand({
+        TableName: this.#table,
+        Key: this.#key(epoch),
+        UpdateExpression: 'SET #name = :value',
+        ExpressionAttributeNames: { '#name': name },
+        ExpressionAttributeValues: { ':value': { S: JSON.stringify(value) } },
+      }),
+    );
+  }
+
+  #key(epoch: Epoch) {
+    return { id: { S: `${this.#group}#divergence#${epoch}` } };
+  }
+}

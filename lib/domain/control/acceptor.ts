@@ -1,0 +1,134 @@
+import type { Register } from '#lib/domain/control/register.ts';
+import { EPOCH_ZERO, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
+
+declare const ballotBrand: unique symbol;
+/**
+ * Number of a proposal: orders as text. A round, the proposer, and a word of chance that keeps two processes of one
+ * proposer apart.
+ */
+export type Ballot = string & { readonly [ballotBrand]: true };
+
+export const BALLOT_ZERO = '' as Ballot;
+
+/** A ballot above `above`. */
+export function ballotAfter(above: Ballot, proposer: string, chance: string): Ballot {
+  const round = above === BALLOT_ZERO ? 0 : Number(above.slice(0, 12));
+  return `${String(round + 1).padStart(12, '0')}#${proposer}#${chance}` as Ballot;
+}
+
+/**
+ * The heartbeat of an epoch: of its leader, or of the coordinator that is about to give it one. `counter` begins at
+ * 1 with each epoch and only grows.
+ */
+export type Beat = {
+  readonly epoch: Epoch;
+  readonly counter: number;
+  /** Until when the leader held the lease when it sent this beat, Unix ms by its clock; 0 for no lease. */
+  readonly leaseUntilMs: number;
+  /** Where the leader's log ended then: what may be lost is reckoned from it. */
+  readonly end?: BeatEnd;
+};
+
+export type BeatEnd = {
+  readonly lsn: Lsn;
+  /** Commit time of the newest record, Unix ms. */
+  readonly commitMs: number;
+  /** The most records a second that the leader has logged of late. */
+  readonly peakPerSecond: number;
+};
+
+/**
+ * A Region's voice in a group: acceptor of the register (CASPaxos: Rystsov, 2018), the last beat that it took, and
+ * its vote. All three are one item, so that each rule below is one conditional write.
+ */
+export type Acceptor = {
+  readonly promised: Ballot;
+  readonly accepted?: { readonly ballot: Ballot; readonly value: Register };
+  /** The newest beat that was taken. */
+  readonly beat?: Omit<Beat, 'end'>;
+  /** Where a leader's log ended by the newest beat that said so: it outlives the epoch. */
+  readonly leaderEnd?: { readonly epoch: Epoch; readonly end: BeatEnd };
+  /** The epoch against which this Region has voted: it lends that epoch's leader no lease. */
+  readonly vote?: Epoch;
+};
+
+export const NO_ACCEPTOR: Acceptor = { promised: BALLOT_ZERO };
+
+/** Refused writes leave the item as it was; `acceptor` is then the item that stood in the way. */
+export type Answer<K extends string> = { readonly kind: K; readonly acceptor: Acceptor };
+
+/** Phase 1: no lower ballot is accepted from now on. */
+export function prepare(item: Acceptor, ballot: Ballot): Answer<'promised' | 'outbid'> {
+  if (item.promised > ballot) return { kind: 'outbid', acceptor: item };
+  return { kind: 'promised', acceptor: { ...item, promised: ballot } };
+}
+
+/**
+ * Phase 2. A value of a higher epoch than the accepted one is taken only while this Region's vote against the epoch
+ * before it is in force (`withheld` if not): so the majority that accepts an epoch has withdrawn its grant from the
+ * one before. The first epoch of a group has none before it.
+ */
+export function accept(
+  item: Acceptor,
+  ballot: Ballot,
+  value: Register,
+): Answer<'accepted' | 'outbid' | 'withheld'> {
+  if (item.promised > ballot) return { kind: 'outbid', acceptor: item };
+  const released = epochOf(item) >= value.epoch || item.vote === value.epoch - 1 || value.epoch === 1;
+  if (!released) return { kind: 'withheld', acceptor: item };
+  return { kind: 'accepted', acceptor: { ...item, promised: ballot, accepted: { ballot, value } } };
+}
+
+/**
+ * A beat of the leader of `epoch`: taken, it lends the lease. Refused where this Region has voted against the epoch
+ * or knows a higher one (`deposed`), and where the counter does not grow (`stale`: late, or twice).
+ */
+export function beat(item: Acceptor, beat: Beat): Answer<'lent' | 'deposed' | 'stale'> {
+  const { epoch, counter } = beat;
+  if (epochOf(item) > epoch || (item.vote ?? -1) >= epoch) return { kind: 'deposed', acceptor: item };
+  if (item.beat && (item.beat.epoch > epoch || (item.beat.epoch === epoch && item.beat.counter >= counter))) {
+    return { kind: 'stale', acceptor: item };
+  }
+  const { end, ...rest } = beat;
+  const leaderEnd = end === undefined ? {} : { leaderEnd: { epoch, end } };
+  return { kind: 'lent', acceptor: { ...item, beat: rest, ...leaderEnd } };
+}
+
+/** The counter of the newest beat of `epoch` that was taken; 0 for none. */
+export function counterOf(item: Acceptor, epoch: Epoch): number {
+  return item.beat?.epoch === epoch ? item.beat.counter : 0;
+}
+
+/**
+ * A vote against `epoch`, by a Region that has watched `counter` stand still: refused if it has moved (`beaten`).
+ * `over` depends on no counter: the epoch's leader itself has given up its lease, or a majority is known to have
+ * accepted a higher epoch.
+ */
+export function vote(
+  item: Acceptor,
+  epoch: Epoch,
+  counter: number | 'over',
+): Answer<'voted' | 'beaten' | 'deposed'> {
+  if (epochOf(item) > epoch || (item.vote ?? -1) > epoch) return { kind: 'deposed', acceptor: item };
+  if (counter !== 'over' && (counterOf(item, epoch) !== counter || (item.beat?.epoch ?? 0) > epoch)) {
+    return { kind: 'beaten', acceptor: item };
+  }
+  return { kind: 'voted', acceptor: { ...item, vote: epoch } };
+}
+
+/** Takes a vote back: the epoch's leader may be lent to again. */
+export function unvote(item: Acceptor, epoch: Epoch): Answer<'restored' | 'deposed'> {
+  if (epochOf(item) > epoch || (item.vote ?? epoch) !== epoch) return { kind: 'deposed', acceptor: item };
+  const { vote: _, ...rest } = item;
+  return { kind: 'restored', acceptor: rest };
+}
+
+/** The highest epoch that this Region has accepted. */
+export function epochOf(item: Acceptor): Epoch {
+  return item.accepted?.value.epoch ?? EPOCH_ZERO;
+}
+
+/** Regions that make a majority of `members`. */
+export function majorityOf(members: number): number {
+  return Math.floor(members / 2) + 1;
+}

@@ -1,0 +1,120 @@
+import type { BeatEnd } from '#lib/domain/control/acceptor.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+
+/** A replica whose log was sealed, with what speaks for and against it. Times are Unix ms. */
+export type Candidate = {
+  readonly region: RegionId;
+  /** End of its log. */
+  readonly lastEpoch: Epoch;
+  readonly lastLsn: Lsn;
+  readonly lastCommitMs: number;
+  /** End of what its store has applied; absent if there is no position. */
+  readonly appliedLsn?: Lsn;
+  readonly appliedCommitMs?: number;
+  /** A first copy that is not whole yet. */
+  readonly copying: boolean;
+  /** Its log and store are known to be a prefix of an earlier leader's. */
+  readonly attached: boolean;
+  readonly noFailover: boolean;
+  /** Higher is preferred among equals. */
+  readonly priority: number;
+};
+
+export type Verdict = { readonly region: RegionId; readonly eligible: boolean; readonly why: string };
+
+export type Election = {
+  readonly verdicts: readonly Verdict[];
+  /** Absent if nobody may be promoted. */
+  readonly winner?: RegionId;
+  /** The Regions whose log the winner pulls from first: they hold more than its own. */
+  readonly pullFrom: readonly RegionId[];
+};
+
+/**
+ * Whom to promote: the eligible candidate with the highest (epoch, LSN), then by priority, then by name. What an
+ * ineligible survivor holds beyond that is pulled before the promotion, so nothing that survived is lost.
+ *
+ * @param asked the one that an operator wants; it is still refused if it is not eligible, unless forced.
+ */
+export function elect(
+  candidates: readonly Candidate[],
+  rules: {
+    /** Commit time of the newest record that any candidate holds is the reference for lag. */
+    readonly maxLagMs: number;
+    readonly asked?: RegionId;
+    readonly force: boolean;
+    /** The leader that is being replaced: others pull from it, but it is not promoted again unless asked for. */
+    readonly replaced?: RegionId;
+  },
+): Election {
+  const newestMs = Math.max(0, ...candidates.map(({ lastCommitMs }) => lastCommitMs));
+  const verdicts = candidates.map((candidate): Verdict => {
+    const against = reasonAgainst(candidate, newestMs, rules);
+    const { region } = candidate;
+    if (against === undefined) return { region, eligible: true, why: 'eligible' };
+    return rules.force && region === rules.asked
+      ? { region, eligible: true, why: `forced, although ${against}` }
+      : { region, eligible: false, why: against };
+  });
+  const eligible = candidates.filter(({ region }) =>
+    verdicts.some((each) => each.region === region && each.eligible),
+  );
+  const winner = eligible.toSorted(byPosition)[0];
+  if (winner === undefined) return { verdicts, pullFrom: [] };
+  const pullFrom = candidates.filter((each) => isAhead(each, winner)).toSorted(byPosition);
+  return { verdicts, winner: winner.region, pullFrom: pullFrom.map(({ region }) => region) };
+}
+
+function reasonAgainst(
+  candidate: Candidate,
+  newestMs: number,
+  rules: { readonly maxLagMs: number; readonly asked?: RegionId; readonly replaced?: RegionId },
+): string | undefined {
+  if (rules.asked !== undefined && candidate.region !== rules.asked) return `${rules.asked} was asked for`;
+  if (candidate.region === rules.replaced && rules.asked !== candidate.region)
+    return 'it is the leader that is replaced';
+  if (candidate.noFailover) return 'it is configured as noFailover';
+  if (!candidate.attached) return 'it is not re-attached yet';
+  if (candidate.appliedLsn === undefined) return 'its store has no position yet';
+  if (candidate.copying) return 'its first copy of the data is not whole yet';
+  const lagMs = newestMs - (candidate.appliedCommitMs ?? 0);
+  if (lagMs > rules.maxLagMs) return `its store lags by ${lagMs} ms, more than ${rules.maxLagMs} ms`;
+  return undefined;
+}
+
+function isAhead(a: Candidate, b: Candidate): boolean {
+  return a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.lastLsn > b.lastLsn);
+}
+
+function byPosition(a: Candidate, b: Candidate): number {
+  if (isAhead(a, b)) return -1;
+  if (isAhead(b, a)) return 1;
+  return b.priority - a.priority || (a.region < b.region ? -1 : 1);
+}
+
+/** What a promotion may lose. `undefined`: nobody knows. */
+export type Loss = { readonly records: number | undefined; readonly ms: number | undefined };
+
+/**
+ * The most that may be lost: what the lost leader is known to have logged beyond the survivors, and what it may have
+ * taken since its last beat that was heard, until its lease ended. A rate above `margin` times the highest that was
+ * seen breaks the bound on records; the bound in time holds as long as its clients keep to the lease.
+ *
+ * @param end where the lost leader's log ended by its newest beat that was heard.
+ * @param survivorLsn end of the log that goes on.
+ * @param leaseEndMs when the last lease that it can have held was over, Unix ms.
+ */
+export function lossOf(
+  end: BeatEnd | undefined,
+  survivor: { readonly lsn: Lsn; readonly commitMs: number },
+  leaseEndMs: number,
+  margin = 3,
+): Loss {
+  if (survivor.commitMs === 0) return { records: undefined, ms: undefined };
+  const ms = Math.max(0, leaseEndMs - survivor.commitMs);
+  if (end === undefined) return { records: undefined, ms };
+  const known = end.lsn > survivor.lsn ? Number(end.lsn - survivor.lsn) : 0;
+  const seconds = Math.max(0, leaseEndMs - Math.max(end.commitMs, 0)) / 1000;
+  return { records: known + Math.ceil(seconds * margin * Math.max(1, end.peakPerSecond)), ms };
+}

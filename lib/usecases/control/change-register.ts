@@ -1,0 +1,169 @@
+import {
+  type Acceptor,
+  BALLOT_ZERO,
+  type Ballot,
+  ballotAfter,
+  majorityOf,
+} from '#lib/domain/control/acceptor.ts';
+import type { Change, Register } from '#lib/domain/control/register.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Acceptors } from '#lib/ports/acceptor-store.ts';
+import { type Answers, gather } from '#lib/usecases/control/gather.ts';
+
+/** Proposals that one change may lose to rivals. */
+const MAX_TRIES = 8;
+/** Longest pause between two proposals, ms; grows with each. */
+const PAUSE_MS = 60;
+
+export type RegisterDeps = {
+  readonly acceptors: Acceptors;
+  readonly region: RegionId;
+  /** A short random word, new with each call. */
+  readonly chance: () => string;
+  /** A number from 0 to below 1. */
+  readonly random: () => number;
+  /** Resolves after `ms`. */
+  readonly sleep: (ms: number) => Promise<void>;
+};
+
+/**
+ * One change of the group's register by CASPaxos (Rystsov, "CASPaxos: Replicated State Machines without logs", 2018):
+ * learn the value of a majority under a new ballot, change it, have a majority accept the result. `change` may be
+ * called more than once, and must hold for a value that it has made itself.
+ *
+ * Throws REGISTER_UNAVAILABLE without an answer from a majority, REGISTER_CONTENDED after too many lost races, and
+ * GROUP_NOT_FOUNDED if the group has no leader yet.
+ */
+export function changeRegister(deps: RegisterDeps, change: (register: Register) => Change): Promise<Change> {
+  return propose(deps, (register) => {
+    if (register === undefined) throw notFounded();
+    return change(register);
+  });
+}
+
+/** Gives a group its first leader; a group that has one keeps it (`superseded`). Throws as `changeRegister` does. */
+export function foundGroup(deps: RegisterDeps, first: Register): Promise<Change> {
+  return propose(deps, (register) =>
+    register === undefined ? { kind: 'changed', register: first } : { kind: 'superseded', register },
+  );
+}
+
+/** The register in force, by a majority. Throws as `changeRegister` does. */
+export async function readRegister(deps: RegisterDeps): Promise<Register> {
+  return (await changeRegister(deps, keep)).register;
+}
+
+/** Changes nothing: what is read is the value in force, and a value that was left half accepted is completed. */
+export function keep(register: Register): Change {
+  return { kind: 'changed', register };
+}
+
+async function propose(
+  deps: RegisterDeps,
+  change: (register: Register | undefined) => Change,
+): Promise<Change> {
+  const { members } = deps.acceptors;
+  const need = majorityOf(members.length);
+  let highest: Ballot = BALLOT_ZERO;
+  // Regions whose accepted value was too far ahead of the others to be completed: any majority will do without them.
+  const ahead = new Set<RegionId>();
+  for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+    const ballot = ballotAfter(highest, deps.region, deps.chance());
+    const promises = await gather(
+      members,
+      (region) => deps.acceptors.of(region).prepare(ballot),
+      (answers) => count(answers, (at, { kind }) => kind === 'promised' && !ahead.has(at)) >= need,
+    );
+    highest = highestOf(ballot, promises);
+    const heard = [...promises].filter(([at, { kind }]) => kind === 'promised' && !ahead.has(at));
+    if (heard.length >= need) {
+      const accepted = latest(heard.map(([, { acceptor }]) => acceptor));
+      const changed = change(accepted);
+      // A refusal too stands only if the value that it rests on is a majority's: `register` is that value.
+      const value = changed.register;
+      const answers = await gather(
+        members,
+        (region) => deps.acceptors.of(region).accept(ballot, value),
+        (each) => count(each, (_, { kind }) => kind === 'accepted') >= need,
+      );
+      highest = highestOf(highest, answers);
+      if (count(answers, (_, { kind }) => kind === 'accepted') >= need) return changed;
+      const withheld = count(answers, (_, { kind }) => kind === 'withheld') > 0;
+      if (withheld && changed.kind === 'changed' && accepted?.epoch !== value.epoch) {
+        return { kind: 'withheld', register: accepted ?? value };
+      }
+      if (withheld) {
+        for (const [at, { acceptor }] of heard) {
+          if (acceptor.accepted?.value.epoch === value.epoch) ahead.add(at);
+        }
+        if (members.length - ahead.size < need) ahead.clear();
+      }
+    } else if (promises.size < need) {
+      throw unavailable(promises.size, members.length);
+    }
+    await deps.sleep(deps.random() * PAUSE_MS * (tries + 1));
+  }
+  throw new UnderstudyError(
+    'REGISTER_CONTENDED',
+    `a change of the register lost ${MAX_TRIES} races`,
+    'Try again; somebody else is changing it at the same time.',
+  );
+}
+
+/**
+ * What the acceptors say without being moved: the value of the highest ballot that a majority is known to have
+ * accepted, if there is one. Cheap, and may be late; never ahead of what was agreed.
+ */
+export async function glanceAtRegister(acceptors: Acceptors): Promise<Register | undefined> {
+  const need = majorityOf(acceptors.members.length);
+  const agreed = (answers: Answers<Acceptor>): Register | undefined => {
+    const ballots = new Map<Ballot, { count: number; value: Register }>();
+    for (const { accepted } of answers.values()) {
+      if (accepted === undefined) continue;
+      const known = ballots.get(accepted.ballot);
+      ballots.set(accepted.ballot, { count: (known?.count ?? 0) + 1, value: accepted.value });
+    }
+    return [...ballots.values()].find((each) => each.count >= need)?.value;
+  };
+  const answers = await gather(
+    acceptors.members,
+    (region) => acceptors.of(region).read(),
+    (each) => agreed(each) !== undefined,
+  );
+  return agreed(answers);
+}
+
+function count<T>(answers: Answers<T>, of: (region: RegionId, answer: T) => boolean): number {
+  return [...answers].filter(([region, answer]) => of(region, answer)).length;
+}
+
+function latest(acceptors: readonly Acceptor[]): Register | undefined {
+  let newest: Acceptor['accepted'];
+  for (const { accepted } of acceptors) {
+    if (accepted && (newest === undefined || accepted.ballot > newest.ballot)) newest = accepted;
+  }
+  return newest?.value;
+}
+
+function highestOf(ballot: Ballot, answers: Answers<{ readonly acceptor: Acceptor }>): Ballot {
+  let highest = ballot;
+  for (const { acceptor } of answers.values()) if (acceptor.promised > highest) highest = acceptor.promised;
+  return highest;
+}
+
+function unavailable(answered: number, members: number): UnderstudyError {
+  return new UnderstudyError(
+    'REGISTER_UNAVAILABLE',
+    `${answered} of ${members} Regions answered, which is no majority`,
+    'Wait until more Regions can be reached; nothing was changed.',
+  );
+}
+
+function notFounded(): UnderstudyError {
+  return new UnderstudyError(
+    'GROUP_NOT_FOUNDED',
+    'the group has no leader yet',
+    'Name its first leader: understudy found --leader REGION.',
+  );
+}

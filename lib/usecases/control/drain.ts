@@ -1,0 +1,58 @@
+import { LANE_0 } from '#lib/domain/ids.ts';
+import { applyLog } from '#lib/usecases/apply.ts';
+import {
+  type DrainResult,
+  decided,
+  epochOfRun,
+  type FailoverDeps,
+  type FailoverState,
+  goesOn,
+  patiently,
+  winnerOf,
+} from '#lib/usecases/control/failover-deps.ts';
+import { relay } from '#lib/usecases/relay.ts';
+
+/** How long one call of the step works before it tells how far it has come, ms. */
+const TURN_MS = 10_000;
+
+/**
+ * Brings the winner's log up to what the other survivors hold, then its store up to its log. To do so it takes the
+ * apply lease, so that an applier of the epoch before, paused or late, can change nothing any more.
+ */
+export async function drainWinner(deps: FailoverDeps, state: FailoverState): Promise<DrainResult> {
+  const over = await goesOn(deps, state);
+  if (over !== undefined) return decided(deps, state, 'drain', {}, over);
+  const { clock, peers, telemetry } = deps;
+  const winner = winnerOf(state);
+  const pullFrom = state.elect?.outcome === 'elected' ? state.elect.pullFrom : [];
+  const log = peers.log(winner);
+  for (const from of pullFrom) {
+    await patiently(deps, relay(peers.log(from), log, LANE_0, epochOfRun(state)));
+  }
+  const control = peers.control(winner);
+  const role = await control.role();
+  const head = await log.head(LANE_0);
+  // A leader that is to lead again, by a switchover that was asked for, has nothing to apply.
+  if (role.leader !== winner) {
+    const until = clock.now() + TURN_MS;
+    await applyLog(
+      { region: winner, peers, control, storeOf: (leader) => deps.storeOf(winner, leader), telemetry },
+      () => clock.now() < until,
+    );
+    const { state: at } = await control.takeLease(LANE_0);
+    if (at.applied?.lsn !== head.lastLsn || (at.snapshot !== undefined && at.snapshot.phase !== 'settle')) {
+      return decided(
+        deps,
+        state,
+        'drain',
+        { winner },
+        {
+          outcome: 'draining',
+          lsn: `${at.applied?.lsn ?? 0n}`,
+          target: `${head.lastLsn}`,
+        },
+      );
+    }
+  }
+  return decided(deps, state, 'drain', { winner }, { outcome: 'drained', lsn: `${head.lastLsn}` });
+}

@@ -1,0 +1,114 @@
+import type { Acceptor } from '#lib/domain/control/acceptor.ts';
+import { type Candidate, elect, lossOf } from '#lib/domain/control/election.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import {
+  decided,
+  type ElectResult,
+  epochOfRun,
+  type FailoverDeps,
+  type FailoverState,
+  patiently,
+} from '#lib/usecases/control/failover-deps.ts';
+import { gather } from '#lib/usecases/control/gather.ts';
+
+/** Finds the replica to promote among the sealed logs, and the most that its promotion may lose. */
+export async function electLeader(deps: FailoverDeps, state: FailoverState): Promise<ElectResult> {
+  const { input } = state;
+  const sealed = state.fence?.outcome === 'fenced' ? state.fence.seals.filter((each) => each.sealed) : [];
+  const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
+  const asked = input.successor;
+  const found = await Promise.all(
+    sealed.map(({ region }) => patiently(deps, candidateOf(deps, state, region))),
+  );
+  const candidates = found.filter((each) => each !== undefined);
+  const rules = {
+    maxLagMs: deps.profile.maxLagMs,
+    force: input.force === true,
+    ...(asked === undefined ? {} : { asked }),
+    ...(old === undefined ? {} : { replaced: old }),
+  };
+  const election = elect(candidates, rules);
+  const reports = candidates.map((each) => {
+    const verdict = election.verdicts.find(({ region }) => region === each.region)!;
+    return {
+      region: each.region,
+      epoch: each.lastEpoch,
+      lsn: `${each.lastLsn}`,
+      appliedLsn: each.appliedLsn === undefined ? null : `${each.appliedLsn}`,
+      eligible: verdict.eligible,
+      why: verdict.why,
+    };
+  });
+  const given = { candidates: candidates.map(plain), rules };
+  if (election.winner === undefined) {
+    return decided(deps, state, 'elect', given, { outcome: 'none', candidates: reports });
+  }
+  const furthest = candidates.find(({ region }) => region === (election.pullFrom[0] ?? election.winner))!;
+  const loss =
+    input.kind === 'switchover'
+      ? { records: 0, ms: 0 }
+      : lossOf(
+          await lastBeatOf(deps, state),
+          { lsn: furthest.lastLsn, commitMs: furthest.lastCommitMs },
+          deps.clock.now(),
+        );
+  return decided(deps, state, 'elect', given, {
+    outcome: 'elected',
+    winner: election.winner,
+    pullFrom: election.pullFrom,
+    candidates: reports,
+    rpo: { records: loss.records ?? null, ms: loss.ms ?? null },
+  });
+}
+
+async function candidateOf(deps: FailoverDeps, state: FailoverState, region: RegionId): Promise<Candidate> {
+  const control = deps.peers.control(region);
+  const [head, role, { applied, snapshot }] = await Promise.all([
+    deps.peers.log(region).head(LANE_0),
+    control.role(),
+    control.applyState(LANE_0),
+  ]);
+  const wasLeader = role.leader === region && role.epoch < epochOfRun(state);
+  return {
+    region,
+    lastEpoch: head.lastEpoch,
+    lastLsn: head.lastLsn,
+    lastCommitMs: head.lastCommitMs,
+    ...(wasLeader
+      ? { appliedLsn: head.lastLsn, appliedCommitMs: head.lastCommitMs }
+      : applied && { appliedLsn: applied.lsn, appliedCommitMs: applied.commitMs }),
+    copying: snapshot !== undefined && snapshot.phase !== 'settle',
+    attached: role.attached === role.epoch,
+    noFailover: deps.rules.noFailover(region),
+    priority: deps.rules.priorityOf(region),
+  };
+}
+
+/** Where the old leader's log ended by the newest of its beats that any Region has heard. */
+async function lastBeatOf(deps: FailoverDeps, state: FailoverState) {
+  const { acceptors } = deps;
+  const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
+  const others = acceptors.members.filter((region) => region !== old);
+  const answers = await gather(
+    others,
+    async (region): Promise<Acceptor> => {
+      const read = await patiently(deps, acceptors.of(region).read());
+      if (read === undefined) throw new Error('no answer');
+      return read;
+    },
+    (each) => each.size === others.length,
+  );
+  const ends = [...answers.values()].flatMap(({ leaderEnd }) =>
+    leaderEnd?.epoch === state.input.epoch ? [leaderEnd.end] : [],
+  );
+  return ends.toSorted((a, b) => (a.lsn < b.lsn ? 1 : -1))[0];
+}
+
+/** Positions as text: the decision log is JSON. */
+function plain({ lastLsn, appliedLsn, ...rest }: Candidate) {
+  return {
+    ...rest,
+    lastLsn: `${lastLsn}`,
+    ...(appliedLsn === undefined ? {} : { appliedLsn: `${appliedLsn}` }),
+  };
+}

@@ -1,0 +1,196 @@
+import { type Beat, majorityOf } from '#lib/domain/control/acceptor.ts';
+import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import type { Profile } from '#lib/domain/control/profile.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import { advanceEpoch, type Epoch } from '#lib/domain/lsn.ts';
+import type { GroupConfig } from '#lib/domain/topology.ts';
+import type { Control } from '#lib/ports/control.ts';
+import type { History } from '#lib/ports/history.ts';
+import type { LeaderRecord } from '#lib/ports/leader-record.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+import type { ReplicaStore } from '#lib/ports/replica-store.ts';
+import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
+import type { Clock, Telemetry } from '#lib/ports/telemetry.ts';
+import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
+import { gather } from '#lib/usecases/control/gather.ts';
+
+/** What the steps of a failover work with. `region` is the coordinator's. */
+export type FailoverDeps = RegisterDeps & {
+  readonly group: GroupConfig;
+  readonly profile: Profile;
+  readonly clock: Clock;
+  readonly peers: {
+    log(region: RegionId): ReplicaLog;
+    control(region: RegionId): Control;
+  };
+  /** The store of `region`, which takes snapshots, if any, from `leader`'s. */
+  readonly storeOf: (region: RegionId, leader: RegionId) => ReplicaStore;
+  readonly writePath: WritePath;
+  readonly fenceOf: (region: RegionId) => EngineFence;
+  readonly record: LeaderRecord;
+  /** What DNS names while `region` leads. */
+  readonly targetOf: (region: RegionId) => string;
+  readonly rules: {
+    readonly priorityOf: (region: RegionId) => number;
+    readonly noFailover: (region: RegionId) => boolean;
+  };
+  readonly history: History;
+  readonly telemetry: Telemetry;
+};
+
+/** How long a step waits for a Region that does not answer, ms. */
+export const PATIENCE_MS = 700;
+
+/** What the steps know of each other: the state document of the workflow. */
+export type FailoverState = {
+  readonly input: FailoverInput;
+  readonly claim?: ClaimResult;
+  readonly fence?: FenceResult;
+  readonly elect?: ElectResult;
+  readonly drain?: DrainResult;
+  readonly promote?: PromoteResult;
+  readonly repoint?: RepointResult;
+  readonly [step: string]: unknown;
+};
+
+export type Superseded = { readonly outcome: 'superseded'; readonly epoch: Epoch; readonly leader: RegionId };
+export type Refused = { readonly outcome: 'refused'; readonly code: string; readonly why: string };
+
+export type ClaimResult =
+  | {
+      readonly outcome: 'claimed';
+      readonly epoch: Epoch;
+      readonly from: RegionId;
+      readonly coordinator: RegionId;
+    }
+  | { readonly outcome: 'withheld'; readonly why: string }
+  | Superseded
+  | Refused;
+
+export type SealReport =
+  | { readonly region: RegionId; readonly sealed: true; readonly epoch: Epoch; readonly lsn: string }
+  | { readonly region: RegionId; readonly sealed: false; readonly why: string };
+
+export type FenceResult =
+  | {
+      readonly outcome: 'fenced';
+      readonly seals: readonly SealReport[];
+      /** Each rung of the ladder, and whether it is proven. */
+      readonly rungs: Readonly<Record<'log' | 'lease' | 'engine', 'proven' | 'unproven'>>;
+    }
+  | { readonly outcome: 'unproven'; readonly waitSeconds: number; readonly why: string }
+  | Superseded;
+
+export type CandidateReport = {
+  readonly region: RegionId;
+  readonly epoch: Epoch;
+  readonly lsn: string;
+  readonly appliedLsn: string | null;
+  readonly eligible: boolean;
+  readonly why: string;
+};
+
+export type ElectResult =
+  | {
+      readonly outcome: 'elected';
+      readonly winner: RegionId;
+      readonly pullFrom: readonly RegionId[];
+      readonly candidates: readonly CandidateReport[];
+      /** The most that may be lost; null for unknown, which is not 0. */
+      readonly rpo: { readonly records: number | null; readonly ms: number | null };
+    }
+  | { readonly outcome: 'none'; readonly candidates: readonly CandidateReport[] };
+
+export type DrainResult =
+  | { readonly outcome: 'drained'; readonly lsn: string }
+  | { readonly outcome: 'draining'; readonly lsn: string; readonly target: string }
+  | Superseded;
+
+export type PromoteResult =
+  | { readonly outcome: 'promoted'; readonly leader: RegionId; readonly epoch: Epoch }
+  | Superseded;
+
+export type RepointResult =
+  | { readonly outcome: 'submitted'; readonly change: string; readonly target: string }
+  | { readonly outcome: 'already'; readonly target: string }
+  | { readonly outcome: 'stale'; readonly now: { readonly epoch: Epoch; readonly target: string } | null };
+
+/** The epoch that this run is to begin. */
+export function epochOfRun(state: FailoverState): Epoch {
+  return advanceEpoch(state.input.epoch);
+}
+
+/** The Region that the election chose; a step that comes before it is a defect of the workflow. */
+export function winnerOf(state: FailoverState): RegionId {
+  if (state.elect?.outcome === 'elected') return state.elect.winner;
+  throw new Error('the election has no winner');
+}
+
+/**
+ * Finds out whether the run's epoch still stands (undefined if so) and, until its leader is in place and beats itself,
+ * says in every Region that the run makes progress: one that does not say so for `takeoverMs` is taken over.
+ */
+export async function goesOn(deps: FailoverDeps, state: FailoverState): Promise<Superseded | undefined> {
+  const { acceptors, clock } = deps;
+  const epoch = epochOfRun(state);
+  const need = majorityOf(acceptors.members.length);
+  // The time is a counter that grows from step to step, whichever process runs it.
+  const beat: Beat = { epoch, counter: clock.now(), leaseUntilMs: 0 };
+  const answers = await gather(
+    acceptors.members,
+    async (region) => {
+      const acceptor = acceptors.of(region);
+      return state.promote === undefined ? (await acceptor.beat(beat)).acceptor : acceptor.read();
+    },
+    (each) => each.size >= need,
+  );
+  for (const { accepted } of answers.values()) {
+    const register = accepted?.value;
+    if (register !== undefined && register.epoch > epoch) {
+      return { outcome: 'superseded', epoch: register.epoch, leader: register.leader };
+    }
+    if (register?.epoch === epoch && register.run !== state.input.run) {
+      return { outcome: 'superseded', epoch, leader: register.leader };
+    }
+  }
+  return undefined;
+}
+
+/** Writes a decision down, where the coordinator is and where the group goes on; a log that fails stops nothing. */
+export async function decided<T>(
+  deps: FailoverDeps,
+  state: FailoverState,
+  step: string,
+  input: unknown,
+  outcome: T,
+): Promise<T> {
+  const { clock, history, telemetry } = deps;
+  const decision = {
+    atMs: clock.now(),
+    epoch: epochOfRun(state),
+    run: state.input.run,
+    step,
+    input,
+    outcome,
+  };
+  telemetry.event(`failover-${step}`, {
+    epoch: decision.epoch,
+    run: decision.run,
+    outcome: outcomeOf(outcome),
+  });
+  try {
+    await history.record(decision);
+  } catch (error) {
+    telemetry.event('history-failed', { step, why: String(error) });
+  }
+  return outcome;
+}
+
+function outcomeOf(result: unknown): string {
+  return String((result as { readonly outcome?: unknown }).outcome);
+}
+
+/** Resolves with undefined if `work` takes longer than PATIENCE_MS or fails. */
+export async function patiently<T>(deps: RegisterDeps, work: Promise<T>): Promise<T | undefined> {
+  return Promise.race([work, deps.sleep(PATIENCE_MS).then(() => undefined)]).catch(() => undefined);
+}

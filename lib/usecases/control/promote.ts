@@ -1,0 +1,47 @@
+import { install } from '#lib/domain/control/register.ts';
+import { changeRegister } from '#lib/usecases/control/change-register.ts';
+import {
+  decided,
+  epochOfRun,
+  type FailoverDeps,
+  type FailoverState,
+  goesOn,
+  type PromoteResult,
+  patiently,
+  winnerOf,
+} from '#lib/usecases/control/failover-deps.ts';
+
+/**
+ * Makes the winner the leader of the epoch: in the register first, which is where it counts, then in the roles by
+ * which each Region's data path goes. From the moment that the winner's own role names it, its capture logs what is
+ * written there.
+ */
+export async function promoteWinner(deps: FailoverDeps, state: FailoverState): Promise<PromoteResult> {
+  const over = await goesOn(deps, state);
+  if (over !== undefined) return decided(deps, state, 'promote', {}, over);
+  const epoch = epochOfRun(state);
+  const leader = winnerOf(state);
+  const cooldownUntilMs = state.input.kind === 'switchover' ? 0 : deps.clock.now() + deps.profile.cooldownMs;
+  const { kind, register } = await changeRegister(deps, (value) =>
+    install(value, { epoch, run: state.input.run, leader, cooldownUntilMs }),
+  );
+  if (kind !== 'changed') {
+    return decided(
+      deps,
+      state,
+      'promote',
+      { leader },
+      {
+        outcome: 'superseded',
+        epoch: register.epoch,
+        leader: register.leader,
+      },
+    );
+  }
+  await deps.peers.control(leader).nameLeader({ epoch, leader });
+  // The others learn it from their own sentinels too; this is sooner, and one that is away holds up nobody.
+  for (const { name } of deps.group.regions) {
+    if (name !== leader) void patiently(deps, deps.peers.control(name).nameLeader({ epoch, leader }));
+  }
+  return decided(deps, state, 'promote', { leader }, { outcome: 'promoted', leader, epoch });
+}

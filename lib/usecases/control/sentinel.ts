@@ -1,0 +1,311 @@
+import {
+  type Acceptor,
+  type Beat,
+  type BeatEnd,
+  counterOf,
+  epochOf,
+  majorityOf,
+} from '#lib/domain/control/acceptor.ts';
+import { runName } from '#lib/domain/control/failover.ts';
+import type { Profile } from '#lib/domain/control/profile.ts';
+import type { Register } from '#lib/domain/control/register.ts';
+import { leaseLeftMs, look, type Moment, stillMs, type Watch } from '#lib/domain/control/watch.ts';
+import { type GroupId, LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import type { Control } from '#lib/ports/control.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+import type { EngineFence, Workflow, WritePath } from '#lib/ports/sentinel-ports.ts';
+import type { SteadyClock, Telemetry } from '#lib/ports/telemetry.ts';
+import {
+  changeRegister,
+  glanceAtRegister,
+  keep,
+  type RegisterDeps,
+} from '#lib/usecases/control/change-register.ts';
+import { gather } from '#lib/usecases/control/gather.ts';
+import { guardOf } from '#lib/usecases/control/guard.ts';
+
+export type SentinelDeps = RegisterDeps & {
+  readonly group: GroupId;
+  readonly profile: Profile;
+  readonly clock: SteadyClock;
+  readonly control: Pick<Control, 'role' | 'nameLeader'>;
+  readonly log: Pick<ReplicaLog, 'head' | 'seal'>;
+  readonly writePath: WritePath;
+  readonly fence: EngineFence;
+  readonly workflow: Workflow;
+  readonly telemetry: Telemetry;
+};
+
+/** How many beats' time a canary may take before the write path counts as broken: overload is not death. */
+const CANARY_LEASES = 20;
+/** How fast the remembered peak of the log's growth fades, a beat. */
+const PEAK_FADE = 0.98;
+
+/**
+ * The watcher of one Region: beats while its Region leads, watches while another does, votes when that one is silent
+ * and its write path fails, takes the vote back when it beats again, and starts the failover that a majority has
+ * voted for. All it knows between two looks is how long it has watched: a new sentinel starts over, on the safe side.
+ */
+export class Sentinel {
+  readonly #deps: SentinelDeps;
+  #watch: Watch | undefined;
+  /** Of the newest beat that a majority took. */
+  #lent: { readonly epoch: Epoch; readonly sent: Moment } | undefined;
+  #beatDueMs = Number.NEGATIVE_INFINITY;
+  #counter = 0;
+  #canary: { readonly begunMs: number } | undefined;
+  #canaryDueMs = Number.NEGATIVE_INFINITY;
+  /** When a canary last came through, and whether the last that ended did. */
+  #healthy = false;
+  #probing = false;
+  #fenced: Epoch | undefined;
+  #end: BeatEnd | undefined;
+  #endAtMs = 0;
+  /** Counters of the other Regions when this one voted. */
+  #elsewhere: ReadonlyMap<RegionId, number> = new Map();
+  #started: { readonly epoch: Epoch; readonly atMs: number; readonly tries: number } | undefined;
+
+  constructor(deps: SentinelDeps) {
+    this.#deps = deps;
+  }
+
+  /** What is left of this Region's lease, ms; 0 without one. */
+  get leaseLeftMs(): number {
+    if (this.#lent === undefined) return 0;
+    return Math.max(0, leaseLeftMs(this.#lent.sent, this.#deps.profile.leaseMs, this.#moment()));
+  }
+
+  /** One look. Call it every `profile.lookMs`; a look that is late does no harm, two at a time would. */
+  async tick(): Promise<void> {
+    const { acceptors, region } = this.#deps;
+    const own = await acceptors.of(region).read();
+    const register = own.accepted?.value;
+    if (register === undefined) return;
+    if (own.beat !== undefined && own.beat.epoch > register.epoch) return this.#catchUp(own);
+    await this.#follow(register);
+    if (register.phase === 'leading' && register.leader === region) await this.#lead(own, register);
+    else await this.#watchOver(own, register);
+  }
+
+  /** The data path of this Region goes by its role item: it names who leads once a leader is in place. */
+  async #follow(register: Register): Promise<void> {
+    if (register.phase !== 'leading') return;
+    await this.#deps.control.nameLeader({ epoch: register.epoch, leader: register.leader });
+  }
+
+  async #lead(own: Acceptor, register: Register): Promise<void> {
+    const { profile } = this.#deps;
+    const now = this.#moment();
+    this.#tryCanary(register);
+    if (now.steadyMs >= this.#beatDueMs && this.#healthy && own.vote !== register.epoch) {
+      this.#beatDueMs = now.steadyMs + profile.beatMs;
+      // Above what a coordinator sent in this epoch, whose counter is the time.
+      this.#counter = Math.max(this.#counter + 1, counterOf(own, register.epoch) + 1, now.wallMs);
+      await this.#beat(register, now);
+    }
+    // Its own vote is the leader's word that it hands over: from now on it holds no lease.
+    if (own.vote === register.epoch) this.#lent = undefined;
+    else if (this.leaseLeftMs === 0) await this.#loseLease(register);
+    else if (this.#fenced !== undefined) {
+      await this.#deps.fence.lower(register.epoch);
+      this.#fenced = undefined;
+    }
+  }
+
+  /** Writes through the store, one at a time: a beat says that this Region's write path works. */
+  #tryCanary(register: Register): void {
+    const { clock, profile, region, telemetry, writePath } = this.#deps;
+    if (this.#canary !== undefined) {
+      if (clock.steadyMs() - this.#canary.begunMs > CANARY_LEASES * profile.leaseMs) this.#healthy = false;
+      return;
+    }
+    const begunMs = clock.steadyMs();
+    if (begunMs < this.#canaryDueMs) return;
+    this.#canaryDueMs = begunMs + profile.beatMs;
+    this.#canary = { begunMs };
+    writePath.canary(region).then(
+      () => {
+        this.#healthy = true;
+        const ms = clock.steadyMs() - begunMs;
+        if (ms > profile.leaseMs) telemetry.event('canary-slow', { epoch: register.epoch, ms });
+        this.#canary = undefined;
+      },
+      (error) => {
+        this.#healthy = false;
+        telemetry.event('canary-failed', { epoch: register.epoch, why: String(error) });
+        this.#canary = undefined;
+      },
+    );
+  }
+
+  async #beat(register: Register, sent: Moment): Promise<void> {
+    const { acceptors, profile, telemetry } = this.#deps;
+    const left = this.leaseLeftMs;
+    const beat: Beat = {
+      epoch: register.epoch,
+      counter: this.#counter,
+      leaseUntilMs: left > 0 ? sent.wallMs + left : 0,
+      ...(await this.#endOfLog(sent)),
+    };
+    const need = majorityOf(acceptors.members.length);
+    const answers = await gather(
+      acceptors.members,
+      (at) => within(this.#deps, profile.leaseMs, acceptors.of(at).beat(beat)),
+      (each) => [...each.values()].filter(({ kind }) => kind === 'lent').length >= need,
+    );
+    const lent = [...answers.values()].filter(({ kind }) => kind === 'lent').length;
+    if (lent >= need) this.#lent = { epoch: register.epoch, sent };
+    for (const { acceptor } of answers.values()) {
+      this.#counter = Math.max(this.#counter, counterOf(acceptor, register.epoch));
+    }
+    const deposed = [...answers.values()].filter(({ acceptor }) => epochOf(acceptor) > register.epoch);
+    if (deposed.length === 0) return;
+    if (lent >= need) {
+      // A claim that only a minority took: the next value of a majority covers it.
+      await changeRegister(this.#deps, keep);
+      return;
+    }
+    telemetry.event('deposed', { epoch: register.epoch });
+    const agreed = await glanceAtRegister(acceptors);
+    if (agreed !== undefined && agreed.epoch > register.epoch) await this.#stepDown(register.epoch);
+  }
+
+  async #endOfLog(at: Moment): Promise<{ end?: BeatEnd }> {
+    const head = await this.#deps.log.head(LANE_0);
+    const before = this.#end;
+    const seconds = Math.max(0.001, (at.steadyMs - this.#endAtMs) / 1000);
+    const rate = before === undefined ? 0 : Number(head.lastLsn - before.lsn) / seconds;
+    this.#end = {
+      lsn: head.lastLsn,
+      commitMs: head.lastCommitMs,
+      peakPerSecond: Math.ceil(Math.max(rate, (before?.peakPerSecond ?? 0) * PEAK_FADE)),
+    };
+    this.#endAtMs = at.steadyMs;
+    return { end: this.#end };
+  }
+
+  /** Without a lease nobody may write here: the store is fenced until a lease is lent again. */
+  async #loseLease(register: Register): Promise<void> {
+    if (this.#fenced === register.epoch || this.#lent === undefined) return;
+    const { fence, telemetry } = this.#deps;
+    telemetry.event('lease-lost', { epoch: register.epoch, proven: await fence.raise(register.epoch) });
+    this.#fenced = register.epoch;
+  }
+
+  /** This Region has led an epoch that is over: it gives up what is left of it and learns the register in force. */
+  async #stepDown(epoch: Epoch): Promise<void> {
+    const { acceptors, fence, log, region } = this.#deps;
+    this.#lent = undefined;
+    await fence.raise(epoch);
+    await log.seal(LANE_0, (epoch + 1) as Epoch);
+    await acceptors.of(region).vote(epoch, 'over');
+    await changeRegister(this.#deps, keep);
+  }
+
+  /** Beats of an epoch that this Region has not accepted: it was away when the others did. */
+  async #catchUp(own: Acceptor): Promise<void> {
+    const { acceptors, region } = this.#deps;
+    const agreed = await glanceAtRegister(acceptors);
+    if (agreed === undefined || agreed.epoch <= epochOf(own)) return;
+    await acceptors.of(region).vote((agreed.epoch - 1) as Epoch, 'over');
+    await changeRegister(this.#deps, keep);
+  }
+
+  async #watchOver(own: Acceptor, register: Register): Promise<void> {
+    const { acceptors, profile, region, telemetry } = this.#deps;
+    const { epoch } = register;
+    this.#lent = undefined;
+    if (own.vote === epoch) return this.#countVotes(register);
+    const now = this.#moment();
+    this.#watch = look(this.#watch, epoch, counterOf(own, epoch), now);
+    const leading = register.phase === 'leading';
+    const patience = leading ? profile.leaseMs + profile.marginMs : profile.takeoverMs;
+    if (stillMs(this.#watch, now) < patience || this.#probing) return;
+    if (leading && (await this.#reaches(register.leader))) {
+      telemetry.event('leader-silent', { epoch, leader: register.leader, writable: true });
+      return;
+    }
+    const voted = await acceptors.of(region).vote(epoch, this.#watch.counter);
+    if (voted.kind !== 'voted') return;
+    telemetry.event('voted', { epoch, counter: this.#watch.counter });
+    this.#elsewhere = new Map();
+    await this.#countVotes(register);
+  }
+
+  /** Is the leader's write path open from here? A leader whose beats are lost, but that can be written to, lives. */
+  async #reaches(leader: RegionId): Promise<boolean> {
+    const { profile, writePath } = this.#deps;
+    this.#probing = true;
+    try {
+      await within(this.#deps, profile.marginMs, writePath.canary(leader));
+      return true;
+    } catch {
+      return false;
+    } finally {
+      this.#probing = false;
+    }
+  }
+
+  /** While this Region's vote is in force: start the failover once a majority has voted, or take the vote back. */
+  async #countVotes(register: Register): Promise<void> {
+    const { acceptors, group, profile, region, telemetry, workflow, clock } = this.#deps;
+    const { epoch } = register;
+    const need = majorityOf(acceptors.members.length);
+    const votesIn = (each: ReadonlyMap<RegionId, Acceptor>) =>
+      [...each.values()].filter(({ vote }) => vote === epoch).length;
+    const answers = await gather(
+      acceptors.members,
+      (at) => within(this.#deps, profile.leaseMs, acceptors.of(at).read()),
+      (each) => votesIn(each) >= need,
+    );
+    const ahead = [...answers.values()].some((each) => epochOf(each) > epoch);
+    if (ahead) {
+      await changeRegister(this.#deps, keep);
+      return;
+    }
+    if (votesIn(answers) >= need) {
+      const before = this.#started?.epoch === epoch ? this.#started : undefined;
+      if (before !== undefined && clock.steadyMs() - before.atMs < profile.takeoverMs) return;
+      const guarded = guardOf(register, clock.now());
+      if (guarded !== undefined) {
+        telemetry.event('failover-held', { epoch, why: guarded });
+        return;
+      }
+      const tries = (before?.tries ?? 0) + 1;
+      const run = runName(group, epoch, region, tries);
+      const began = await workflow.start({
+        group,
+        epoch,
+        kind: 'failover',
+        run,
+        trigger: 'votes',
+        approval: profile.approval,
+      });
+      this.#started = { epoch, atMs: clock.steadyMs(), tries };
+      telemetry.event('failover-started', { epoch, run, began });
+      return;
+    }
+    const counters = new Map([...answers].map(([at, each]) => [at, counterOf(each, epoch)]));
+    const beating = [...counters].some(([at, counter]) => counter > (this.#elsewhere.get(at) ?? counter));
+    this.#elsewhere = counters;
+    if (!beating) return;
+    await acceptors.of(region).unvote(epoch);
+    this.#watch = undefined;
+    telemetry.event('vote-withdrawn', { epoch });
+  }
+
+  #moment(): Moment {
+    return { steadyMs: this.#deps.clock.steadyMs(), wallMs: this.#deps.clock.now() };
+  }
+}
+
+/** Fails if `work` is not done in `ms`; what it does later is not looked at. */
+async function within<T>(deps: Pick<RegisterDeps, 'sleep'>, ms: number, work: Promise<T>): Promise<T> {
+  return Promise.race([
+    work,
+    deps.sleep(ms).then(() => {
+      throw new Error(`no answer in ${ms} ms`);
+    }),
+  ]);
+}

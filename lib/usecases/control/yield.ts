@@ -1,0 +1,89 @@
+import { majorityOf } from '#lib/domain/control/acceptor.ts';
+import { LANE_0 } from '#lib/domain/ids.ts';
+import { readRegister } from '#lib/usecases/control/change-register.ts';
+import {
+  decided,
+  type FailoverDeps,
+  type FailoverState,
+  patiently,
+  type Refused,
+} from '#lib/usecases/control/failover-deps.ts';
+import { gather } from '#lib/usecases/control/gather.ts';
+
+/**
+ * How long after it last asked for the lease a client may still begin a write, ms; and what the leader waits after it
+ * has given the lease up, so that the last such write has been sent and answered.
+ */
+export const LEASE_READ_MS = 100;
+const HANDOVER_MS = 150;
+/** How long the leader's capture may take to log the last writes before the switchover is given up, ms. */
+const CAPTURE_MS = 5_000;
+const POLL_MS = 20;
+
+export type YieldResult = { readonly outcome: 'yielded'; readonly lsn: string } | Refused;
+
+/**
+ * The leader hands over: its own vote ends the lease that its clients read, and what they have written by then goes
+ * into its log. Runs in the leader's Region, which alone may give up its lease. What fails is taken back by
+ * `abandonSwitchover`.
+ */
+export async function yieldLease(deps: FailoverDeps, state: FailoverState): Promise<YieldResult> {
+  const { input } = state;
+  const { acceptors, clock, region, sleep, writePath } = deps;
+  const decide = (result: YieldResult) => decided(deps, state, 'yield', { ...input }, result);
+  const register = await readRegister(deps);
+  if (register.epoch !== input.epoch || register.phase !== 'leading') {
+    const why = `the group is in epoch ${register.epoch} (${register.phase}), not in ${input.epoch}`;
+    return decide({ outcome: 'refused', code: 'PLAN_STALE', why });
+  }
+  if (register.leader !== region) {
+    const why = `${register.leader} leads: start the switchover there`;
+    return decide({ outcome: 'refused', code: 'NOT_LEADER', why });
+  }
+  const own = await acceptors.of(region).vote(input.epoch, 'over');
+  if (own.kind !== 'voted') {
+    return decide({ outcome: 'refused', code: 'PLAN_STALE', why: 'a higher epoch has been claimed' });
+  }
+  await sleep(HANDOVER_MS);
+  const markMs = clock.now();
+  await writePath.canary(region);
+  const log = deps.peers.log(region);
+  let head = await log.head(LANE_0);
+  while (head.lastCommitMs < markMs) {
+    if (clock.now() - markMs > CAPTURE_MS) {
+      const why = `the last writes were not logged within ${CAPTURE_MS} ms`;
+      return decide({ outcome: 'refused', code: 'FAILOVER_REFUSED', why });
+    }
+    await sleep(POLL_MS);
+    head = await log.head(LANE_0);
+  }
+  const votes = await gather(
+    acceptors.members,
+    (at) => acceptors.of(at).vote(input.epoch, 'over'),
+    (each) =>
+      [...each.values()].filter(({ kind }) => kind === 'voted').length >=
+      majorityOf(acceptors.members.length),
+  );
+  if (
+    [...votes.values()].filter(({ kind }) => kind === 'voted').length < majorityOf(acceptors.members.length)
+  ) {
+    return decide({
+      outcome: 'refused',
+      code: 'REGISTER_UNAVAILABLE',
+      why: 'no majority of the Regions answers',
+    });
+  }
+  return decide({ outcome: 'yielded', lsn: `${head.lastLsn}` });
+}
+
+/** Takes a switchover back that could not be completed: the leader is lent its lease again. */
+export async function abandonSwitchover(
+  deps: FailoverDeps,
+  state: FailoverState,
+): Promise<{ readonly outcome: 'abandoned' }> {
+  const { acceptors } = deps;
+  await Promise.all(
+    acceptors.members.map((at) => patiently(deps, acceptors.of(at).unvote(state.input.epoch))),
+  );
+  return decided(deps, state, 'abandon', {}, { outcome: 'abandoned' as const });
+}
