@@ -40,7 +40,9 @@ export const handler = middy<z.infer<typeof batch>, BatchResponse>()
       );
     }
     deps ??= createDeps();
-    const { failedFrom, head } = await capture(deps, LANE_0, shardId, Records, known);
+    // Marks outlive a leader, and shards of two Regions may have the same name.
+    const shard = `${deps.region}/${shardId}`;
+    const { failedFrom, head } = await capture(deps, LANE_0, shard, Records, known);
     known = head;
     const failures = failedFrom === undefined ? [] : [{ itemIdentifier: failedFrom }];
     return { state: {}, batchItemFailures: failures };

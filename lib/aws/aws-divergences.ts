@@ -1,8 +1,9 @@
 import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { z } from 'zod';
+import { readStored } from '#lib/aws/stored-item.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 import type { Draft } from '#lib/domain/log.ts';
-import type { Epoch } from '#lib/domain/lsn.ts';
+import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 import type { Divergence, DivergenceReport, Divergences } from '#lib/ports/divergences.ts';
 
 const reportSchema = z.object({
@@ -10,6 +11,7 @@ const reportSchema = z.object({
   changes: z.number(),
   keys: z.number(),
   savedAtMs: z.number(),
+  takenBack: z.number().transform(parseEpoch).exactOptional(),
 });
 const discardedSchema = z.object({ by: z.string(), reason: z.string(), atMs: z.number() });
 
@@ -45,15 +47,13 @@ export class AwsDivergences implements Divergences {
       new GetItemCommand({ TableName: this.#table, Key: this.#key(epoch), ConsistentRead: true }),
     );
     if (Item === undefined) return undefined;
-    return {
+    return readStored(Item, ({ collected, newestMs, report, discarded }) => ({
       epoch,
-      collected: Item.collected?.SS ?? [],
-      newestMs: Number(Item.newestMs?.N ?? 0),
-      ...(Item.report?.S !== undefined && { report: reportSchema.parse(JSON.parse(Item.report.S)) }),
-      ...(Item.discarded?.S !== undefined && {
-        discarded: discardedSchema.parse(JSON.parse(Item.discarded.S)),
-      }),
-    };
+      collected: collected?.SS ?? [],
+      newestMs: Number(newestMs?.N ?? 0),
+      ...(report?.S !== undefined && { report: reportSchema.parse(JSON.parse(report.S)) }),
+      ...(discarded?.S !== undefined && { discarded: discardedSchema.parse(JSON.parse(discarded.S)) }),
+    }));
   }
 
   async save(epoch: Epoch, report: DivergenceReport): Promise<void> {

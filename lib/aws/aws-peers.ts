@@ -6,6 +6,7 @@ import { AwsItemStore } from '#lib/aws/aws-item-store.ts';
 import { AwsLog } from '#lib/aws/aws-log.ts';
 import type { Endpoints } from '#lib/aws/config.ts';
 import { RegionClients } from '#lib/aws/region-clients.ts';
+import { SfnApproval } from '#lib/aws/sfn-approval.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { GroupConfig } from '#lib/domain/topology.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
@@ -59,6 +60,12 @@ export class AwsPeers implements GroupPeers {
   history(region: RegionId): AwsHistory {
     const { group, controlTable } = this.#resources;
     return new AwsHistory({ dynamodb: this.clients(region).dynamodb, group, table: controlTable });
+  }
+
+  approvals(region: RegionId): SfnApproval {
+    const { dynamodb, sfn } = this.clients(region);
+    const { group, controlTable } = this.#resources;
+    return new SfnApproval({ dynamodb, sfn, group, table: controlTable });
   }
 
   store(region: RegionId): AwsItemStore {

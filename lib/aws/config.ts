@@ -1,10 +1,22 @@
 import { z } from 'zod';
+import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { type GroupConfig, type KeySchema, parseGroup } from '#lib/domain/topology.ts';
 
 const keyAttribute = z.object({ name: z.string().min(1), type: z.enum(['S', 'N', 'B']) });
+
+const failoverSchema = z.object({
+  profile: z.enum(['fast', 'balanced', 'cautious']).default('balanced'),
+  stateMachineArn: z.string().startsWith('arn:').exactOptional(),
+  record: z
+    .object({ zoneId: z.string().min(1), name: z.string().min(1), ttlSeconds: z.int().positive() })
+    .exactOptional(),
+  targets: z.record(z.string(), z.string()).default({}),
+  priorities: z.record(z.string(), z.number()).exactOptional(),
+  noFailover: z.array(z.string()).exactOptional(),
+});
 
 const schema = z.object({
   group: z.string(),
@@ -17,6 +29,7 @@ const schema = z.object({
   logTable: z.string().min(3),
   controlTable: z.string().min(3),
   failureQueueUrl: z.url(),
+  failover: failoverSchema.prefault({}),
 });
 
 const endpointsSchema = z.record(
@@ -25,6 +38,7 @@ const endpointsSchema = z.record(
     dynamodb: z.url(),
     s3: z.url(),
     sqs: z.url().exactOptional(),
+    route53: z.url().exactOptional(),
     credentials: z.object({ accessKeyId: z.string(), secretAccessKey: z.string() }).exactOptional(),
   }),
 );
@@ -34,6 +48,8 @@ export type RegionEndpoints = {
   readonly dynamodb: string;
   readonly s3: string;
   readonly sqs?: string;
+  /** Route 53's control plane as it is reached from this Region. */
+  readonly route53?: string;
   /** For servers that are not AWS; without them, the SDK finds credentials as always. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
 };
@@ -47,6 +63,10 @@ export type RuntimeConfig = GroupConfig & {
   readonly failureQueueUrl: string;
   readonly buckets: Readonly<Record<RegionId, string>>;
   readonly endpoints: Endpoints;
+  readonly failover: FailoverConfig & {
+    /** This Region's failover workflow, where it is one of Step Functions. */
+    readonly stateMachineArn?: string;
+  };
 };
 
 /**
@@ -69,7 +89,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     );
   }
   const { logTable, controlTable, failureQueueUrl } = input;
-  return { ...group, region, logTable, controlTable, failureQueueUrl, buckets, endpoints };
+  const { stateMachineArn, ...rules } = input.failover;
+  const failover = {
+    ...parseFailover(rules, group.regions),
+    ...(stateMachineArn === undefined ? {} : { stateMachineArn }),
+  };
+  return { ...group, region, logTable, controlTable, failureQueueUrl, buckets, endpoints, failover };
 }
 
 function parse<T>(type: z.ZodType<T>, name: string, text: string | undefined): T {

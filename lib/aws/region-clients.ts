@@ -1,5 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { S3Client } from '@aws-sdk/client-s3';
+import { SFNClient } from '@aws-sdk/client-sfn';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -15,6 +16,7 @@ export class RegionClients {
   #dynamodb?: DynamoDBClient;
   #s3?: S3Client;
   #sqs?: SQSClient;
+  #sfn?: SFNClient;
 
   constructor(region: RegionId, endpoints: Endpoints) {
     this.#region = region;
@@ -41,11 +43,19 @@ export class RegionClients {
     return this.#sqs;
   }
 
+  /** Undefined where the group does not live at AWS: nobody else has one. */
+  get sfn(): SFNClient | undefined {
+    if (this.#endpoints !== undefined) return undefined;
+    this.#sfn ??= new SFNClient(this.#common());
+    return this.#sfn;
+  }
+
   /** Closes the connections of all clients. */
   destroy(): void {
     this.#dynamodb?.destroy();
     this.#s3?.destroy();
     this.#sqs?.destroy();
+    this.#sfn?.destroy();
   }
 
   #common() {

@@ -1,10 +1,19 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleepFor } from 'node:timers/promises';
 import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { type RuntimeConfig, readConfig } from '#lib/aws/config.ts';
+import { createRoute53Client } from '#lib/aws/route53-client.ts';
+import { Route53Record } from '#lib/aws/route53-record.ts';
+import { PATIENCE_MS } from '#lib/cli/in-time.ts';
+import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
+import type { Survey } from '#lib/domain/control/survey.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Leadership } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { findCloud, readCloudFile } from '#lib/local/cloud-file.ts';
+import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
+import { surveyGroup } from '#lib/usecases/control/survey.ts';
 
 /** A group that commands look at. */
 export type Connection = {
@@ -12,6 +21,13 @@ export type Connection = {
   readonly peers: AwsPeers;
   /** Who leads, by the first Region that answers. */
   readonly role: () => Promise<Leadership>;
+  readonly profile: Profile;
+  /** The group's register, as a command changes it. */
+  readonly register: RegisterDeps;
+  /** The record by which clients find the leader, where there is one. */
+  readonly record: Route53Record | undefined;
+  /** What every Region says, in bounded time. */
+  readonly survey: () => Promise<Survey>;
   readonly close: () => void;
 };
 
@@ -36,7 +52,48 @@ export async function connect(file: string | undefined): Promise<Connection> {
       );
     }
   };
-  return { config, peers, role, close: () => peers.destroy() };
+  const regions = config.regions.map(({ name }) => name);
+  const sleep = (ms: number) => sleepFor(ms);
+  const register: RegisterDeps = {
+    acceptors: { members: regions, of: (region) => peers.acceptor(region) },
+    // No member of the group: its ballots differ from the Region's own by the word of chance.
+    region: config.region,
+    chance: () => `cli-${randomUUID().slice(0, 8)}`,
+    random: Math.random,
+    sleep,
+  };
+  const dns = openRecord(config);
+  const survey = () =>
+    surveyGroup({
+      regions,
+      peers,
+      ...(dns && { record: { name: dns.name, of: dns.record } }),
+      clock: { now: () => Date.now(), steadyMs: () => performance.now() },
+      sleep,
+      patienceMs: PATIENCE_MS,
+    });
+  return {
+    config,
+    peers,
+    role,
+    profile: PROFILES[config.failover.profile],
+    register,
+    record: dns?.record,
+    survey,
+    close: () => {
+      peers.destroy();
+      dns?.close();
+    },
+  };
+}
+
+function openRecord({ endpoints, failover, region }: RuntimeConfig) {
+  if (failover.record === undefined) return undefined;
+  const { route53: endpoint, credentials } = endpoints[region] ?? {};
+  const route53 = createRoute53Client({ ...(endpoint && { endpoint }), ...(credentials && { credentials }) });
+  const inventory = Object.values<string>(failover.targets);
+  const record = new Route53Record({ route53, ...failover.record, inventory });
+  return { name: failover.record.name, record, close: () => route53.destroy() };
 }
 
 /** A Region of the group by name. Throws CONFIG_INVALID that lists them. */

@@ -1,18 +1,41 @@
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
+import { ackCommand } from '#lib/cli/ack.ts';
+import { approveCommand } from '#lib/cli/approve.ts';
+import {
+  divergenceDiscardCommand,
+  divergenceExportCommand,
+  divergenceShowCommand,
+} from '#lib/cli/divergence.ts';
+import { failoverCommand, switchoverCommand } from '#lib/cli/failover.ts';
+import { foundCommand } from '#lib/cli/found.ts';
+import { historyCommand } from '#lib/cli/history.ts';
 import { lagCommand } from '#lib/cli/lag.ts';
 import { logCatCommand, logLsCommand } from '#lib/cli/log.ts';
+import { pauseCommand } from '#lib/cli/pause.ts';
+import { planCommand } from '#lib/cli/plan.ts';
+import { reattachCommand } from '#lib/cli/reattach.ts';
+import { resumeCommand } from '#lib/cli/resume.ts';
 import { type StartOptions, startCommand } from '#lib/cli/start.ts';
+import { statusCommand } from '#lib/cli/status.ts';
 import { verifyCommand } from '#lib/cli/verify.ts';
 import { type ErrorCode, isFailure } from '#lib/domain/errors.ts';
 
-/** Failures of input end with 2, a difference between replicas with 3, all others with 1. */
+/**
+ * Failures of input end with 2, a difference between replicas with 3, what a guard refuses with 4, a failover without
+ * a candidate with 5, all others with 1.
+ */
+const INPUT_STATUS = 2;
 const STATUS: Partial<Record<ErrorCode, number>> = {
-  CONFIG_INVALID: 2,
-  CONFIG_REGION_REPEATED: 2,
-  LOAD_FILE_UNREADABLE: 2,
-  LOAD_LINE_MALFORMED: 2,
-  LOAD_KEY_MISSING: 2,
+  CONFIG_INVALID: INPUT_STATUS,
+  CONFIG_REGION_REPEATED: INPUT_STATUS,
+  FORCE_WITHOUT_REASON: INPUT_STATUS,
+  LOAD_FILE_UNREADABLE: INPUT_STATUS,
+  LOAD_LINE_MALFORMED: INPUT_STATUS,
+  LOAD_KEY_MISSING: INPUT_STATUS,
   REPLICAS_DIFFER: 3,
+  FAILOVER_REFUSED: 4,
+  REGIONS_TOO_FEW: 4,
+  NO_CANDIDATE: 5,
 };
 
 /** Runs the command line and returns its exit status. */
@@ -26,7 +49,8 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
 
   const program = new Command('understudy')
     .description('Leader/follower replication and failover for databases across AWS Regions')
-    .showHelpAfterError();
+    .showHelpAfterError()
+    .exitOverride();
   program
     .command('start')
     .description('run three Regions on this machine, write to the leader, compare all replicas')
@@ -76,13 +100,96 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option(...cloud)
     .option('--json', 'what it prints is JSON in any case')
     .action(run(logCatCommand));
+  addControl(program, run, cloud, json);
 
   try {
     await program.parseAsync([...argv]);
     return status;
   } catch (error) {
+    // Commander has said what is wrong with the arguments, or printed the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : INPUT_STATUS;
     if (!isFailure(error)) throw error;
     process.stderr.write(`${error.message}\nSee ${error.runbook}.\n`);
     return STATUS[error.code] ?? 1;
   }
+}
+
+type Run = <A extends readonly unknown[]>(
+  command: (...args: A) => Promise<number>,
+) => (...args: A) => Promise<void>;
+type Flag = readonly [flags: string, description: string];
+
+/** The commands about leadership. */
+function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
+  const command = (name: string, description: string, parent = program) =>
+    parent
+      .command(name)
+      .description(description)
+      .option(...cloud)
+      .option(...json);
+  const by = ['--by <name>', 'who you are, for the record (default: your account here)'] as const;
+  const to = ['--to <region>', 'who is to lead'] as const;
+  const reason = ['--reason <text>', 'why, for the record'] as const;
+  const detach = ['--detach', 'start it and do not wait for its end'] as const;
+
+  command('status', 'show who leads, where every Region stands, and what to do next').action(
+    run(statusCommand),
+  );
+  command('plan', 'show what a failover would do now, what it would lose, and what would refuse it')
+    .option(...to)
+    .option('--switchover', 'plan a switchover instead')
+    .option('--force', 'plan with a replica that is not eligible, if need be')
+    .addHelpText('after', '\nIt changes nothing. Exit status: 0 if it would go through, 4 or 5 if not.')
+    .action(run(planCommand));
+  command('found', 'name the first leader of a group')
+    .requiredOption('--leader <region>', 'who is to lead')
+    .action(run(foundCommand));
+  command('failover', 'replace a leader that is lost')
+    .option(...to)
+    .option('--force', 'promote even a replica that is not eligible; needs --reason')
+    .option(...reason)
+    .option(...detach)
+    .addHelpText(
+      'after',
+      '\nA leader that is alive is not replaced: see switchover. Neither a pause nor a cooldown holds it up.',
+    )
+    .action(run(failoverCommand));
+  command('switchover', 'hand leadership over to another Region, without loss')
+    .option(...to)
+    .option(...reason)
+    .option(...detach)
+    .action(run(switchoverCommand));
+  command('pause', 'no automatic failover until resume')
+    .option(...reason)
+    .option(...by)
+    .action(run(pauseCommand));
+  command('resume', 'end a pause').action(run(resumeCommand));
+  command('ack', 'end the cooldown after a failover').action(run(ackCommand));
+  command('approve', 'let the failover that waits for a person go on')
+    .option('--deny', 'end it instead')
+    .option('--run <name>', 'which one (default: all that wait)')
+    .option(...by)
+    .action(run(approveCommand));
+  command('history', 'show the decisions of all failovers, the newest last')
+    .option('--epoch <n>', 'those that were to begin this epoch')
+    .option('--replay', 'make them again from their recorded input; exit status 1 if one differs')
+    .action(run(historyCommand));
+  command('reattach', 'show which Regions follow the leader, and what the others wait for')
+    .option('--wait [seconds]', 'wait until all follow, 120 seconds at most if not told otherwise')
+    .addHelpText('after', '\nRegions are taken back by themselves. Exit status: 0 once all follow, 1 if not.')
+    .action(run(reattachCommand));
+
+  const divergence = program.command('divergence').description('what a Region had that the group has not');
+  const narrowed = (name: string, description: string) =>
+    command(name, description, divergence)
+      .option('--region <name>', 'of this Region alone')
+      .option('--epoch <n>', 'of this epoch alone');
+  narrowed('show', 'list the changes').action(run(divergenceShowCommand));
+  narrowed('export', 'write the changes to a file of JSON lines')
+    .argument('<file>', 'a file that does not exist yet')
+    .action(run(divergenceExportCommand));
+  narrowed('discard', 'record that nobody needs the changes; the reports stay')
+    .option(...reason)
+    .option(...by)
+    .action(run(divergenceDiscardCommand));
 }

@@ -1,10 +1,25 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { tableNames } from '#lib/constructs/names.ts';
+import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
 
 const keyAttribute = z.strictObject({ name: z.string().min(1).max(255), type: z.enum(['S', 'N', 'B']) });
+
+const failoverSchema = z.strictObject({
+  profile: z.enum(['fast', 'balanced', 'cautious']).default('balanced'),
+  record: z
+    .strictObject({
+      zoneId: z.string().regex(/^[A-Z0-9]{1,32}$/, 'is not the id of a hosted zone'),
+      name: z.string().min(1),
+      ttlSeconds: z.int().positive().default(10),
+    })
+    .exactOptional(),
+  targets: z.record(z.string(), z.string().min(1)).default({}),
+  priorities: z.record(z.string(), z.int()).exactOptional(),
+  noFailover: z.array(z.string()).exactOptional(),
+});
 
 const schema = z.strictObject({
   group: z.string(),
@@ -18,6 +33,7 @@ const schema = z.strictObject({
     .string()
     .regex(/^\d{12}$/, 'is not an account number of 12 digits')
     .optional(),
+  failover: failoverSchema.prefault({}),
   alarmTopic: z
     .string()
     .regex(/^[a-zA-Z0-9_-]{1,256}$/, 'is not the name of an SNS topic')
@@ -27,6 +43,7 @@ const schema = z.strictObject({
 /** What one config file deploys. */
 export type Deployment = {
   readonly config: GroupConfig;
+  readonly failover: FailoverConfig;
   /** Where to; without it, the account that the CDK finds credentials for. */
   readonly account: string | undefined;
   /** Name of an SNS topic that exists in every Region. */
@@ -57,7 +74,7 @@ export function parseDeployment(value: unknown, source: string): Deployment {
       'Give the table another name.',
     );
   }
-  return { config, account, alarmTopic };
+  return { config, failover: parseFailover(parsed.data.failover, config.regions), account, alarmTopic };
 }
 
 function read(path: string): string {

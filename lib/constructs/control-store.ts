@@ -38,11 +38,26 @@ export class ControlStore extends Construct {
     );
   }
 
-  /** Reading role and position in every Region. */
+  /** Reading the role, and keeping note of changes that a former leader has left to report. */
+  grantCapture(handler: Handler): void {
+    handler.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], [this.#tableArn]);
+  }
+
+  /** Beating, voting and reading in every Region; here, following who leads, and taking the store back. */
   grantWatch(handler: Handler): void {
+    handler.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], this.#everywhere());
+    handler.allow(['dynamodb:PutItem', 'dynamodb:ConditionCheckItem'], [this.#tableArn]);
+  }
+
+  /** Changing the register, the roles and the positions of every Region, and writing decisions down. */
+  grantFailover(handler: Handler): void {
     handler.allow(
-      ['dynamodb:GetItem'],
-      tableArns(this, this.#place, tableNames(this.#place.config.group).control),
+      ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:ConditionCheckItem'],
+      this.#everywhere(),
     );
+  }
+
+  #everywhere(): readonly string[] {
+    return tableArns(this, this.#place, tableNames(this.#place.config.group).control);
   }
 }

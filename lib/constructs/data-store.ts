@@ -40,15 +40,35 @@ export class DataStore extends Construct {
       ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem'],
       [this.#tableArn],
     );
+    handler.allow(['dynamodb:GetItem', 'dynamodb:Scan', 'dynamodb:DescribeTable'], this.#everywhere());
+  }
+
+  /**
+   * Writing the heartbeat record: whether a leader's table takes it is what a vote is about. Here, checking the
+   * stream, and taking back what the group does not have.
+   */
+  grantWatch(handler: Handler): void {
+    handler.allow(['dynamodb:PutItem'], this.#everywhere());
     handler.allow(
-      ['dynamodb:GetItem', 'dynamodb:Scan', 'dynamodb:DescribeTable'],
-      tableArns(this, this.#place, this.#place.config.table),
+      ['dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem', 'dynamodb:DescribeTable'],
+      [this.#tableArn],
     );
   }
 
-  /** Writing the heartbeat record, and checking the stream. */
-  grantBeat(handler: Handler): void {
-    handler.allow(['dynamodb:PutItem', 'dynamodb:DescribeTable'], [this.#tableArn]);
+  /** Applying the end of the log wherever the winner is, and trying whether it takes writes. */
+  grantFailover(handler: Handler): void {
+    handler.allow(
+      [
+        'dynamodb:GetItem',
+        'dynamodb:PutItem',
+        'dynamodb:UpdateItem',
+        'dynamodb:DeleteItem',
+        'dynamodb:ConditionCheckItem',
+        'dynamodb:Scan',
+        'dynamodb:DescribeTable',
+      ],
+      this.#everywhere(),
+    );
   }
 
   /** Invokes `handler` with the changes of the table, shard by shard, in order. */
@@ -62,6 +82,10 @@ export class DataStore extends Construct {
       tumblingWindow: window,
       onFailure,
     });
+  }
+
+  #everywhere(): readonly string[] {
+    return tableArns(this, this.#place, this.#place.config.table);
   }
 }
 

@@ -57,10 +57,15 @@ export class LogStore extends Construct {
 
   /** Carrying entries between any two Regions, in either direction. */
   grantRelay(handler: Handler): void {
-    const buckets = this.#place.config.regions.map(({ name }) => bucketArns(this, this.#place, name));
-    handler.allow(APPEND, this.#everywhere());
+    this.grantFailover(handler);
     // Starting over from another Region's head unlinks the own entries before it.
     handler.allow(['dynamodb:DeleteItem'], [this.#tableArn]);
+  }
+
+  /** Sealing every copy, bringing any up to any other, and reading it. */
+  grantFailover(handler: Handler): void {
+    const buckets = this.#place.config.regions.map(({ name }) => bucketArns(this, this.#place, name));
+    handler.allow(APPEND, this.#everywhere());
     handler.allow(
       ['s3:GetObject', 's3:PutObject'],
       buckets.map(({ segments }) => segments),
@@ -80,9 +85,12 @@ export class LogStore extends Construct {
     handler.allow(['s3:ListBucket'], [this.#bucket().bucket]);
   }
 
-  /** Reading the heads of every Region. */
+  /** Reading every copy; sealing the one here, and taking it back to what it has in common with the leader's. */
   grantWatch(handler: Handler): void {
-    handler.allow(['dynamodb:GetItem'], this.#everywhere());
+    handler.allow(READ, this.#everywhere());
+    handler.allow(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], [this.#tableArn]);
+    handler.allow(['s3:GetObject', 's3:PutObject'], [this.#bucket().segments], SEGMENTS);
+    handler.allow(['s3:ListBucket'], [this.#bucket().bucket]);
   }
 
   /** Invokes `handler` with new entries. DynamoDB serves two readers of a shard; relay and apply are the two. */

@@ -2,7 +2,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
 
 /** The Lambda functions of a Region; also their folders below `functions/`. */
-export const FUNCTIONS = ['capture', 'relay', 'apply', 'sentinel'] as const;
+export const FUNCTIONS = ['capture', 'relay', 'apply', 'sentinel', 'failover'] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 
 /** S3 takes bucket names of up to 63 characters. */
@@ -29,4 +29,9 @@ export function bucketName(group: GroupId, account: string, region: RegionId): s
 /** Name of a group's own resource of any other kind: a function, a queue, an alarm, a rule. */
 export function resourceName(group: GroupId, part: string): string {
   return `understudy-${group}-${part}`;
+}
+
+/** Name of a group's failover workflow; the same in every Region. */
+export function workflowName(group: GroupId): string {
+  return resourceName(group, 'failover');
 }

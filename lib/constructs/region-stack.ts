@@ -3,6 +3,8 @@ import type { Construct } from 'constructs';
 import { Alarms } from '#lib/constructs/alarms.ts';
 import { ControlStore } from '#lib/constructs/control-store.ts';
 import { DataStore } from '#lib/constructs/data-store.ts';
+import { STEP_TIMEOUT } from '#lib/constructs/failover-graph.ts';
+import { FailoverWorkflow, workflowArn } from '#lib/constructs/failover-workflow.ts';
 import { FailureQueue } from '#lib/constructs/failure-queue.ts';
 import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
 import { handlerCode } from '#lib/constructs/handler-code.ts';
@@ -10,8 +12,10 @@ import { LogStore } from '#lib/constructs/log-store.ts';
 import { MinuteTick } from '#lib/constructs/minute-tick.ts';
 import { bucketName, type FunctionName, resourceName, tableNames } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
+import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 
 type RegionStackProps = Place & {
+  readonly failover: FailoverConfig;
   /** Name of an SNS topic, one in every Region, that alarms go to. */
   readonly alarmTopic?: string | undefined;
   /** Bundled from `functions/` if not given. */
@@ -20,7 +24,10 @@ type RegionStackProps = Place & {
 
 /** A Region of a group: the same in each, whoever leads, so that a failover changes no template. */
 export class RegionStack extends Stack {
-  constructor(scope: Construct, { alarmTopic, code = handlerCode, ...place }: RegionStackProps) {
+  constructor(
+    scope: Construct,
+    { failover: rules, alarmTopic, code = handlerCode, ...place }: RegionStackProps,
+  ) {
     super(scope, resourceName(place.config.group, place.region), {
       env: { account: place.account, region: place.region },
       description: `Understudy: replication of group ${place.config.group} in ${place.region}`,
@@ -30,16 +37,20 @@ export class RegionStack extends Stack {
     const store = new DataStore(this, 'Store', place);
     const failures = new FailureQueue(this, 'Failures', place);
 
-    const settings = settingsOf(place, failures);
+    const settings = {
+      ...settingsOf(place, failures),
+      failover: { ...rules, stateMachineArn: workflowArn(this, place) },
+    };
     const handler = (name: FunctionName, memorySize: number, timeout: Duration) =>
       new Handler(this, name, { place, name, memorySize, timeout, settings, code });
     const capture = handler('capture', 1024, Duration.seconds(60));
     const relay = handler('relay', 1024, Duration.seconds(300));
     const apply = handler('apply', 1024, Duration.seconds(300));
-    const sentinel = handler('sentinel', 256, Duration.seconds(30));
+    const sentinel = handler('sentinel', 512, Duration.seconds(90));
+    const failover = handler('failover', 1024, STEP_TIMEOUT);
 
     log.grantAppend(capture);
-    control.grantRead(capture);
+    control.grantCapture(capture);
     failures.grantSend(capture);
     store.feed(capture, {
       // It is what makes Lambda name the shard in the event; capture keeps a mark per shard. Nothing is summed up.
@@ -58,16 +69,33 @@ export class RegionStack extends Stack {
 
     log.grantWatch(sentinel);
     control.grantWatch(sentinel);
-    store.grantBeat(sentinel);
+    store.grantWatch(sentinel);
+
+    log.grantFailover(failover);
+    control.grantFailover(failover);
+    store.grantFailover(failover);
+    if (rules.record !== undefined) grantRepoint(this, failover, rules.record.zoneId);
+    new FailoverWorkflow(this, 'Workflow', place, failover).grantStart(sentinel);
 
     new MinuteTick(this, 'Tick', place, [relay, apply, sentinel]);
     new Alarms(this, 'Alarms', {
       place,
-      handlers: { capture, relay, apply, sentinel },
+      handlers: { capture, relay, apply, sentinel, failover },
       failures: failures.queue,
       topicName: alarmTopic,
     });
   }
+}
+
+/** Changing the clients' record, and seeing the change through. */
+function grantRepoint(scope: Stack, failover: Handler, zoneId: string): void {
+  const arn = (resource: string, resourceName: string) =>
+    scope.formatArn({ service: 'route53', region: '', account: '', resource, resourceName });
+  failover.allow(
+    ['route53:ListResourceRecordSets', 'route53:ChangeResourceRecordSets'],
+    [arn('hostedzone', zoneId)],
+  );
+  failover.allow(['route53:GetChange'], [arn('change', '*')], 'The id of a change is not known before.');
 }
 
 /** What every function knows of its group and Region, as `readConfig` of lib/aws/config.ts takes it. */

@@ -1,25 +1,36 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AwsPeers, type GroupResources } from '#lib/aws/aws-peers.ts';
 import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
+import { createRoute53Client } from '#lib/aws/route53-client.ts';
+import { Route53Record } from '#lib/aws/route53-record.ts';
+import type { Profile } from '#lib/domain/control/profile.ts';
+import { founded } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import type { GroupConfig } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
+import { startApplication } from '#lib/local/application/application.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
 import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
+import { type DnsServer, startDnsServer } from '#lib/local/dns/dns-server.ts';
 import { dynamoBinary, startDynamoServer } from '#lib/local/dynamo-server.ts';
 import { KeptProcess } from '#lib/local/kept-process.ts';
 import type { LinkSettings } from '#lib/local/link.ts';
 import { Network } from '#lib/local/network.ts';
+import { freePort } from '#lib/local/ports.ts';
 import { namesOf, provisionRegion } from '#lib/local/provision.ts';
 import { startS3Server } from '#lib/local/s3-server.ts';
 import type { Server, Supervised } from '#lib/local/supervised.ts';
+import { failoverDefinition } from '#lib/local/workflow/definition.ts';
+import { foundGroup } from '#lib/usecases/control/change-register.ts';
 
-/** The processes of a Region. */
+/** The processes of a Region; where there is failover, an application too. */
 export const PARTS = ['dynamodb', 's3', 'worker'] as const;
-export type Part = (typeof PARTS)[number];
+export type Part = (typeof PARTS)[number] | 'application';
 
 /** What a worker or a server of the cloud reports. */
 export type CloudMessage = { readonly region: RegionId; readonly message: unknown };
@@ -30,8 +41,20 @@ export type CloudOptions = {
   readonly leader: RegionId;
   /** How the links between Regions differ from the default (40 ms each way). */
   readonly link?: Partial<LinkSettings>;
+  /** Without it, nobody watches the leader: there are no beats, no DNS and no applications. */
+  readonly failover?: {
+    readonly profile: Profile['name'];
+    /** How long a resolver may keep an answer, and how long DNS takes to take a change over. */
+    readonly ttlSeconds: number;
+    readonly propagationMs: number;
+  };
   readonly onMessage?: (message: CloudMessage) => void;
 };
+
+/** Zone and name of the group's record. */
+const ZONE = 'understudy.internal';
+/** From where the applications' users come, in the network. */
+const USERS = 'users';
 
 const CREDENTIALS = { accessKeyId: '000000000000', secretAccessKey: 'embedded' };
 /**
@@ -48,6 +71,9 @@ export class EmbeddedCloud implements AsyncDisposable {
   readonly #opened: AwsPeers[] = [];
   #direct: Record<string, RegionEndpoints> = {};
   #queueUrls: Record<string, string> = {};
+  #dns: DnsServer | undefined;
+  /** Ports at which users reach the application of each Region, over the network. */
+  readonly #applicationPorts = new Map<RegionId, number>();
 
   private constructor(options: CloudOptions, folder: string, network: Network) {
     this.group = options.group;
@@ -104,19 +130,73 @@ export class EmbeddedCloud implements AsyncDisposable {
   async loseRegion(region: RegionId): Promise<void> {
     await this.network.set('*', region, { state: 'hang' });
     await this.network.set(region, '*', { state: 'hang' });
-    await Promise.all(PARTS.map((part) => this.#process(region, part).halt()));
+    await Promise.all(this.#partsOf(region).map((part) => part.halt()));
+  }
+
+  /** Ends one process of a Region for good, or until `start`. */
+  async halt(region: RegionId, part: Part): Promise<void> {
+    await this.#process(region, part).halt();
+  }
+
+  async start(region: RegionId, part: Part): Promise<void> {
+    await this.#process(region, part).run();
+  }
+
+  /** Stops all processes of a Region where they are, as a hypervisor may; connections to it hang meanwhile. */
+  pauseRegion(region: RegionId): void {
+    for (const part of this.#partsOf(region)) part.kill('SIGSTOP');
+  }
+
+  resumeRegion(region: RegionId): void {
+    for (const part of this.#partsOf(region)) part.kill('SIGCONT');
+  }
+
+  /** Cuts a Region off from the other Regions, but not from its own users, or ends that. */
+  async partition(region: RegionId, state: 'hang' | 'up'): Promise<void> {
+    for (const { name } of this.group.regions) {
+      if (name === region) continue;
+      await this.network.set(name, region, { state });
+      await this.network.set(region, name, { state });
+    }
+  }
+
+  /** The group's name in DNS, and where it is asked for. Throws if the cloud has no failover. */
+  get dns(): { readonly name: string; readonly server: string; readonly ttlSeconds: number } {
+    const { dnsPort } = this.#dnsServer;
+    return { name: this.#recordName, server: `127.0.0.1:${dnsPort}`, ttlSeconds: this.#failover.ttlSeconds };
+  }
+
+  /** Where users reach what DNS calls `target`. */
+  applicationUrl(target: string): string {
+    const region = this.group.regions.find(({ name }) => this.#targetOf(name) === target)?.name;
+    const port = region && this.#applicationPorts.get(region);
+    if (port === undefined) throw new Error(`no application is called ${target}`);
+    return `http://127.0.0.1:${port}`;
+  }
+
+  /** The DNS record as Route 53's control plane has it. */
+  record(): Route53Record {
+    const { endpoint, zoneId } = this.#dnsServer;
+    return new Route53Record({
+      route53: createRoute53Client({ endpoint, credentials: CREDENTIALS }),
+      zoneId,
+      name: this.#recordName,
+      ttlSeconds: this.#failover.ttlSeconds,
+      inventory: this.group.regions.map(({ name }) => this.#targetOf(name)),
+    });
   }
 
   /** Brings a lost Region back on the data that it had. */
   async restoreRegion(region: RegionId): Promise<void> {
     await this.network.set('*', region, { state: 'up' });
     await this.network.set(region, '*', { state: 'up' });
-    for (const part of PARTS) await this.#process(region, part).run();
+    for (const part of this.#partsOf(region)) await part.run();
   }
 
   async stop(): Promise<void> {
     for (const peers of this.#opened) peers.destroy();
     await Promise.all([...this.#processes.values()].map((process) => process.halt()));
+    await this.#dns?.stop();
     await this.network.close();
     await rm(this.#folder, { recursive: true, force: true });
   }
@@ -139,17 +219,66 @@ export class EmbeddedCloud implements AsyncDisposable {
         await peers.control(region).nameLeader({ epoch: parseEpoch(1), leader: this.#options.leader });
       }),
     );
+    if (this.#options.failover !== undefined) await this.#found(peers);
     const endpoints = await this.#openLinks(regions);
     await all(
       regions.map((region) =>
         this.#run(region, 'worker', () => this.#startWorker(region, endpoints.get(region)!)),
       ),
     );
+    if (this.#options.failover !== undefined) await this.#openApplications(regions, endpoints);
     await writeCloudFile(this.#folder, {
       pid: process.pid,
       config: this.#configOf(this.#options.leader),
       endpoints: this.#direct,
     });
+  }
+
+  /** The group's register and record as they are before the first failover. */
+  async #found(peers: AwsPeers): Promise<void> {
+    const { leader } = this.#options;
+    this.#dns = await startDnsServer({ zone: ZONE, propagationMs: this.#failover.propagationMs });
+    const members = this.group.regions.map(({ name }) => name);
+    for (const region of members) {
+      this.#direct[region] = { ...this.#direct[region]!, route53: this.#dns.endpoint };
+    }
+    await foundGroup(
+      {
+        acceptors: { members, of: (region) => peers.acceptor(region) },
+        region: leader,
+        chance: () => randomUUID(),
+        random: Math.random,
+        sleep: (ms) => sleep(ms),
+      },
+      founded(leader, parseEpoch(1), 'founding'),
+    );
+    await this.record().flip(undefined, { epoch: parseEpoch(1), target: this.#targetOf(leader) });
+  }
+
+  async #openApplications(
+    regions: readonly RegionId[],
+    endpoints: ReadonlyMap<RegionId, Endpoints>,
+  ): Promise<void> {
+    const ports = await Promise.all(regions.map(() => freePort()));
+    await all(
+      regions.map((region, index) =>
+        this.#run(region, 'application', () =>
+          startApplication({
+            name: `application of ${region}`,
+            env: this.#environmentOf(region, endpoints.get(region)!),
+            port: ports[index]!,
+          }),
+        ),
+      ),
+    );
+    const links = regions.map((to, index) => ({
+      from: USERS,
+      to,
+      service: 'application',
+      targetPort: ports[index]!,
+    }));
+    const reached = await this.network.open(links, this.#options.link);
+    for (const [index, region] of regions.entries()) this.#applicationPorts.set(region, reached[index]!);
   }
 
   async #bootServers(region: RegionId): Promise<void> {
@@ -221,15 +350,51 @@ export class EmbeddedCloud implements AsyncDisposable {
     await mkdir(folder, { recursive: true });
     const worker = spawnNode(new URL('./worker.ts', import.meta.url), {
       name: `worker of ${region}`,
-      args: [folder],
-      env: {
-        UNDERSTUDY_CONFIG: JSON.stringify(this.#configOf(region)),
-        UNDERSTUDY_ENDPOINTS: JSON.stringify(endpoints),
-      },
+      args: [folder, ...(await this.#workflowOf(region))],
+      env: this.#environmentOf(region, endpoints),
     });
     worker.onMessage((message) => this.#options.onMessage?.({ region, message }));
     await worker.ready;
     return worker;
+  }
+
+  /** Folder of the runs of a Region's failover workflow, and the file of its definition. */
+  async #workflowOf(region: RegionId): Promise<readonly string[]> {
+    if (this.#options.failover === undefined) return [];
+    const runs = join(this.#folder, region, 'runs');
+    await mkdir(runs, { recursive: true });
+    const file = join(this.#folder, region, 'workflow.json');
+    await writeFile(file, JSON.stringify(failoverDefinition(this.group.group, region)));
+    return [runs, file];
+  }
+
+  #environmentOf(region: RegionId, endpoints: Endpoints): Readonly<Record<string, string>> {
+    return {
+      UNDERSTUDY_CONFIG: JSON.stringify(this.#configOf(region)),
+      UNDERSTUDY_ENDPOINTS: JSON.stringify(endpoints),
+    };
+  }
+
+  get #failover(): NonNullable<CloudOptions['failover']> {
+    if (this.#options.failover === undefined) throw new Error('the cloud has no failover');
+    return this.#options.failover;
+  }
+
+  get #dnsServer(): DnsServer {
+    if (this.#dns === undefined) throw new Error('the cloud has no DNS');
+    return this.#dns;
+  }
+
+  get #recordName(): string {
+    return `${this.group.group}.${ZONE}`;
+  }
+
+  #targetOf(region: RegionId): string {
+    return `${region}.${this.#recordName}`;
+  }
+
+  #partsOf(region: RegionId): readonly KeptProcess[] {
+    return [...this.#processes].flatMap(([name, part]) => (name.startsWith(`${region} `) ? [part] : []));
   }
 
   /** The configuration of the functions of a Region. */
@@ -242,6 +407,17 @@ export class EmbeddedCloud implements AsyncDisposable {
       logTable,
       controlTable,
       failureQueueUrl: this.#queueUrls[region],
+      ...(this.#options.failover && {
+        failover: {
+          profile: this.#failover.profile,
+          record: {
+            zoneId: this.#dnsServer.zoneId,
+            name: this.#recordName,
+            ttlSeconds: this.#failover.ttlSeconds,
+          },
+          targets: Object.fromEntries(this.group.regions.map(({ name }) => [name, this.#targetOf(name)])),
+        },
+      }),
     };
   }
 

@@ -1,10 +1,14 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
 import type { Context } from 'aws-lambda';
 import { handler as applyHandler } from '#functions/apply/handler.ts';
 import { handler as captureHandler } from '#functions/capture/handler.ts';
+import { handler as failoverHandler } from '#functions/failover/handler.ts';
 import { handler as relayHandler } from '#functions/relay/handler.ts';
 import { theRuntime, writeTelemetryTo } from '#functions/runtime.ts';
 import { handler as sentinelHandler } from '#functions/sentinel/handler.ts';
+import { runFailoversBy } from '#functions/workflow.ts';
 import { SqsRejects } from '#lib/aws/sqs-rejects.ts';
 import { DynamoDBStreamReader } from '#lib/local/event-source/dynamodb-stream-reader.ts';
 import {
@@ -19,12 +23,15 @@ import type { StreamRecord } from '#lib/local/event-source/stream-record.ts';
 import { systemTimer } from '#lib/local/event-source/timer.ts';
 import { serveParent, tellParent } from '#lib/local/parent.ts';
 import { streamArnOf } from '#lib/local/provision.ts';
+import { LocalWorkflow, type Payload } from '#lib/local/workflow/local-workflow.ts';
+import { startRequested } from '#lib/local/workflow/requests.ts';
 
 /*
  * The functions of one Region, run as Lambda runs them: the very handlers, fed by event sources and schedules.
- * Arguments: folder of the checkpoints. Configuration: the functions' own environment.
+ * Arguments: folder of the checkpoints; folder of the failover workflow's runs, and a file with its definition, where
+ * there is failover. Configuration: the functions' own environment.
  */
-const folder = process.argv[2]!;
+const [folder = '', runs, definitionFile] = process.argv.slice(2);
 
 /** How often the streams are read while there is something to read, ms; Lambda does so four times a second. */
 const POLL_MS = 80;
@@ -33,6 +40,8 @@ const POLL_MS = 80;
 const RELAY_MS = 2_000;
 const APPLY_MS = 1_000;
 const SENTINEL_MS = 500;
+/** How often requests for a failover are looked for, ms. */
+const REQUESTS_MS = 200;
 
 writeTelemetryTo((line) => tellParent({ kind: 'telemetry', line }));
 const { config, region, peers } = theRuntime();
@@ -93,6 +102,26 @@ const apply = invoker<StreamEvent | TickEvent>(
 );
 const sentinel = invoker<TickEvent>('sentinel', sentinelHandler as Handler<TickEvent>, 30_000);
 
+const workflow = await startWorkflow();
+
+/** Step Functions' part: runs the workflow's definition, each step a call of the failover function. */
+async function startWorkflow(): Promise<LocalWorkflow | undefined> {
+  if (runs === undefined || definitionFile === undefined) return undefined;
+  const failover = invoker<Payload>('failover', failoverHandler as Handler<Payload>, 60_000);
+  const workflow = new LocalWorkflow({
+    definition: JSON.parse(await readFile(definitionFile, 'utf8')),
+    folder: runs,
+    invoke: async (payload) => {
+      const invocation = await failover.invoke(payload);
+      if (invocation.kind === 'returned') return invocation.result;
+      throw invocation.kind === 'failed' ? invocation.error : new Error('the function timed out');
+    },
+    onEvent: (event) => tellParent({ kind: 'workflow', event }),
+  });
+  runFailoversBy(workflow);
+  return workflow;
+}
+
 const dataStream = await peers.store(region).checkStream();
 const logStream = await streamArnOf(dynamodb, config.logTable);
 const sources = [
@@ -119,4 +148,18 @@ const tick = (everyMs: number, invoker: FunctionInvoker<TickEvent>) =>
 const schedules = [tick(RELAY_MS, relay), tick(APPLY_MS, apply), tick(SENTINEL_MS, sentinel)];
 
 for (const each of [...sources, ...schedules]) each.start();
+// What was cut off by the end of the last process goes on.
+workflow?.resume();
+if (workflow !== undefined) void takeRequests(workflow);
+
+/** Starts the runs that people ask for. */
+async function takeRequests(workflow: LocalWorkflow): Promise<never> {
+  for (;;) {
+    const from = { dynamodb, group: config.group, table: config.controlTable };
+    await startRequested(from, workflow).catch((error) =>
+      tellParent({ kind: 'requests-failed', why: String(error) }),
+    );
+    await sleep(REQUESTS_MS);
+  }
+}
 serveParent();

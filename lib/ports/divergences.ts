@@ -22,6 +22,8 @@ export type DivergenceReport = {
   readonly changes: number;
   readonly keys: number;
   readonly savedAtMs: number;
+  /** The epoch to follow which the store was taken back from this tail; absent until it has been. */
+  readonly takenBack?: Epoch;
 };
 
 /** A Region's own divergences, in its control table. */

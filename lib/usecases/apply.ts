@@ -1,7 +1,7 @@
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
-import { advance } from '#lib/domain/lsn.ts';
+import { advance, type Epoch } from '#lib/domain/lsn.ts';
 import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
@@ -20,8 +20,8 @@ export type ApplyDeps = {
   readonly telemetry: Telemetry;
 };
 
-/** A lease taken earlier by the same process, with the state saved under it. */
-export type Holding = { readonly lease: ApplyLease; readonly state: ApplyState };
+/** A lease taken earlier by the same process, in an epoch, with the state saved under it. */
+export type Holding = { readonly lease: ApplyLease; readonly state: ApplyState; readonly epoch: Epoch };
 
 /**
  * Applies what the own log holds beyond the applied position, until there is no more or `mayGoOn` says stop. A
@@ -39,8 +39,10 @@ export async function applyLog(
   const { leader, epoch, attached } = await deps.control.role();
   if (leader === deps.region || attached < epoch) return undefined;
   // Whoever takes the lease voids the one before it, so it isn't taken where there is nothing to do.
-  if (held === undefined && (await isCurrent(deps))) return undefined;
-  let { lease, state } = held ?? (await deps.control.takeLease(LANE_0));
+  // A new epoch may have begun with a re-attachment, which takes log and position back.
+  const holding = held?.epoch === epoch ? held : undefined;
+  if (holding === undefined && (await isCurrent(deps))) return undefined;
+  let { lease, state } = holding ?? (await deps.control.takeLease(LANE_0));
   const store = deps.storeOf(leader);
   while (mayGoOn()) {
     const end = await deps.peers.log(deps.region).head(LANE_0);
@@ -55,7 +57,7 @@ export async function applyLog(
     state = outcome.state;
     if (idle) break;
   }
-  return { lease, state };
+  return { lease, state, epoch };
 }
 
 async function isCurrent(deps: ApplyDeps): Promise<boolean> {

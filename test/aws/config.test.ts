@@ -40,12 +40,25 @@ describe('the configuration of a function', () => {
       failureQueueUrl: VALID.failureQueueUrl,
       buckets: { 'eu-west-1': 'bucket-eu', 'us-east-1': 'bucket-us' },
       endpoints: {},
+      failover: { profile: 'balanced', targets: {} },
     });
   });
 
   test('takes endpoints per Region where the group does not live at AWS', () => {
     const endpoints = { 'eu-west-1': { dynamodb: 'http://127.0.0.1:1', s3: 'http://127.0.0.1:2' } };
     expect(read({}, endpoints).endpoints).toEqual(endpoints);
+  });
+
+  test('says how the group fails over', () => {
+    const failover = {
+      profile: 'fast',
+      stateMachineArn: 'arn:aws:states:eu-west-1:111122223333:stateMachine:understudy-orders-failover',
+      record: { zoneId: 'Z1', name: 'orders.example.com', ttlSeconds: 5 },
+      targets: { 'eu-west-1': 'eu.example.com', 'us-east-1': 'us.example.com' },
+      priorities: { 'us-east-1': 2 },
+      noFailover: ['eu-west-1'],
+    };
+    expect(read({ failover }).failover).toEqual(failover);
   });
 
   test('that is not set, or no JSON, is invalid', () => {
@@ -69,6 +82,9 @@ describe('the configuration of a function', () => {
     ['logTable', undefined, 'logTable'],
     ['controlTable', 'x', 'controlTable'],
     ['failureQueueUrl', 'failures', 'failureQueueUrl'],
+    ['failover', { profile: 'brave' }, 'profile'],
+    ['failover', { noFailover: ['ap-south-1'] }, 'ap-south-1'],
+    ['failover', { record: { zoneId: 'Z1', name: 'n', ttlSeconds: 5 } }, 'eu-west-1'],
   ])('with %s as %j is invalid and says so', (name, value, says) => {
     expect(() => read({ [name]: value })).toThrow(code('CONFIG_INVALID', says));
   });

@@ -1,11 +1,14 @@
+import { DeleteItemCommand, type GetItemCommand } from '@aws-sdk/client-dynamodb';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AwsLog } from '#lib/aws/aws-log.ts';
-import { type GroupId, parseRegionId } from '#lib/domain/ids.ts';
+import { type GroupId, LANE_0, parseRegionId } from '#lib/domain/ids.ts';
+import { place } from '#lib/domain/log.ts';
 import { parseGroup } from '#lib/domain/topology.ts';
 import { MemoryLog } from '#lib/local/memory/memory-log.ts';
 import { freshGroup, type LogSubject, replicaLogContract } from '../contracts/replica-log.contract.ts';
+import { allEntries, draft, E2, fill, names } from '../support/log-history.ts';
 import { anyOperations, perform } from '../support/log-operations.ts';
 import { startRegionServers } from '../support/region-servers.ts';
 
@@ -17,7 +20,9 @@ const config = parseGroup({
 });
 
 /** One pair of servers; the second Region's log is another table and another bucket there. */
-async function startSubject(): Promise<LogSubject & AsyncDisposable> {
+async function startSubject(): Promise<
+  LogSubject & AsyncDisposable & { openCrashing(group: GroupId): AwsLog }
+> {
   const servers = await startRegionServers(parseRegionId('eu-west-1'));
   const { dynamodb, s3 } = servers.clients;
   const first = await servers.provision(config);
@@ -26,6 +31,15 @@ async function startSubject(): Promise<LogSubject & AsyncDisposable> {
     open: (group: GroupId, place) => {
       const { logTable: table, bucket } = place === 'second' ? second : first;
       return new AwsLog({ dynamodb, s3, group, table, bucket });
+    },
+    /** A log whose process ends when it is about to unlink an entry. */
+    openCrashing(group) {
+      const crashing = {
+        send: (command: GetItemCommand) =>
+          command instanceof DeleteItemCommand ? Promise.reject(new Error('crash')) : dynamodb.send(command),
+      } as typeof dynamodb;
+      const { logTable: table, bucket } = first;
+      return new AwsLog({ dynamodb: crashing, s3, group, table, bucket });
     },
     async forge(group, hash, bytes) {
       await s3.send(new PutObjectCommand({ Bucket: first.bucket, Key: `${group}/${hash}`, Body: bytes }));
@@ -37,12 +51,30 @@ async function startSubject(): Promise<LogSubject & AsyncDisposable> {
 replicaLogContract('on S3 and DynamoDB', startSubject);
 
 describe('the log on S3 and DynamoDB', () => {
-  let subject: LogSubject & AsyncDisposable;
+  let subject: Awaited<ReturnType<typeof startSubject>>;
   beforeAll(async () => {
     subject = await startSubject();
   });
   afterAll(async () => {
     await subject?.[Symbol.asyncDispose]();
+  });
+
+  test('that broke off while it went back takes nothing new before a second try has removed the strays', async () => {
+    const group = freshGroup();
+    const log = subject.open(group);
+    const written = await fill(log, names('e', 4));
+    const head = await log.head(LANE_0);
+    await expect(subject.openCrashing(group).rewind(LANE_0, head, written[1]!)).rejects.toThrow('crash');
+    const back = await log.head(LANE_0);
+    expect(back.lastLsn).toBe(6n);
+
+    const entry = place(back, draft('other'), E2);
+    expect((await log.append(LANE_0, back, [entry], E2)).kind).not.toBe('appended');
+    expect(await log.head(LANE_0)).toEqual(back);
+
+    expect(await log.rewind(LANE_0, head, written[1]!)).toEqual(back);
+    expect(await allEntries(log)).toEqual(written.slice(0, 2));
+    expect((await log.append(LANE_0, back, [entry], E2)).kind).toBe('appended');
   });
 
   test('answers any sequence of operations as its twin in memory does', async () => {

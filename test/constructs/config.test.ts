@@ -7,9 +7,17 @@ import { fileOf } from './stacks.ts';
 describe('a config file', () => {
   it('gives the group that it describes', () => {
     const regions = [{ name: 'eu-west-1' }, { name: 'us-east-1', follows: 'eu-west-1' }];
-    const file = fileOf({ regions, account: '111122223333', alarmTopic: 'on-call' });
+    const failover = {
+      profile: 'fast',
+      record: { zoneId: 'Z0123456789', name: 'orders.example.com', ttlSeconds: 5 },
+      targets: { 'eu-west-1': 'eu.example.com', 'us-east-1': '192.0.2.1' },
+      priorities: { 'us-east-1': 1 },
+      noFailover: ['eu-west-1'],
+    };
+    const file = fileOf({ regions, failover, account: '111122223333', alarmTopic: 'on-call' });
     expect(parseDeployment(file, 'f.json')).toEqual({
       config: { group: 'orders', table: 'orders-data', key: file.key, regions },
+      failover,
       account: '111122223333',
       alarmTopic: 'on-call',
     });
@@ -17,6 +25,11 @@ describe('a config file', () => {
 
   it('is that of the sample where no other is given', () => {
     expect(readDeployment('understudy.config.json').config.regions).toHaveLength(3);
+  });
+
+  it('that says nothing of failover gets the balanced profile and no DNS record', () => {
+    const { failover } = parseDeployment(fileOf({ failover: undefined }), 'f.json');
+    expect(failover).toEqual({ profile: 'balanced', targets: {} });
   });
 
   it.each([
@@ -45,6 +58,30 @@ describe('a config file', () => {
     ["a name of Understudy's own tables", { table: 'understudy-orders-log' }, 'CONFIG_INVALID', 'table'],
     ['a short account', { account: '1234' }, 'CONFIG_INVALID', 'account'],
     ['a misspelt field', { regoins: [] }, 'CONFIG_INVALID', 'regoins'],
+    ['an unknown profile', { failover: { profile: 'brave' } }, 'CONFIG_INVALID', 'failover.profile'],
+    [
+      'a priority for a Region of its own invention',
+      { failover: { priorities: { 'ca-west-1': 1 } } },
+      'CONFIG_INVALID',
+      'ca-west-1',
+    ],
+    [
+      'a record that has no target for a Region',
+      {
+        failover: {
+          record: { zoneId: 'Z1', name: 'orders.example.com' },
+          targets: { 'eu-west-1': 'eu.example.com', 'us-east-1': 'us.example.com' },
+        },
+      },
+      'CONFIG_INVALID',
+      'ap-southeast-2',
+    ],
+    [
+      'the name of a zone for its id',
+      { failover: { record: { zoneId: 'example.com', name: 'orders.example.com' } } },
+      'CONFIG_INVALID',
+      'failover.record.zoneId',
+    ],
   ])('is refused with %s', (_, changes, code, naming) => {
     const parse = () => parseDeployment(fileOf(changes), 'f.json');
     expect(parse).toThrow(expect.objectContaining({ code, message: expect.stringContaining(naming) }));

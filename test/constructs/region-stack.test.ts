@@ -166,6 +166,12 @@ describe('functions', () => {
       controlTable: 'understudy-orders-control',
       failureQueueUrl: QUEUE_URL,
       buckets: Object.fromEntries(REGIONS.map((name) => [name, `understudy-orders-${ACCOUNT}-${name}`])),
+      failover: {
+        profile: 'balanced',
+        stateMachineArn: `arn:aws:states:eu-west-1:${ACCOUNT}:stateMachine:understudy-orders-failover`,
+        record: { zoneId: 'Z0123456789', name: 'orders.example.com', ttlSeconds: 10 },
+        targets: { 'us-east-1': 'us-east-1.example.com' },
+      },
     });
   });
 
@@ -258,7 +264,7 @@ describe('permissions', () => {
       'dynamodb:GetItem': [HERE_CONTROL, HERE_LOG],
       'dynamodb:Query': [HERE_LOG],
       'dynamodb:PutItem': [HERE_LOG],
-      'dynamodb:UpdateItem': [HERE_LOG],
+      'dynamodb:UpdateItem': [HERE_CONTROL, HERE_LOG],
       's3:PutObject': [`${HERE_BUCKET}/orders/*`],
       'sqs:SendMessage': ['FailuresQueue.Arn'],
     });
@@ -296,13 +302,50 @@ describe('permissions', () => {
     });
   });
 
-  it('lets sentinel look everywhere and beat here, and nothing more', () => {
+  it('lets sentinel beat and vote everywhere, take back what is here, start the failover, and nothing more', () => {
     expect(permissionsOf(eu, 'sentinel')).toEqual({
       ...logs('sentinel'),
       'dynamodb:GetItem': [...everywhere(LOG), ...everywhere(CONTROL)].sort(),
-      'dynamodb:PutItem': [HERE_DATA],
+      'dynamodb:Query': everywhere(LOG),
+      'dynamodb:PutItem': [...everywhere(DATA), HERE_CONTROL, HERE_LOG].sort(),
+      'dynamodb:UpdateItem': [...everywhere(CONTROL), HERE_DATA, HERE_LOG].sort(),
+      'dynamodb:DeleteItem': [HERE_DATA, HERE_LOG],
+      'dynamodb:ConditionCheckItem': [HERE_DATA, HERE_CONTROL],
       'dynamodb:DescribeTable': [HERE_DATA],
+      's3:GetObject': [`${HERE_BUCKET}/orders/*`],
+      's3:PutObject': [`${HERE_BUCKET}/orders/*`],
+      's3:ListBucket': [HERE_BUCKET],
+      'states:StartExecution': ['eu-west-1 understudy-orders-failover'],
     });
+  });
+
+  const FAILOVER = {
+    ...logs('failover'),
+    'dynamodb:GetItem': [...everywhere(LOG), ...everywhere(CONTROL), ...everywhere(DATA)].sort(),
+    'dynamodb:PutItem': [...everywhere(LOG), ...everywhere(CONTROL), ...everywhere(DATA)].sort(),
+    'dynamodb:UpdateItem': [...everywhere(LOG), ...everywhere(CONTROL), ...everywhere(DATA)].sort(),
+    'dynamodb:ConditionCheckItem': [...everywhere(CONTROL), ...everywhere(DATA)].sort(),
+    'dynamodb:Query': everywhere(LOG),
+    'dynamodb:DeleteItem': everywhere(DATA),
+    'dynamodb:Scan': everywhere(DATA),
+    'dynamodb:DescribeTable': everywhere(DATA),
+    's3:GetObject': buckets('/orders/*'),
+    's3:PutObject': buckets('/orders/*'),
+    's3:ListBucket': buckets(''),
+  };
+
+  it("lets failover act on the group in every Region and on its zone's records, and nothing more", () => {
+    expect(permissionsOf(eu, 'failover')).toEqual({
+      ...FAILOVER,
+      'route53:ListResourceRecordSets': ['hostedzone/Z0123456789'],
+      'route53:ChangeResourceRecordSets': ['hostedzone/Z0123456789'],
+      'route53:GetChange': ['change/*'],
+    });
+  });
+
+  it('lets failover touch no DNS where the group has no record', () => {
+    const [template] = appOf(fileOf({ failover: { profile: 'fast' } })).templates;
+    expect(permissionsOf(template!, 'failover')).toEqual(FAILOVER);
   });
 });
 

@@ -20,6 +20,14 @@ export function fileOf(changes: object = {}) {
       { name: 'sk', type: 'N' },
     ],
     regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }, { name: 'ap-southeast-2' }],
+    failover: {
+      record: { zoneId: 'Z0123456789', name: 'orders.example.com' },
+      targets: {
+        'eu-west-1': 'eu-west-1.example.com',
+        'us-east-1': 'us-east-1.example.com',
+        'ap-southeast-2': 'ap-southeast-2.example.com',
+      },
+    },
     ...changes,
   };
 }
@@ -29,13 +37,14 @@ const WITHOUT = { 'aws:cdk:disable-stack-trace': true, '@aws-cdk/core:validateAg
 
 /** The app of a config file, with stubs for code, under the context of cdk.json; its templates by Region. */
 export function appOf(file: object) {
-  const { config, alarmTopic } = parseDeployment(file, 'test');
+  const { config, failover, alarmTopic } = parseDeployment(file, 'test');
   const outdir = mkdtempSync(join(tmpdir(), 'understudy-synth-'));
   const { context } = JSON.parse(readFileSync('cdk.json', 'utf8'));
   const app = new App({ outdir, context: { ...context, ...WITHOUT } });
   const code = () => Code.fromInline('exports.handler = async () => {};');
   const stacks = config.regions.map(
-    ({ name }) => new RegionStack(app, { config, alarmTopic, region: name, account: ACCOUNT, code }),
+    ({ name }) =>
+      new RegionStack(app, { config, failover, alarmTopic, region: name, account: ACCOUNT, code }),
   );
   const templates = stacks.map((stack) => Template.fromStack(stack));
   rmSync(outdir, { recursive: true });
@@ -69,7 +78,11 @@ export function permissionsOf(template: Template, id: string): Record<string, st
 
 function short(resource: string | { 'Fn::GetAtt': [string, string] }): string {
   if (typeof resource === 'string') {
-    return resource.replace('arn:aws:s3:::', '').replace(/^arn:aws:dynamodb:(.*):\d+:table\//, '$1 ');
+    return resource
+      .replace('arn:aws:s3:::', '')
+      .replace('arn:aws:route53:::', '')
+      .replace(/^arn:aws:states:(.*):\d+:stateMachine:/, '$1 ')
+      .replace(/^arn:aws:dynamodb:(.*):\d+:table\//, '$1 ');
   }
   const [id, attribute] = resource['Fn::GetAtt'];
   return `${id.replace(/[0-9A-F]{8}$/, '')}.${attribute}`;

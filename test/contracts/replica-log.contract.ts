@@ -496,6 +496,102 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
       });
     });
 
+    describe('rewind', () => {
+      let written: readonly Entry[];
+      beforeEach(async () => {
+        written = await fill(log, names('e', 5));
+      });
+
+      test('goes back to the end of an entry, and what came after it is gone', async () => {
+        const head = await log.head(LANE_0);
+        const back = await log.rewind(LANE_0, head, written[1]!);
+        expect(back).toEqual({
+          ...headAfter(head, written[1]!),
+          lastCommitMs: written[1]!.maxCommitMs,
+          marks: head.marks,
+        });
+        expect(await log.head(LANE_0)).toEqual(back);
+        expect(await allEntries(log)).toEqual(written.slice(0, 2));
+        expect(await log.entryAt(LANE_0, parseLsn(7))).toBeUndefined();
+      });
+
+      test('lets the log go on from there with other entries, or with those that it had', async () => {
+        const head = await log.head(LANE_0);
+        await log.rewind(LANE_0, head, written[1]!);
+        const [other] = await fill(log, ['other'], { epoch: E2 });
+        expect(other!.first).toBe(7n);
+        await log.rewind(LANE_0, await log.head(LANE_0), written[1]!);
+        expect((await log.append(LANE_0, await log.head(LANE_0), [written[2]!], E2)).kind).toBe('appended');
+        expect(await allEntries(log)).toEqual(written.slice(0, 3));
+      });
+
+      test('keeps the seal', async () => {
+        const { head } = await log.seal(LANE_0, E2);
+        expect((await log.rewind(LANE_0, head, written[0]!)).sealedEpoch).toBe(2);
+        const old = await appendOne('old', E1);
+        expect((await old.send()).kind).toBe('fenced');
+      });
+
+      test('is refused where the head is not the one expected any more', async () => {
+        const head = await log.head(LANE_0);
+        await fill(log, ['next']);
+        const next = await log.head(LANE_0);
+        expect(await log.rewind(LANE_0, head, written[1]!)).toEqual(next);
+        const { head: sealed } = await log.seal(LANE_0, E2);
+        expect(await log.rewind(LANE_0, next, written[1]!)).toEqual(sealed);
+        expect(await log.head(LANE_0)).toEqual(sealed);
+        expect(await allEntries(log)).toHaveLength(6);
+      });
+
+      test('may be repeated, and to where the log ends changes nothing', async () => {
+        const head = await log.head(LANE_0);
+        expect(await log.rewind(LANE_0, head, written[4]!)).toEqual(head);
+        const back = await log.rewind(LANE_0, head, written[2]!);
+        expect(await log.rewind(LANE_0, head, written[2]!)).toEqual(back);
+        expect(await log.rewind(LANE_0, back, written[2]!)).toEqual(back);
+        expect(await allEntries(log)).toEqual(written.slice(0, 3));
+      });
+
+      test('that is repeated after the log has gone on takes nothing of that', async () => {
+        const head = await log.head(LANE_0);
+        await log.rewind(LANE_0, head, written[1]!);
+        await fill(log, names('n', 2), { epoch: E2 });
+        const next = await log.head(LANE_0);
+        expect(await log.rewind(LANE_0, head, written[1]!)).toEqual(next);
+        expect(await allEntries(log)).toHaveLength(4);
+      });
+
+      test('of hundreds of entries unlinks them all', async () => {
+        let head = await log.head(LANE_0);
+        for (let run = 0; run < 3; run++) {
+          const entries = placeAll(
+            head,
+            names(`r${run}-`, MAX_APPEND).map((name) => draft(name, { count: 1 })),
+          );
+          head = (await log.append(LANE_0, head, entries, E1)).head;
+        }
+        await log.rewind(LANE_0, head, written[0]!);
+        expect(await allEntries(log)).toEqual(written.slice(0, 1));
+      });
+
+      test('leaves other lanes alone', async () => {
+        const lane = parseLaneId('1');
+        await fill(log, ['other', 'lane'], { lane });
+        await log.rewind(LANE_0, await log.head(LANE_0), written[0]!);
+        expect(await allEntries(log, lane)).toHaveLength(2);
+      });
+
+      test('gives the same as the log that never had the tail', async () => {
+        const other = subject.open(group, 'second');
+        for (const entry of written.slice(0, 2))
+          await other.append(LANE_0, await other.head(LANE_0), [entry], E1);
+        await log.rewind(LANE_0, await log.head(LANE_0), written[1]!);
+        const { marks: _, ...back } = await log.head(LANE_0);
+        expect(await other.head(LANE_0)).toMatchObject(back);
+        expect(await allEntries(log)).toEqual(await allEntries(other));
+      });
+    });
+
     test('two logs of a group that take the same entries stay equal, entry by entry and head by head', async () => {
       const other = subject.open(group, 'second');
       for (const size of [1, 3, 2]) {

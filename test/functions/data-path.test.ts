@@ -109,7 +109,10 @@ test('capture sends a poison record to the failure queue and logs the others', a
   const { Messages } = await servers
     .get(EU)!
     .clients.sqs.send(new ReceiveMessageCommand({ QueueUrl: queueUrl }));
-  expect(JSON.parse(Messages![0]!.Body!)).toMatchObject({ shard: 'shardId-1', sequence: sequenceOf(2) });
+  expect(JSON.parse(Messages![0]!.Body!)).toMatchObject({
+    shard: 'eu-west-1/shardId-1',
+    sequence: sequenceOf(2),
+  });
   expect(await loggedRecords(peers.log(EU), key)).toHaveLength(2);
 });
 

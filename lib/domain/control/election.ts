@@ -32,7 +32,8 @@ export type Election = {
 };
 
 /**
- * Whom to promote: the eligible candidate with the highest (epoch, LSN), then by priority, then by name. What an
+ * Whom to promote: the eligible candidate with the highest (epoch, LSN), then by priority, then the one that
+ * is near the coordinator, then by name. What an
  * ineligible survivor holds beyond that is pulled before the promotion, so nothing that survived is lost.
  *
  * @param asked the one that an operator wants; it is still refused if it is not eligible, unless forced.
@@ -44,23 +45,38 @@ export function elect(
     readonly maxLagMs: number;
     readonly asked?: RegionId;
     readonly force: boolean;
-    /** The leader that is being replaced: others pull from it, but it is not promoted again unless asked for. */
+    /**
+     * The leader that is being replaced: others pull from it, but it is promoted again only if asked for, or
+     * if nobody else may be.
+     */
     readonly replaced?: RegionId;
+    /** Where the coordinator is: among equals, the replica there is drained and promoted soonest. */
+    readonly near?: RegionId;
   },
 ): Election {
   const newestMs = Math.max(0, ...candidates.map(({ lastCommitMs }) => lastCommitMs));
-  const verdicts = candidates.map((candidate): Verdict => {
-    const against = reasonAgainst(candidate, newestMs, rules);
-    const { region } = candidate;
-    if (against === undefined) return { region, eligible: true, why: 'eligible' };
-    return rules.force && region === rules.asked
-      ? { region, eligible: true, why: `forced, although ${against}` }
-      : { region, eligible: false, why: against };
-  });
+  const judge = ({ replaced, ...others }: typeof rules): readonly Verdict[] =>
+    candidates.map((candidate) => {
+      const against = reasonAgainst(
+        candidate,
+        newestMs,
+        replaced === undefined ? others : { ...others, replaced },
+      );
+      const { region } = candidate;
+      if (against === undefined) return { region, eligible: true, why: 'eligible' };
+      return rules.force && region === rules.asked
+        ? { region, eligible: true, why: `forced, although ${against}` }
+        : { region, eligible: false, why: against };
+    });
+  const isAny = (each: readonly Verdict[]) => each.some(({ eligible }) => eligible);
+  const strict = judge(rules);
+  // A leader that answers again is better than none: its log is sealed and its lease is over, as everybody's.
+  const { replaced: _, ...lenient } = rules;
+  const verdicts = isAny(strict) ? strict : judge(lenient);
   const eligible = candidates.filter(({ region }) =>
     verdicts.some((each) => each.region === region && each.eligible),
   );
-  const winner = eligible.toSorted(byPosition)[0];
+  const winner = eligible.toSorted((a, b) => byPosition(a, b) || nearest(a, b, rules.near))[0];
   if (winner === undefined) return { verdicts, pullFrom: [] };
   const pullFrom = candidates.filter((each) => isAhead(each, winner)).toSorted(byPosition);
   return { verdicts, winner: winner.region, pullFrom: pullFrom.map(({ region }) => region) };
@@ -90,7 +106,13 @@ function isAhead(a: Candidate, b: Candidate): boolean {
 function byPosition(a: Candidate, b: Candidate): number {
   if (isAhead(a, b)) return -1;
   if (isAhead(b, a)) return 1;
-  return b.priority - a.priority || (a.region < b.region ? -1 : 1);
+  return b.priority - a.priority;
+}
+
+function nearest(a: Candidate, b: Candidate, near: RegionId | undefined): number {
+  if (a.region === near) return -1;
+  if (b.region === near) return 1;
+  return a.region < b.region ? -1 : 1;
 }
 
 /** What a promotion may lose. `undefined`: nobody knows. */

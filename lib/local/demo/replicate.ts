@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
-import { UnderstudyError } from '#lib/domain/errors.ts';
-import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
 import type { GroupConfig, Leadership } from '#lib/domain/topology.ts';
-import { DynamoDigest } from '#lib/engines/dynamodb/dynamo-digest.ts';
 import { Application } from '#lib/local/demo/application.ts';
+import { compare, untilCaughtUp, untilFollowing } from '#lib/local/demo/convergence.ts';
 import { LagProbe, quantile } from '#lib/local/demo/lag-probe.ts';
 import { ProgressMeter } from '#lib/local/demo/progress.ts';
 import type { View } from '#lib/local/demo/view.ts';
@@ -13,10 +12,6 @@ import { Workload, type Write } from '#lib/local/demo/workload.ts';
 import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 import { DynamoDBStreamReader } from '#lib/local/event-source/dynamodb-stream-reader.ts';
 import { streamArnOf } from '#lib/local/provision.ts';
-import { verify } from '#lib/usecases/verify.ts';
-
-/** How the followers may take to catch up before the run counts as failed, ms. */
-const CATCH_UP_MS = 120_000;
 
 export type ReplicateOptions = {
   readonly rate: number;
@@ -76,56 +71,15 @@ export async function replicate(
       ok: compared.digestsEqual && application.failed === 0,
       records: application.acknowledged,
       failedWrites: application.failed,
-      ...compared,
+      digestsEqual: compared.digestsEqual,
+      digests: compared.digests,
+      items: compared.items,
       lagMs: quantiles(lag),
     };
   } finally {
     watching.abort();
     await frames;
     for (const probe of probes.values()) await probe.stop();
-  }
-}
-
-/** The followers have taken their snapshot and follow the log. */
-async function untilFollowing(
-  peers: AwsPeers,
-  followers: readonly RegionId[],
-  signal: AbortSignal,
-): Promise<void> {
-  await until(signal, 'the followers do not come up', async () => {
-    const states = await Promise.all(followers.map((region) => peers.control(region).applyState(LANE_0)));
-    return states.every(({ applied, snapshot }) => applied !== undefined && snapshot === undefined);
-  });
-}
-
-/**
- * Every follower has applied a heartbeat that the leader wrote after this moment: in the embedded cloud, where a
- * table has one shard, all earlier writes are applied with it.
- */
-async function untilCaughtUp(
-  peers: AwsPeers,
-  followers: readonly RegionId[],
-  signal: AbortSignal,
-): Promise<void> {
-  const sinceMs = Date.now();
-  await until(signal, 'the followers do not catch up', async () => {
-    const states = await Promise.all(followers.map((region) => peers.control(region).applyState(LANE_0)));
-    return states.every(({ applied }) => applied !== undefined && applied.commitMs > sinceMs);
-  });
-}
-
-async function until(signal: AbortSignal, what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + CATCH_UP_MS;
-  while (!(await isSo())) {
-    signal.throwIfAborted();
-    if (Date.now() > deadline) {
-      throw new UnderstudyError(
-        'REGION_UNREACHABLE',
-        `${what} within ${CATCH_UP_MS / 1000} s`,
-        'Look at understudy lag; lower --rate if the machine is busy.',
-      );
-    }
-    await sleep(50);
   }
 }
 
@@ -153,24 +107,6 @@ async function showFrames(
     view.show({ title, rows, status: status() });
     await sleep(everyMs, undefined, { signal }).catch(() => {});
   }
-}
-
-async function compare(
-  peers: AwsPeers,
-  group: GroupConfig,
-  leader: RegionId,
-  followers: readonly RegionId[],
-): Promise<Pick<Report, 'digestsEqual' | 'digests' | 'items'>> {
-  const source = (region: RegionId) => new DynamoDigest({ store: peers.store(region), key: group.key });
-  const results = await Promise.all(
-    followers.map((region) => verify(source(leader), source(region), { rechecks: 0, pause: async () => {} })),
-  );
-  const digests = Object.fromEntries(followers.map((region, index) => [region, results[index]!.digest]));
-  return {
-    digestsEqual: results.every(({ equal }) => equal),
-    digests,
-    items: results[0]?.rows ?? 0,
-  };
 }
 
 function quantiles(samples: readonly number[]): Report['lagMs'] {

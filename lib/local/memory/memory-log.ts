@@ -99,7 +99,8 @@ export class MemoryLog implements ReplicaLog {
     if (!inForce) return head;
     const based = rebase(head, onto);
     this.#heads.set(lane, based);
-    this.#unlinkBefore(lane, based.firstLsn);
+    // Nothing of the own log is left, on either side of where it starts over.
+    this.#entries.set(lane, []);
     return based;
   }
 

@@ -9,7 +9,7 @@ import type { Change, Register } from '#lib/domain/control/register.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Acceptors } from '#lib/ports/acceptor-store.ts';
-import { type Answers, gather } from '#lib/usecases/control/gather.ts';
+import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
 
 /** Proposals that one change may lose to rivals. */
 const MAX_TRIES = 8;
@@ -71,9 +71,11 @@ async function propose(
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const ballot = ballotAfter(highest, deps.region, deps.chance());
     const promises = await gather(
-      members,
-      (region) => deps.acceptors.of(region).prepare(ballot),
-      (answers) => count(answers, (at, { kind }) => kind === 'promised' && !ahead.has(at)) >= need,
+      deps,
+      (acceptor) => acceptor.prepare(ballot),
+      (each) =>
+        countOf(each, ({ kind }, at) => kind === 'promised' && !ahead.has(at)) >= need ||
+        (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
     );
     highest = highestOf(ballot, promises);
     const heard = [...promises].filter(([at, { kind }]) => kind === 'promised' && !ahead.has(at));
@@ -83,13 +85,15 @@ async function propose(
       // A refusal too stands only if the value that it rests on is a majority's: `register` is that value.
       const value = changed.register;
       const answers = await gather(
-        members,
-        (region) => deps.acceptors.of(region).accept(ballot, value),
-        (each) => count(each, (_, { kind }) => kind === 'accepted') >= need,
+        deps,
+        (acceptor) => acceptor.accept(ballot, value),
+        (each) =>
+          countOf(each, ({ kind }) => kind === 'accepted') >= need ||
+          (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
       );
       highest = highestOf(highest, answers);
-      if (count(answers, (_, { kind }) => kind === 'accepted') >= need) return changed;
-      const withheld = count(answers, (_, { kind }) => kind === 'withheld') > 0;
+      if (countOf(answers, ({ kind }) => kind === 'accepted') >= need) return changed;
+      const withheld = countOf(answers, ({ kind }) => kind === 'withheld') > 0;
       if (withheld && changed.kind === 'changed' && accepted?.epoch !== value.epoch) {
         return { kind: 'withheld', register: accepted ?? value };
       }
@@ -115,8 +119,10 @@ async function propose(
  * What the acceptors say without being moved: the value of the highest ballot that a majority is known to have
  * accepted, if there is one. Cheap, and may be late; never ahead of what was agreed.
  */
-export async function glanceAtRegister(acceptors: Acceptors): Promise<Register | undefined> {
-  const need = majorityOf(acceptors.members.length);
+export async function glanceAtRegister(
+  deps: Pick<RegisterDeps, 'acceptors' | 'sleep'>,
+): Promise<Register | undefined> {
+  const need = majorityOf(deps.acceptors.members.length);
   const agreed = (answers: Answers<Acceptor>): Register | undefined => {
     const ballots = new Map<Ballot, { count: number; value: Register }>();
     for (const { accepted } of answers.values()) {
@@ -127,15 +133,11 @@ export async function glanceAtRegister(acceptors: Acceptors): Promise<Register |
     return [...ballots.values()].find((each) => each.count >= need)?.value;
   };
   const answers = await gather(
-    acceptors.members,
-    (region) => acceptors.of(region).read(),
+    deps,
+    (acceptor) => acceptor.read(),
     (each) => agreed(each) !== undefined,
   );
   return agreed(answers);
-}
-
-function count<T>(answers: Answers<T>, of: (region: RegionId, answer: T) => boolean): number {
-  return [...answers].filter(([region, answer]) => of(region, answer)).length;
 }
 
 function latest(acceptors: readonly Acceptor[]): Register | undefined {

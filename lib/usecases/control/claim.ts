@@ -63,11 +63,10 @@ export async function claimEpoch(deps: FailoverDeps, state: FailoverState): Prom
 
 /** What each Region says of the epoch that is to end: for the decision log. */
 async function heard(deps: FailoverDeps, state: FailoverState) {
-  const { acceptors } = deps;
   const answers = await gather(
-    acceptors.members,
-    (region) => acceptors.of(region).read(),
-    (each) => each.size >= majorityOf(acceptors.members.length),
+    deps,
+    (acceptor) => acceptor.read(),
+    (each) => each.size >= majorityOf(deps.acceptors.members.length),
   );
   return [...answers].map(([region, item]) => ({
     region,

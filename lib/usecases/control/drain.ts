@@ -1,4 +1,5 @@
-import { LANE_0 } from '#lib/domain/ids.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { applyLog } from '#lib/usecases/apply.ts';
 import {
   type DrainResult,
@@ -20,18 +21,18 @@ const TURN_MS = 10_000;
  * apply lease, so that an applier of the epoch before, paused or late, can change nothing any more.
  */
 export async function drainWinner(deps: FailoverDeps, state: FailoverState): Promise<DrainResult> {
-  const over = await goesOn(deps, state);
-  if (over !== undefined) return decided(deps, state, 'drain', {}, over);
   const { clock, peers, telemetry } = deps;
   const winner = winnerOf(state);
   const pullFrom = state.elect?.outcome === 'elected' ? state.elect.pullFrom : [];
   const log = peers.log(winner);
   for (const from of pullFrom) {
-    await patiently(deps, relay(peers.log(from), log, LANE_0, epochOfRun(state)));
+    // What the election has counted on must be there: if it can't be had any more, somebody else elects anew.
+    const pulled = await patiently(deps, relay(peers.log(from), log, LANE_0, epochOfRun(state)));
+    if (pulled?.kind !== 'current' && pulled?.kind !== 'ahead') throw unpulled(from, pulled?.kind);
   }
   const control = peers.control(winner);
-  const role = await control.role();
-  const head = await log.head(LANE_0);
+  const [over, role, head] = await Promise.all([goesOn(deps, state), control.role(), log.head(LANE_0)]);
+  if (over !== undefined) return decided(deps, state, 'drain', {}, over);
   // A leader that is to lead again, by a switchover that was asked for, has nothing to apply.
   if (role.leader !== winner) {
     const until = clock.now() + TURN_MS;
@@ -55,4 +56,12 @@ export async function drainWinner(deps: FailoverDeps, state: FailoverState): Pro
     }
   }
   return decided(deps, state, 'drain', { winner }, { outcome: 'drained', lsn: `${head.lastLsn}` });
+}
+
+function unpulled(region: RegionId, why = 'no answer'): UnderstudyError {
+  return new UnderstudyError(
+    why === 'diverged' ? 'LOG_DIVERGED' : 'REGION_UNREACHABLE',
+    `${region} holds records that the new leader lacks and can't get (${why})`,
+    'Try again; if it is lost for good, the failover that takes over from this one does without it.',
+  );
 }

@@ -1,12 +1,13 @@
-import type { Acceptor } from '#lib/domain/control/acceptor.ts';
 import { type Candidate, elect, lossOf } from '#lib/domain/control/election.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import {
   decided,
   type ElectResult,
   epochOfRun,
   type FailoverDeps,
   type FailoverState,
+  PATIENCE_MS,
   patiently,
 } from '#lib/usecases/control/failover-deps.ts';
 import { gather } from '#lib/usecases/control/gather.ts';
@@ -20,12 +21,19 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
   const found = await Promise.all(
     sealed.map(({ region }) => patiently(deps, candidateOf(deps, state, region))),
   );
-  const candidates = found.filter((each) => each !== undefined);
+  const answered = found.filter((each) => each !== undefined);
+  // One that has not heard of the newest leader may hold records that this one never had.
+  const newest = Math.max(0, ...answered.map(({ knows }) => knows));
+  const candidates = answered.map(({ knows, ...each }) => ({
+    ...each,
+    attached: each.attached && knows === newest,
+  }));
   const rules = {
     maxLagMs: deps.profile.maxLagMs,
     force: input.force === true,
     ...(asked === undefined ? {} : { asked }),
     ...(old === undefined ? {} : { replaced: old }),
+    near: deps.region,
   };
   const election = elect(candidates, rules);
   const reports = candidates.map((each) => {
@@ -44,14 +52,13 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
     return decided(deps, state, 'elect', given, { outcome: 'none', candidates: reports });
   }
   const furthest = candidates.find(({ region }) => region === (election.pullFrom[0] ?? election.winner))!;
-  const loss =
-    input.kind === 'switchover'
-      ? { records: 0, ms: 0 }
-      : lossOf(
-          await lastBeatOf(deps, state),
-          { lsn: furthest.lastLsn, commitMs: furthest.lastCommitMs },
-          deps.clock.now(),
-        );
+  const loss = holdsAll(state, furthest)
+    ? { records: 0, ms: 0 }
+    : lossOf(
+        await lastBeatOf(deps, state),
+        { lsn: furthest.lastLsn, commitMs: furthest.lastCommitMs },
+        deps.clock.now(),
+      );
   return decided(deps, state, 'elect', given, {
     outcome: 'elected',
     winner: election.winner,
@@ -61,7 +68,12 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
   });
 }
 
-async function candidateOf(deps: FailoverDeps, state: FailoverState, region: RegionId): Promise<Candidate> {
+/** `knows`: the newest epoch of which the Region has heard who leads it. */
+async function candidateOf(
+  deps: FailoverDeps,
+  state: FailoverState,
+  region: RegionId,
+): Promise<Candidate & { readonly knows: Epoch }> {
   const control = deps.peers.control(region);
   const [head, role, { applied, snapshot }] = await Promise.all([
     deps.peers.log(region).head(LANE_0),
@@ -79,24 +91,26 @@ async function candidateOf(deps: FailoverDeps, state: FailoverState, region: Reg
       : applied && { appliedLsn: applied.lsn, appliedCommitMs: applied.commitMs }),
     copying: snapshot !== undefined && snapshot.phase !== 'settle',
     attached: role.attached === role.epoch,
+    knows: role.epoch,
     noFailover: deps.rules.noFailover(region),
     priority: deps.rules.priorityOf(region),
   };
 }
 
+/** True if the old leader has said where its log ends for good, and a survivor reaches as far. */
+function holdsAll({ yield: yielded }: FailoverState, { lastLsn }: Candidate): boolean {
+  return yielded?.outcome === 'yielded' && lastLsn >= BigInt(yielded.lsn);
+}
+
 /** Where the old leader's log ended by the newest of its beats that any Region has heard. */
 async function lastBeatOf(deps: FailoverDeps, state: FailoverState) {
-  const { acceptors } = deps;
   const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
-  const others = acceptors.members.filter((region) => region !== old);
+  const others = deps.acceptors.members.filter((region) => region !== old);
   const answers = await gather(
-    others,
-    async (region): Promise<Acceptor> => {
-      const read = await patiently(deps, acceptors.of(region).read());
-      if (read === undefined) throw new Error('no answer');
-      return read;
-    },
-    (each) => each.size === others.length,
+    deps,
+    (acceptor) => acceptor.read(),
+    (each) => others.every((region) => each.has(region)),
+    PATIENCE_MS,
   );
   const ends = [...answers.values()].flatMap(({ leaderEnd }) =>
     leaderEnd?.epoch === state.input.epoch ? [leaderEnd.end] : [],

@@ -44,6 +44,7 @@ export const PATIENCE_MS = 700;
 /** What the steps know of each other: the state document of the workflow. */
 export type FailoverState = {
   readonly input: FailoverInput;
+  readonly yield?: YieldResult;
   readonly claim?: ClaimResult;
   readonly fence?: FenceResult;
   readonly elect?: ElectResult;
@@ -55,6 +56,9 @@ export type FailoverState = {
 
 export type Superseded = { readonly outcome: 'superseded'; readonly epoch: Epoch; readonly leader: RegionId };
 export type Refused = { readonly outcome: 'refused'; readonly code: string; readonly why: string };
+
+/** `lsn`: where the leader's log ends for good. */
+export type YieldResult = { readonly outcome: 'yielded'; readonly lsn: string } | Refused;
 
 export type ClaimResult =
   | {
@@ -137,11 +141,9 @@ export async function goesOn(deps: FailoverDeps, state: FailoverState): Promise<
   // The time is a counter that grows from step to step, whichever process runs it.
   const beat: Beat = { epoch, counter: clock.now(), leaseUntilMs: 0 };
   const answers = await gather(
-    acceptors.members,
-    async (region) => {
-      const acceptor = acceptors.of(region);
-      return state.promote === undefined ? (await acceptor.beat(beat)).acceptor : acceptor.read();
-    },
+    deps,
+    async (acceptor) =>
+      state.promote === undefined ? (await acceptor.beat(beat)).acceptor : acceptor.read(),
     (each) => each.size >= need,
   );
   for (const { accepted } of answers.values()) {

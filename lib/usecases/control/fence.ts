@@ -12,21 +12,41 @@ import {
   type SealReport,
 } from '#lib/usecases/control/failover-deps.ts';
 
+/** How long the old leader's log is waited for beyond the time that the others took, ms. */
+const GRACE_MS = 60;
+
 /**
  * Fences the epoch that ends, rung by rung: seals every log that answers, so that no append of it can commit there;
  * finds the lease over, as the majority that let the epoch be claimed had watched it run out; raises the engine's own
  * fence where the old leader can be reached.
  */
 export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promise<FenceResult> {
-  const over = await goesOn(deps, state);
-  if (over !== undefined) return decided(deps, state, 'fence', {}, over);
   const epoch = epochOfRun(state);
   const regions = deps.group.regions.map(({ name }) => name);
   const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
-  const [seals, engine] = await Promise.all([
-    Promise.all(regions.map((region) => sealLog(deps, region, epoch))),
-    old === undefined ? undefined : patiently(deps, deps.fenceOf(old).raise(state.input.epoch)),
+  const engineFence =
+    old === undefined ? undefined : patiently(deps, deps.fenceOf(old).raise(state.input.epoch));
+  const others = regions.filter((region) => region !== old);
+  const oldSeal = old === undefined ? undefined : sealLog(deps, old, epoch);
+  const began = deps.clock.now();
+  const [over, ...sealed] = await Promise.all([
+    goesOn(deps, state),
+    ...others.map((region) => sealLog(deps, region, epoch)),
   ]);
+  if (over !== undefined) return decided(deps, state, 'fence', {}, over);
+  // One that is there answers about as soon as the others did; one that is lost holds up nobody.
+  const grace = deps.sleep((deps.clock.now() - began) / 2 + GRACE_MS);
+  const last =
+    old === undefined
+      ? []
+      : [
+          await Promise.race([
+            oldSeal!,
+            grace.then((): SealReport => ({ region: old, sealed: false, why: 'no answer' })),
+          ]),
+        ];
+  const engine = await Promise.race([engineFence, grace]);
+  const seals = [...sealed, ...last];
   const superseding = seals.find((seal) => seal.sealed && seal.epoch > epoch);
   if (superseding?.sealed) {
     return decided(

@@ -1,26 +1,33 @@
 import type { RegionId } from '#lib/domain/ids.ts';
+import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
 
 /** What a Region answered; absent while it has not, or if the call failed. */
 export type Answers<T> = ReadonlyMap<RegionId, T>;
 
+/** How long a Region may take to answer, ms; several times the longest round trip between two of them. */
+const ANSWER_MS = 1_000;
+
 /**
- * Asks all Regions at once and returns as soon as `enough` says so, or when all have answered or failed. A Region that
- * hangs holds up nobody; what it answers later is not looked at.
+ * Asks all Regions at once and returns as soon as `enough` says so, or when all have answered or failed, or when
+ * `patienceMs` is over. A Region that hangs holds up nobody; what it answers later is not looked at.
  */
 export function gather<T>(
-  regions: readonly RegionId[],
-  ask: (region: RegionId) => Promise<T>,
+  deps: { readonly acceptors: Acceptors; readonly sleep: (ms: number) => Promise<void> },
+  ask: (acceptor: AcceptorStore, region: RegionId) => Promise<T>,
   enough: (answers: Answers<T>) => boolean,
+  patienceMs = ANSWER_MS,
 ): Promise<Answers<T>> {
+  const { acceptors } = deps;
   return new Promise((resolve) => {
     const answers = new Map<RegionId, T>();
-    let left = regions.length;
+    let left = acceptors.members.length;
+    const end = () => resolve(new Map(answers));
     const settle = () => {
       left -= 1;
-      if (left === 0 || enough(answers)) resolve(new Map(answers));
+      if (left === 0 || enough(answers)) end();
     };
-    for (const region of regions) {
-      ask(region).then(
+    for (const region of acceptors.members) {
+      ask(acceptors.of(region), region).then(
         (answer) => {
           answers.set(region, answer);
           settle();
@@ -28,5 +35,11 @@ export function gather<T>(
         () => settle(),
       );
     }
+    void deps.sleep(patienceMs).then(end);
   });
+}
+
+/** How many of the answers are so. */
+export function countOf<T>(answers: Answers<T>, isSo: (answer: T, region: RegionId) => boolean): number {
+  return [...answers].filter(([region, answer]) => isSo(answer, region)).length;
 }

@@ -5,7 +5,6 @@ import {
   epochOfRun,
   type FailoverDeps,
   type FailoverState,
-  goesOn,
   type PromoteResult,
   patiently,
   winnerOf,
@@ -17,8 +16,6 @@ import {
  * written there.
  */
 export async function promoteWinner(deps: FailoverDeps, state: FailoverState): Promise<PromoteResult> {
-  const over = await goesOn(deps, state);
-  if (over !== undefined) return decided(deps, state, 'promote', {}, over);
   const epoch = epochOfRun(state);
   const leader = winnerOf(state);
   const cooldownUntilMs = state.input.kind === 'switchover' ? 0 : deps.clock.now() + deps.profile.cooldownMs;

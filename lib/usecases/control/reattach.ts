@@ -2,8 +2,9 @@ import { type DivergentChange, encodeReport } from '#lib/domain/control/divergen
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Entry, type Head, lastOf } from '#lib/domain/log.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
-import type { ApplyLease, Control } from '#lib/ports/control.ts';
-import type { Divergences, Rewinder } from '#lib/ports/divergences.ts';
+import type { Role } from '#lib/domain/topology.ts';
+import type { ApplyState, Control } from '#lib/ports/control.ts';
+import type { DivergenceReport, Divergences, Rewinder } from '#lib/ports/divergences.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { Clock, Telemetry } from '#lib/ports/telemetry.ts';
@@ -55,38 +56,20 @@ export async function reattach(deps: ReattachDeps, since: number): Promise<Reatt
 
   const leader = deps.log(role.leader);
   const common = await commonPrefix(own, leader, head);
-  // Where they part is not known: all that is still here counts as divergent.
-  const upTo = common.kind === 'found' ? common.upTo : advance(head.firstLsn, -1);
-  const tail = await tailOf(deps, own, upTo);
-  const changes = [...tail, ...(led === undefined ? [] : await collectedOf(deps, own, led))];
-  const tailEpoch = led ?? head.lastEpoch;
-  if (changes.length > 0) await save(deps, own, tailEpoch, changes);
+  const saved = (await deps.divergences.of(led ?? head.lastEpoch))?.report;
+  // An earlier call broke off after that. What diverged can't be told any more from a log that may be back by now.
+  const back =
+    saved?.takenBack === role.epoch
+      ? { divergent: saved.changes, rebuilding: common.kind === 'unknown' }
+      : await takeBack(deps, role, { own, leader, head, common });
+  if (back === 'lost') return { kind: 'collecting', divergent: 0 };
+  const { divergent, rebuilding } = back;
 
-  const { lease, state } = await control.takeLease(LANE_0);
-  const applied = state.applied?.lsn;
-  // A leader's store has all of its own changes; a follower's has those that it had applied.
-  const stored = led === undefined ? changes.filter(({ lsn }) => (lsn ?? 0n) <= (applied ?? 0n)) : changes;
-  const onward = common.kind === 'found' ? await leader.entryAt(LANE_0, advance(common.upTo, 1)) : undefined;
-  // What is put back is stamped with the tail's epoch: what follows must come after that.
-  const canGoBack = stored.length === 0 || onward === undefined || onward.epoch > head.lastEpoch;
-  if (common.kind === 'found' && canGoBack) {
-    const rewound = await takeBack(deps, own, {
-      head,
-      lease,
-      stored,
-      entry: common.entry,
-      led: led !== undefined,
-    });
-    if (rewound === 'lost') return { kind: 'collecting', divergent: changes.length };
-    await control.attach(role.epoch);
-    telemetry.event('reattached', { epoch: role.epoch, lsn: `${common.upTo}`, divergent: changes.length });
-    return { kind: 'attached', divergent: changes.length };
-  }
-  await own.rebase(LANE_0, head, await leader.head(LANE_0));
-  await control.saveApplyState(lease, {});
+  // Refused if somebody has sealed or moved the log meanwhile.
+  if (!(await moveLog(own, leader, head, common))) return { kind: 'collecting', divergent };
   await control.attach(role.epoch);
-  telemetry.event('rebuilding', { epoch: role.epoch, divergent: changes.length });
-  return { kind: 'rebuilding', divergent: changes.length };
+  telemetry.event(rebuilding ? 'rebuilding' : 'reattached', { epoch: role.epoch, divergent });
+  return { kind: rebuilding ? 'rebuilding' : 'attached', divergent };
 }
 
 /** True once every local change made before `since` has come out of the stream: a mark made after it has. */
@@ -115,16 +98,22 @@ async function commonPrefix(own: ReplicaLog, leader: ReplicaLog, head: Head): Pr
   return head.lastLsn === 0n ? { kind: 'found', upTo: head.lastLsn } : { kind: 'unknown' };
 }
 
-/** The changes that the own log has after `upTo`. */
-async function tailOf(deps: ReattachDeps, own: ReplicaLog, upTo: Lsn): Promise<readonly DivergentChange[]> {
+/** The changes that the own log has after `upTo`, up to `head`: what comes later was pushed by the leader. */
+async function tailOf(
+  deps: ReattachDeps,
+  own: ReplicaLog,
+  upTo: Lsn,
+  head: Head,
+): Promise<readonly DivergentChange[]> {
   const changes: DivergentChange[] = [];
-  for (let from = advance(upTo, 1); ; ) {
-    const entries = await own.entries(LANE_0, from, 50);
+  for (let from = advance(upTo, 1); from <= head.lastLsn; ) {
+    const entries = (await own.entries(LANE_0, from, 50)).filter(({ first }) => first <= head.lastLsn);
     for (const entry of entries) changes.push(...deps.rewinder.read(await own.getSegment(entry.hash), entry));
     const last = entries.at(-1);
-    if (last === undefined) return changes;
+    if (last === undefined) break;
     from = advance(lastOf(last), 1);
   }
+  return changes;
 }
 
 /** The changes that no log took, once each, in the order in which they were made. */
@@ -148,47 +137,92 @@ async function save(
   own: ReplicaLog,
   epoch: Epoch,
   changes: readonly DivergentChange[],
-): Promise<void> {
+): Promise<DivergenceReport> {
   const { bytes, hash } = encodeReport(changes);
   await own.putSegment(hash, bytes);
   const keys = new Set(changes.map(({ keyBytes }) => Buffer.from(keyBytes).toString('latin1'))).size;
-  await deps.divergences.save(epoch, {
-    hash,
-    changes: changes.length,
-    keys,
-    savedAtMs: deps.clock.now(),
-  });
+  const report = { hash, changes: changes.length, keys, savedAtMs: deps.clock.now() };
+  await deps.divergences.save(epoch, report);
   deps.telemetry.event('divergence-saved', { epoch, changes: changes.length, keys, report: hash });
+  return report;
 }
 
-/** Store first, then position, then log: until the log is back, another call finds the same tail and does it again. */
+/**
+ * Report first, then store, then position, then the mark that they are done; the log comes last. Until the mark is
+ * made, another call finds the same tail and does it all again.
+ */
 async function takeBack(
   deps: ReattachDeps,
+  { led, epoch }: Role,
+  at: { readonly own: ReplicaLog; readonly leader: ReplicaLog; readonly head: Head; readonly common: Common },
+): Promise<{ readonly divergent: number; readonly rebuilding: boolean } | 'lost'> {
+  const { own, leader, head, common } = at;
+  const { control, divergences, rewinder } = deps;
+  // Where they part is not known: all that is still here counts as divergent.
+  const upTo = common.kind === 'found' ? common.upTo : advance(head.firstLsn, -1);
+  const tail = await tailOf(deps, own, upTo, head);
+  const changes = [...tail, ...(led === undefined ? [] : await collectedOf(deps, own, led))];
+  const tailEpoch = led ?? head.lastEpoch;
+  const report = changes.length > 0 ? await save(deps, own, tailEpoch, changes) : undefined;
+
+  const { lease, state } = await control.takeLease(LANE_0);
+  const appliedLsn = state.applied?.lsn ?? 0n;
+  // A leader's store has all of its own changes; a follower's has those that it had applied.
+  const stored = led === undefined ? changes.filter(({ lsn }) => (lsn ?? 0n) <= appliedLsn) : changes;
+  const onward = common.kind === 'found' ? await leader.entryAt(LANE_0, advance(common.upTo, 1)) : undefined;
+  // What is put back is stamped with the tail's epoch: what follows must come after that. A copy that is under way
+  // is of another leader's store, and has rows that no log has.
+  const canGoBack =
+    state.snapshot === undefined &&
+    (stored.length === 0 || onward === undefined || onward.epoch > head.lastEpoch);
+  const rebuilding = common.kind === 'unknown' || !canGoBack;
+  let position: ApplyState | undefined;
+  if (rebuilding) {
+    position = {};
+  } else {
+    if (stored.length > 0) {
+      // Above whatever the tail wrote, below the first record that follows: its epoch is higher than the tail's.
+      const stamp = { epoch: head.lastEpoch, lsn: advance(head.lastLsn, 1) };
+      if ((await rewinder.rewind(lease, stored, stamp)) === 'lost') return 'lost';
+    }
+    if (led !== undefined || stored.length > 0) position = await positionAt(own, common.entry, led);
+  }
+  if (position !== undefined && (await control.saveApplyState(lease, position)) === 'lost') return 'lost';
+  if (report !== undefined) await divergences.save(tailEpoch, { ...report, takenBack: epoch });
+  return { divergent: changes.length, rebuilding };
+}
+
+/** What a store has applied that was taken back to the end of `entry`; undefined if it has applied nothing of the log. */
+async function positionAt(
   own: ReplicaLog,
-  to: {
-    readonly head: Head;
-    readonly lease: ApplyLease;
-    readonly stored: readonly DivergentChange[];
-    readonly entry: Entry | undefined;
-    readonly led: boolean;
-  },
-): Promise<'done' | 'lost'> {
-  const { head, lease, stored, entry, led } = to;
-  if (stored.length > 0) {
-    // Above whatever the tail wrote, below the first record that follows: its epoch is higher than the tail's.
-    const at = { epoch: head.lastEpoch, lsn: advance(head.lastLsn, 1) };
-    if ((await deps.rewinder.rewind(lease, stored, at)) === 'lost') return 'lost';
+  entry: Entry | undefined,
+  led: Epoch | undefined,
+): Promise<ApplyState | undefined> {
+  if (entry === undefined) return undefined;
+  // What this Region has logged itself its store has; what another leader's log has brought since it has not.
+  const at = led === undefined ? entry : await endOf(own, entry, led);
+  if (at === undefined) return undefined;
+  const { epoch, totalBytes, maxCommitMs } = at;
+  return { applied: { lsn: lastOf(at), epoch, totalBytes, commitMs: maxCommitMs } };
+}
+
+/** Takes the log back to what it has in common with the leader's, or on to the leader's end; false if it has moved. */
+async function moveLog(own: ReplicaLog, leader: ReplicaLog, head: Head, common: Common): Promise<boolean> {
+  if (common.kind === 'unknown') {
+    const onto = await leader.head(LANE_0);
+    return (await own.rebase(LANE_0, head, onto)).chain === onto.chain;
   }
-  if (entry === undefined) return 'done';
-  if (led || stored.length > 0) {
-    const applied = {
-      lsn: lastOf(entry),
-      epoch: entry.epoch,
-      totalBytes: entry.totalBytes,
-      commitMs: entry.maxCommitMs,
-    };
-    if ((await deps.control.saveApplyState(lease, { applied })) === 'lost') return 'lost';
-  }
-  await own.rewind(LANE_0, head, entry);
-  return 'done';
+  const { entry } = common;
+  if (entry === undefined) return true;
+  const now = await own.rewind(LANE_0, head, entry);
+  // Where there was nothing to take back, the leader may have pushed what comes next meanwhile.
+  const onward = lastOf(entry) === head.lastLsn && now.sealedEpoch === head.sealedEpoch;
+  return onward || now.chain === entry.chain;
+}
+
+/** The newest entry of `epoch` or an earlier one, from `entry` back. */
+async function endOf(own: ReplicaLog, entry: Entry, epoch: Epoch): Promise<Entry | undefined> {
+  let at: Entry | undefined = entry;
+  while (at !== undefined && at.epoch > epoch) at = await own.entryAt(LANE_0, advance(at.first, -1));
+  return at;
 }

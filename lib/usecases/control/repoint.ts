@@ -9,8 +9,10 @@ import {
   winnerOf,
 } from '#lib/usecases/control/failover-deps.ts';
 
-/** How often DNS's control plane is asked, and for how long by one call of the step, ms. */
+/** First and longest pause between two questions to DNS's control plane, which takes five a second, ms. */
 const POLL_MS = 100;
+const MAX_POLL_MS = 2_000;
+/** For how long one call of the step asks, ms. */
 const TURN_MS = 20_000;
 
 /** Points the clients' DNS name at the new leader, by a compare-and-set on the epoch that the name stands for. */
@@ -18,10 +20,9 @@ export async function repointClients(
   deps: FailoverDeps,
   state: FailoverState,
 ): Promise<RepointResult | Superseded> {
-  const over = await goesOn(deps, state);
+  const [over, from] = await Promise.all([goesOn(deps, state), deps.record.read()]);
   if (over !== undefined) return decided(deps, state, 'repoint', {}, over);
   const target = deps.targetOf(winnerOf(state));
-  const from = await deps.record.read();
   const flipped = await deps.record.flip(from, { epoch: epochOfRun(state), target });
   const given = { from: from ?? null, target };
   switch (flipped.kind) {
@@ -41,9 +42,11 @@ export async function awaitDns(deps: FailoverDeps, state: FailoverState): Promis
   const { repoint } = state;
   const change = repoint?.outcome === 'submitted' ? repoint.change : undefined;
   const until = deps.clock.now() + TURN_MS;
+  let pauseMs = POLL_MS;
   while (change !== undefined && (await deps.record.status(change)) === 'pending') {
     if (deps.clock.now() >= until) return decided(deps, state, 'dns', { change }, { outcome: 'pending' });
-    await deps.sleep(POLL_MS);
+    await deps.sleep(pauseMs);
+    pauseMs = Math.min(2 * pauseMs, MAX_POLL_MS);
   }
   return decided(deps, state, 'dns', { change: change ?? null }, { outcome: 'in-sync' });
 }

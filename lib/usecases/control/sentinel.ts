@@ -22,7 +22,7 @@ import {
   keep,
   type RegisterDeps,
 } from '#lib/usecases/control/change-register.ts';
-import { gather } from '#lib/usecases/control/gather.ts';
+import { countOf, gather } from '#lib/usecases/control/gather.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
 
 export type SentinelDeps = RegisterDeps & {
@@ -39,6 +39,12 @@ export type SentinelDeps = RegisterDeps & {
 
 /** How many beats' time a canary may take before the write path counts as broken: overload is not death. */
 const CANARY_LEASES = 20;
+/** Stands for a counter while a vote is in force that another has cast. */
+const HANDING_OVER = -1;
+/** How much of the margin the leader has to answer a probe. */
+const PROBE_SHARE = 0.8;
+/** How many looks' time the Regions have to say whether they have voted. */
+const COUNT_LOOKS = 4;
 /** How fast the remembered peak of the log's growth fades, a beat. */
 const PEAK_FADE = 0.98;
 
@@ -58,10 +64,15 @@ export class Sentinel {
   #canaryDueMs = Number.NEGATIVE_INFINITY;
   /** When a canary last came through, and whether the last that ended did. */
   #healthy = false;
-  #probing = false;
+  /** Of the leader, while it is silent: undefined while nobody knows yet. */
+  #probe: { readonly watch: Watch; writable: boolean | undefined } | undefined;
   #fenced: Epoch | undefined;
+  /** In which epoch this process has lowered the store's fence, and not raised it since. */
+  #open: Epoch | undefined;
   #end: BeatEnd | undefined;
   #endAtMs = 0;
+  /** The epoch against which this sentinel has voted itself. */
+  #voted: Epoch | undefined;
   /** Counters of the other Regions when this one voted. */
   #elsewhere: ReadonlyMap<RegionId, number> = new Map();
   #started: { readonly epoch: Epoch; readonly atMs: number; readonly tries: number } | undefined;
@@ -82,7 +93,7 @@ export class Sentinel {
     const own = await acceptors.of(region).read();
     const register = own.accepted?.value;
     if (register === undefined) return;
-    if (own.beat !== undefined && own.beat.epoch > register.epoch) return this.#catchUp(own);
+    if (isBehind(own, register) && (await this.#catchUp(own, register))) return;
     await this.#follow(register);
     if (register.phase === 'leading' && register.leader === region) await this.#lead(own, register);
     else await this.#watchOver(own, register);
@@ -107,9 +118,11 @@ export class Sentinel {
     // Its own vote is the leader's word that it hands over: from now on it holds no lease.
     if (own.vote === register.epoch) this.#lent = undefined;
     else if (this.leaseLeftMs === 0) await this.#loseLease(register);
-    else if (this.#fenced !== undefined) {
+    else if (this.#open !== register.epoch) {
+      // Whoever raised it, in whatever epoch: this process, the one before it, or the failover that replaced this Region.
       await this.#deps.fence.lower(register.epoch);
       this.#fenced = undefined;
+      this.#open = register.epoch;
     }
   }
 
@@ -150,12 +163,19 @@ export class Sentinel {
     };
     const need = majorityOf(acceptors.members.length);
     const answers = await gather(
-      acceptors.members,
-      (at) => within(this.#deps, profile.leaseMs, acceptors.of(at).beat(beat)),
-      (each) => [...each.values()].filter(({ kind }) => kind === 'lent').length >= need,
+      this.#deps,
+      (acceptor) => acceptor.beat(beat),
+      (each) =>
+        countOf(each, ({ kind }) => kind === 'lent') >= need ||
+        (each.size >= need && countOf(each, ({ kind }) => kind === 'deposed') > 0),
+      profile.leaseMs,
     );
-    const lent = [...answers.values()].filter(({ kind }) => kind === 'lent').length;
-    if (lent >= need) this.#lent = { epoch: register.epoch, sent };
+    const lent = countOf(answers, ({ kind }) => kind === 'lent');
+    if (lent >= need) {
+      this.#lent = { epoch: register.epoch, sent };
+      // A beat tells the lease of the one before it: clients see the first lease with the second beat.
+      if (left === 0) this.#beatDueMs = sent.steadyMs;
+    }
     for (const { acceptor } of answers.values()) {
       this.#counter = Math.max(this.#counter, counterOf(acceptor, register.epoch));
     }
@@ -167,8 +187,10 @@ export class Sentinel {
       return;
     }
     telemetry.event('deposed', { epoch: register.epoch });
-    const agreed = await glanceAtRegister(acceptors);
-    if (agreed !== undefined && agreed.epoch > register.epoch) await this.#stepDown(register.epoch);
+    const agreed = await glanceAtRegister(this.#deps);
+    // Without a lease there is nothing left to hold on to, even if the others are too few to say who is next.
+    const over = agreed !== undefined && agreed.epoch > register.epoch;
+    if (over || this.leaseLeftMs === 0) await this.#stepDown(register.epoch);
   }
 
   async #endOfLog(at: Moment): Promise<{ end?: BeatEnd }> {
@@ -189,6 +211,7 @@ export class Sentinel {
   async #loseLease(register: Register): Promise<void> {
     if (this.#fenced === register.epoch || this.#lent === undefined) return;
     const { fence, telemetry } = this.#deps;
+    this.#open = undefined;
     telemetry.event('lease-lost', { epoch: register.epoch, proven: await fence.raise(register.epoch) });
     this.#fenced = register.epoch;
   }
@@ -203,48 +226,79 @@ export class Sentinel {
     await changeRegister(this.#deps, keep);
   }
 
-  /** Beats of an epoch that this Region has not accepted: it was away when the others did. */
-  async #catchUp(own: Acceptor): Promise<void> {
+  /** Another epoch, or the leader of this one, beats here, and this Region was away when the others accepted it. */
+  async #catchUp(own: Acceptor, register: Register): Promise<boolean> {
     const { acceptors, region } = this.#deps;
-    const agreed = await glanceAtRegister(acceptors);
-    if (agreed === undefined || agreed.epoch <= epochOf(own)) return;
-    await acceptors.of(region).vote((agreed.epoch - 1) as Epoch, 'over');
+    // Proposals that broke off may have left no two Regions with one ballot: then a proposal of its own tells.
+    const agreed = (await glanceAtRegister(this.#deps)) ?? (await this.#readRegister());
+    if (agreed === undefined || agreed.epoch < register.epoch) return false;
+    if (agreed.epoch === register.epoch && agreed.phase === register.phase) return false;
+    // A majority has accepted it: to withdraw the grant from the epoch before is no loss to anybody.
+    if (agreed.epoch > epochOf(own)) await acceptors.of(region).vote((agreed.epoch - 1) as Epoch, 'over');
     await changeRegister(this.#deps, keep);
+    return true;
+  }
+
+  async #readRegister(): Promise<Register | undefined> {
+    const { kind, register } = await changeRegister(this.#deps, keep);
+    return kind === 'changed' ? register : undefined;
   }
 
   async #watchOver(own: Acceptor, register: Register): Promise<void> {
     const { acceptors, profile, region, telemetry } = this.#deps;
     const { epoch } = register;
     this.#lent = undefined;
-    if (own.vote === epoch) return this.#countVotes(register);
     const now = this.#moment();
+    if (own.vote === epoch) {
+      // A vote that is not this sentinel's own is the leader's consent to a switchover, which has a run of its own.
+      if (this.#voted !== epoch) {
+        this.#watch = look(this.#watch, epoch, HANDING_OVER, now);
+        if (stillMs(this.#watch, now) < profile.takeoverMs) return;
+      }
+      return this.#countVotes(register);
+    }
     this.#watch = look(this.#watch, epoch, counterOf(own, epoch), now);
     const leading = register.phase === 'leading';
     const patience = leading ? profile.leaseMs + profile.marginMs : profile.takeoverMs;
-    if (stillMs(this.#watch, now) < patience || this.#probing) return;
-    if (leading && (await this.#reaches(register.leader))) {
-      telemetry.event('leader-silent', { epoch, leader: register.leader, writable: true });
-      return;
+    const still = stillMs(this.#watch, now);
+    // Begun so early that its answer, or its silence, is there when the time has come.
+    if (leading && still >= patience - profile.marginMs) this.#tryLeader(register.leader, this.#watch);
+    if (still < patience) return;
+    if (leading) {
+      const { writable } = this.#probe!;
+      if (writable === undefined) return;
+      if (writable) {
+        telemetry.event('leader-silent', { epoch, leader: register.leader, writable });
+        this.#probe = undefined;
+        return;
+      }
     }
     const voted = await acceptors.of(region).vote(epoch, this.#watch.counter);
     if (voted.kind !== 'voted') return;
+    this.#voted = epoch;
     telemetry.event('voted', { epoch, counter: this.#watch.counter });
     this.#elsewhere = new Map();
     await this.#countVotes(register);
   }
 
-  /** Is the leader's write path open from here? A leader whose beats are lost, but that can be written to, lives. */
-  async #reaches(leader: RegionId): Promise<boolean> {
-    const { profile, writePath } = this.#deps;
-    this.#probing = true;
-    try {
-      await within(this.#deps, profile.marginMs, writePath.canary(leader));
-      return true;
-    } catch {
-      return false;
-    } finally {
-      this.#probing = false;
-    }
+  /**
+   * Does the leader take writes? One whose beats are lost on the way here lives: its store can be written to, and it
+   * holds a lease by its own item.
+   */
+  #tryLeader(leader: RegionId, watch: Watch): void {
+    if (this.#probe?.watch === watch) return;
+    const { acceptors, clock, profile, writePath } = this.#deps;
+    const probe: { watch: Watch; writable: boolean | undefined } = { watch, writable: undefined };
+    this.#probe = probe;
+    const answers = Promise.all([acceptors.of(leader).read(), writePath.canary(leader)]);
+    within(this.#deps, PROBE_SHARE * profile.marginMs, answers).then(
+      ([{ beat }]) => {
+        probe.writable = beat !== undefined && beat.leaseUntilMs > clock.now();
+      },
+      () => {
+        probe.writable = false;
+      },
+    );
   }
 
   /** While this Region's vote is in force: start the failover once a majority has voted, or take the vote back. */
@@ -252,12 +306,12 @@ export class Sentinel {
     const { acceptors, group, profile, region, telemetry, workflow, clock } = this.#deps;
     const { epoch } = register;
     const need = majorityOf(acceptors.members.length);
-    const votesIn = (each: ReadonlyMap<RegionId, Acceptor>) =>
-      [...each.values()].filter(({ vote }) => vote === epoch).length;
+    const votesIn = (each: ReadonlyMap<RegionId, Acceptor>) => countOf(each, ({ vote }) => vote === epoch);
     const answers = await gather(
-      acceptors.members,
-      (at) => within(this.#deps, profile.leaseMs, acceptors.of(at).read()),
+      this.#deps,
+      (acceptor) => acceptor.read(),
       (each) => votesIn(each) >= need,
+      COUNT_LOOKS * profile.lookMs,
     );
     const ahead = [...answers.values()].some((each) => epochOf(each) > epoch);
     if (ahead) {
@@ -298,6 +352,12 @@ export class Sentinel {
   #moment(): Moment {
     return { steadyMs: this.#deps.clock.steadyMs(), wallMs: this.#deps.clock.now() };
   }
+}
+
+/** Does somebody beat here whose claim or installation this Region has missed? Only leaders tell where their log ends. */
+function isBehind(own: Acceptor, register: Register): boolean {
+  if (own.beat !== undefined && own.beat.epoch > register.epoch) return true;
+  return register.phase !== 'leading' && own.leaderEnd?.epoch === register.epoch;
 }
 
 /** Fails if `work` is not done in `ms`; what it does later is not looked at. */

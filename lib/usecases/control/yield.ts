@@ -6,9 +6,9 @@ import {
   type FailoverDeps,
   type FailoverState,
   patiently,
-  type Refused,
+  type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
-import { gather } from '#lib/usecases/control/gather.ts';
+import { countOf, gather } from '#lib/usecases/control/gather.ts';
 
 /**
  * How long after it last asked for the lease a client may still begin a write, ms; and what the leader waits after it
@@ -19,8 +19,6 @@ const HANDOVER_MS = 150;
 /** How long the leader's capture may take to log the last writes before the switchover is given up, ms. */
 const CAPTURE_MS = 5_000;
 const POLL_MS = 20;
-
-export type YieldResult = { readonly outcome: 'yielded'; readonly lsn: string } | Refused;
 
 /**
  * The leader hands over: its own vote ends the lease that its clients read, and what they have written by then goes
@@ -45,10 +43,13 @@ export async function yieldLease(deps: FailoverDeps, state: FailoverState): Prom
     return decide({ outcome: 'refused', code: 'PLAN_STALE', why: 'a higher epoch has been claimed' });
   }
   await sleep(HANDOVER_MS);
-  const markMs = clock.now();
-  await writePath.canary(region);
   const log = deps.peers.log(region);
   let head = await log.head(LANE_0);
+  // An earlier leader's clock may have been ahead of this one's: the mark must be newer than all that is logged.
+  const begunMs = clock.now();
+  while (clock.now() <= head.lastCommitMs && clock.now() - begunMs <= CAPTURE_MS) await sleep(POLL_MS);
+  const markMs = Math.max(clock.now(), head.lastCommitMs + 1);
+  await writePath.canary(region);
   while (head.lastCommitMs < markMs) {
     if (clock.now() - markMs > CAPTURE_MS) {
       const why = `the last writes were not logged within ${CAPTURE_MS} ms`;
@@ -57,16 +58,13 @@ export async function yieldLease(deps: FailoverDeps, state: FailoverState): Prom
     await sleep(POLL_MS);
     head = await log.head(LANE_0);
   }
+  const need = majorityOf(acceptors.members.length);
   const votes = await gather(
-    acceptors.members,
-    (at) => acceptors.of(at).vote(input.epoch, 'over'),
-    (each) =>
-      [...each.values()].filter(({ kind }) => kind === 'voted').length >=
-      majorityOf(acceptors.members.length),
+    deps,
+    (acceptor) => acceptor.vote(input.epoch, 'over'),
+    (each) => countOf(each, ({ kind }) => kind === 'voted') >= need,
   );
-  if (
-    [...votes.values()].filter(({ kind }) => kind === 'voted').length < majorityOf(acceptors.members.length)
-  ) {
+  if (countOf(votes, ({ kind }) => kind === 'voted') < need) {
     return decide({
       outcome: 'refused',
       code: 'REGISTER_UNAVAILABLE',

@@ -1,0 +1,35 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { theRuntime } from '#functions/runtime.ts';
+import { PROFILES } from '#lib/domain/control/profile.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
+import type { WritePath } from '#lib/ports/sentinel-ports.ts';
+import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
+
+/** What sentinel and failover share: the register's acceptors, chance, time, and the write path of every store. */
+export function controlDeps() {
+  const { config, region, peers, control, telemetry } = theRuntime();
+  const members = config.regions.map(({ name }) => name);
+  const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
+  const register: RegisterDeps = {
+    acceptors: { members, of: (member) => peers.acceptor(member) },
+    region,
+    chance: () => randomUUID().slice(0, 8),
+    random: Math.random,
+    sleep: (ms) => sleep(ms, undefined, { ref: false }),
+  };
+  const writePath: WritePath = {
+    // The heartbeat is a write like any other: through the table, its stream and the log.
+    canary: (at: RegionId) => peers.store(at).put(heartbeatItem(config.key, clock.now())),
+  };
+  return {
+    ...register,
+    clock,
+    control,
+    peers,
+    profile: PROFILES[config.failover.profile],
+    telemetry,
+    writePath,
+  };
+}

@@ -1,0 +1,71 @@
+import { controlDeps } from '#functions/control-deps.ts';
+import { theRuntime } from '#functions/runtime.ts';
+import { createRoute53Client } from '#lib/aws/route53-client.ts';
+import { Route53Record } from '#lib/aws/route53-record.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
+import type { LeaderRecord } from '#lib/ports/leader-record.ts';
+import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
+import {
+  epochOfRun,
+  type FailoverDeps,
+  type FailoverState,
+  winnerOf,
+} from '#lib/usecases/control/failover-deps.ts';
+
+/** There is no fence of the engine's own here: the report says so. */
+const NO_FENCE: EngineFence = { raise: async () => 'unproven', lower: async () => {} };
+
+let known: Omit<FailoverDeps, 'record'> | undefined;
+let record: LeaderRecord | undefined;
+
+/** What the steps of a run work with. */
+export function failoverDeps(state: FailoverState): FailoverDeps {
+  known ??= createDeps();
+  record ??= createRecord();
+  return { ...known, record: record ?? noRecord(state, known.targetOf) };
+}
+
+function createDeps(): Omit<FailoverDeps, 'record'> {
+  const { config, peers, region } = theRuntime();
+  const { priorities = {}, noFailover = [], targets } = config.failover;
+  return {
+    ...controlDeps(),
+    group: config,
+    storeOf: (at, leader) =>
+      new DynamoReplica({
+        store: peers.store(at),
+        leader: peers.store(leader),
+        control: peers.control(at),
+        key: config.key,
+      }),
+    fenceOf: () => NO_FENCE,
+    targetOf: (leader) => targets[leader] ?? leader,
+    rules: {
+      priorityOf: (each) => priorities[each] ?? 0,
+      noFailover: (each) => noFailover.includes(each),
+    },
+    history: peers.history(region),
+  };
+}
+
+function createRecord(): LeaderRecord | undefined {
+  const { config, region } = theRuntime();
+  const { record, targets } = config.failover;
+  if (record === undefined) return undefined;
+  const { route53: endpoint, credentials } = config.endpoints[region] ?? {};
+  const route53 = createRoute53Client({
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
+  });
+  return new Route53Record({ route53, inventory: Object.values(targets), ...record });
+}
+
+/** For a group without a DNS record, whose clients are told by other means: there is nothing to change or compare. */
+function noRecord(state: FailoverState, targetOf: (leader: RegionId) => string): LeaderRecord {
+  return {
+    read: async () => ({ epoch: epochOfRun(state), target: targetOf(winnerOf(state)) }),
+    flip: async () => ({ kind: 'already' }),
+    status: async () => 'in-sync',
+  };
+}

@@ -1,0 +1,178 @@
+import type { AttributeValue, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
+import { z } from 'zod';
+import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
+import { readStored } from '#lib/aws/stored-item.ts';
+import {
+  type Acceptor,
+  BALLOT_ZERO,
+  type Ballot,
+  type Beat,
+  epochOf,
+  NO_ACCEPTOR,
+} from '#lib/domain/control/acceptor.ts';
+import type { Register } from '#lib/domain/control/register.ts';
+import { parseRegionId } from '#lib/domain/ids.ts';
+import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+
+/*
+ * An acceptor as an item, of less than 1 KiB. Attributes: `promised`; `ballot` and `value` (JSON) of what was
+ * accepted, `epoch` of that value; `beatEpoch`, `beat` (counter), `leaseUntil`; `endEpoch`, `end` (JSON) of the newest
+ * beat that had one; `vote` (epoch).
+ */
+
+/** A rule of domain/control/acceptor.ts as one conditional write of the item. */
+export type AcceptorWrite<K extends string> = {
+  readonly update: Pick<
+    UpdateItemCommandInput,
+    'UpdateExpression' | 'ConditionExpression' | 'ExpressionAttributeNames' | 'ExpressionAttributeValues'
+  >;
+  readonly done: K;
+  /** What a failed condition means, given the item that stood in the way. */
+  readonly refused: (acceptor: Acceptor) => K;
+};
+
+export function prepareWrite(ballot: Ballot): AcceptorWrite<'promised' | 'outbid'> {
+  return {
+    update: {
+      UpdateExpression: 'SET promised = :ballot',
+      ConditionExpression: 'attribute_not_exists(promised) OR promised <= :ballot',
+      ExpressionAttributeValues: { ':ballot': { S: ballot } },
+    },
+    done: 'promised',
+    refused: () => 'outbid',
+  };
+}
+
+export function acceptWrite(
+  ballot: Ballot,
+  value: Register,
+): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
+  const released = value.epoch === 1 ? '' : ' AND (epoch >= :epoch OR vote = :before)';
+  return {
+    update: {
+      UpdateExpression: 'SET promised = :ballot, ballot = :ballot, epoch = :epoch, #value = :value',
+      ConditionExpression: `(attribute_not_exists(promised) OR promised <= :ballot)${released}`,
+      ExpressionAttributeNames: { '#value': 'value' },
+      ExpressionAttributeValues: {
+        ':ballot': { S: ballot },
+        ':epoch': number(value.epoch),
+        ':value': { S: JSON.stringify(value) },
+        ...(released === '' ? {} : { ':before': number(value.epoch - 1) }),
+      },
+    },
+    done: 'accepted',
+    refused: ({ promised }) => (promised > ballot ? 'outbid' : 'withheld'),
+  };
+}
+
+export function beatWrite({
+  epoch,
+  counter,
+  leaseUntilMs,
+  end,
+}: Beat): AcceptorWrite<'lent' | 'deposed' | 'stale'> {
+  return {
+    update: {
+      UpdateExpression: `SET beatEpoch = :epoch, beat = :counter, leaseUntil = :lease${end ? ', endEpoch = :epoch, #end = :end' : ''}`,
+      ConditionExpression:
+        '(attribute_not_exists(epoch) OR epoch <= :epoch) AND (attribute_not_exists(vote) OR vote < :epoch) AND ' +
+        '(attribute_not_exists(beatEpoch) OR beatEpoch < :epoch OR (beatEpoch = :epoch AND beat < :counter))',
+      ...(end && { ExpressionAttributeNames: { '#end': 'end' } }),
+      ExpressionAttributeValues: {
+        ':epoch': number(epoch),
+        ':counter': number(counter),
+        ':lease': number(leaseUntilMs),
+        ...(end && { ':end': { S: JSON.stringify({ ...end, lsn: `${end.lsn}` }) } }),
+      },
+    },
+    done: 'lent',
+    refused: (item) => (epochOf(item) > epoch || (item.vote ?? -1) >= epoch ? 'deposed' : 'stale'),
+  };
+}
+
+export function voteWrite(
+  epoch: Epoch,
+  counter: number | 'over',
+): AcceptorWrite<'voted' | 'beaten' | 'deposed'> {
+  const still =
+    counter === 'over'
+      ? ''
+      : counter === 0
+        ? ' AND (attribute_not_exists(beatEpoch) OR beatEpoch < :vote)'
+        : ' AND beatEpoch = :vote AND beat = :counter';
+  return {
+    update: {
+      UpdateExpression: 'SET vote = :vote',
+      ConditionExpression: `(attribute_not_exists(epoch) OR epoch <= :vote) AND (attribute_not_exists(vote) OR vote <= :vote)${still}`,
+      ExpressionAttributeValues: {
+        ':vote': number(epoch),
+        ...(counter === 'over' || counter === 0 ? {} : { ':counter': number(counter) }),
+      },
+    },
+    done: 'voted',
+    refused: (item) => (epochOf(item) > epoch || (item.vote ?? -1) > epoch ? 'deposed' : 'beaten'),
+  };
+}
+
+export function unvoteWrite(epoch: Epoch): AcceptorWrite<'restored' | 'deposed'> {
+  return {
+    update: {
+      UpdateExpression: 'REMOVE vote',
+      ConditionExpression:
+        '(attribute_not_exists(epoch) OR epoch <= :vote) AND (attribute_not_exists(vote) OR vote = :vote)',
+      ExpressionAttributeValues: { ':vote': number(epoch) },
+    },
+    done: 'restored',
+    refused: () => 'deposed',
+  };
+}
+
+function number(value: number): AttributeValue {
+  return { N: `${value}` };
+}
+
+const stored = z.string().transform(Number);
+const region = z.string().transform(parseRegionId);
+
+const registerSchema = z.object({
+  epoch: z.number().transform(parseEpoch),
+  phase: z.enum(['leading', 'failing-over', 'switching-over']),
+  leader: region,
+  coordinator: region,
+  run: z.string(),
+  successor: region.exactOptional(),
+  cooldownUntilMs: z.number(),
+  paused: z.object({ by: z.string(), reason: z.string() }).exactOptional(),
+});
+
+const endSchema = z.object({
+  lsn: z.string().transform(parseLsn),
+  commitMs: z.number(),
+  peakPerSecond: z.number(),
+});
+
+/** The acceptor that an item holds. Throws STORED_ITEM_INVALID. */
+export function readAcceptor(item: Readonly<SdkItem> | undefined): Acceptor {
+  return item === undefined ? NO_ACCEPTOR : readStored(item, acceptorOf);
+}
+
+function acceptorOf(item: Readonly<SdkItem>): Acceptor {
+  const { promised, ballot, value, vote, beatEpoch, beat, leaseUntil, endEpoch, end } = item;
+  return {
+    promised: (promised?.S ?? BALLOT_ZERO) as Ballot,
+    ...(ballot?.S !== undefined && {
+      accepted: { ballot: ballot.S as Ballot, value: registerSchema.parse(JSON.parse(value?.S ?? '')) },
+    }),
+    ...(vote?.N !== undefined && { vote: parseEpoch(vote.N) }),
+    ...(beatEpoch?.N !== undefined && {
+      beat: {
+        epoch: parseEpoch(beatEpoch.N),
+        counter: stored.parse(beat?.N),
+        leaseUntilMs: stored.parse(leaseUntil?.N),
+      },
+    }),
+    ...(end?.S !== undefined && {
+      leaderEnd: { epoch: parseEpoch(endEpoch?.N ?? ''), end: endSchema.parse(JSON.parse(end.S)) },
+    }),
+  };
+}

@@ -1,0 +1,123 @@
+import {
+  type DynamoDBClient,
+  GetItemCommand,
+  ReplicatedWriteConflictException,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
+import {
+  type AcceptorWrite,
+  acceptWrite,
+  beatWrite,
+  prepareWrite,
+  readAcceptor,
+  unvoteWrite,
+  voteWrite,
+} from '#lib/aws/acceptor-item.ts';
+import { conditional, sitOut } from '#lib/aws/dynamo-failure.ts';
+import type { Acceptor, Answer, Ballot, Beat } from '#lib/domain/control/acceptor.ts';
+import type { Register } from '#lib/domain/control/register.ts';
+import type { GroupId, RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
+
+/** Conflicts with a write in another Region that one call sits out before it gives up. */
+const MAX_CONFLICTS = 8;
+
+type Deps = {
+  /** Client of the caller's own Region: its replica of the table is as good as any. */
+  readonly dynamodb: DynamoDBClient;
+  readonly group: GroupId;
+  /** A global table of multi-Region strong consistency. */
+  readonly table: string;
+  /** An id that no other call has. */
+  readonly newNonce: () => string;
+};
+
+/**
+ * A group's acceptors as items of one MRSC global table, which reads and writes as one table in all of its Regions.
+ * The majority that a call needs is then that of the table's own Regions, whoever's acceptor is asked.
+ */
+export class MrscAcceptors implements Acceptors {
+  readonly members: readonly RegionId[];
+  readonly #deps: Deps;
+
+  constructor(deps: Deps & { readonly members: readonly RegionId[] }) {
+    this.members = deps.members;
+    this.#deps = deps;
+  }
+
+  of(region: RegionId): AcceptorStore {
+    return new MrscAcceptor(this.#deps, region);
+  }
+}
+
+/** Item `<group>#acceptor#<region>`: see acceptor-item.ts. `nonce` is that of the call that wrote it last. */
+class MrscAcceptor implements AcceptorStore {
+  readonly #deps: Deps;
+  readonly #item: { readonly TableName: string; readonly Key: { readonly id: { readonly S: string } } };
+
+  constructor(deps: Deps, region: RegionId) {
+    this.#deps = deps;
+    this.#item = { TableName: deps.table, Key: { id: { S: `${deps.group}#acceptor#${region}` } } };
+  }
+
+  async read(): Promise<Acceptor> {
+    const get = new GetItemCommand({ ...this.#item, ConsistentRead: true });
+    const { Item } = await this.#deps.dynamodb.send(get);
+    return readAcceptor(Item);
+  }
+
+  prepare(ballot: Ballot) {
+    return this.#write(prepareWrite(ballot));
+  }
+
+  accept(ballot: Ballot, value: Register) {
+    return this.#write(acceptWrite(ballot, value));
+  }
+
+  beat(beat: Beat) {
+    return this.#write(beatWrite(beat));
+  }
+
+  vote(epoch: Epoch, counter: number | 'over') {
+    return this.#write(voteWrite(epoch, counter));
+  }
+
+  unvote(epoch: Epoch) {
+    return this.#write(unvoteWrite(epoch));
+  }
+
+  async #write<K extends string>({ update, done, refused }: AcceptorWrite<K>): Promise<Answer<K>> {
+    const nonce = this.#deps.newNonce();
+    const command = new UpdateItemCommand({
+      ...this.#item,
+      ...update,
+      UpdateExpression: withNonce(update.UpdateExpression!),
+      ExpressionAttributeValues: { ...update.ExpressionAttributeValues, ':nonce': { S: nonce } },
+      ReturnValues: 'ALL_NEW',
+      ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+    });
+    const outcome = await conditional(() => withstanding(() => this.#deps.dynamodb.send(command)));
+    if (outcome.kind === 'done') return { kind: done, acceptor: readAcceptor(outcome.result.Attributes) };
+    const acceptor = readAcceptor(outcome.item);
+    // Refused by what an earlier try of this very call has written, by us or inside the client.
+    const mine = outcome.item?.nonce?.S === nonce;
+    return { kind: mine ? done : refused(acceptor), acceptor };
+  }
+}
+
+function withNonce(expression: string): string {
+  return expression.startsWith('SET ') ? `${expression}, nonce = :nonce` : `SET nonce = :nonce ${expression}`;
+}
+
+/** Tries again what met a write in another Region. Whether it took effect is not known. */
+async function withstanding<T>(write: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await write();
+    } catch (error) {
+      if (!(error instanceof ReplicatedWriteConflictException) || tries === MAX_CONFLICTS) throw error;
+      await sitOut(tries);
+    }
+  }
+}

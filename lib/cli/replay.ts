@@ -1,0 +1,85 @@
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
+import { elect } from '#lib/domain/control/election.ts';
+import { parseRegionId } from '#lib/domain/ids.ts';
+import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+import type { Decision } from '#lib/ports/history.ts';
+
+/** Whether a decision comes out the same from its recorded input; `not-pure` if it rests on more than that. */
+export type Replayed =
+  | { readonly kind: 'same' }
+  | { readonly kind: 'differs'; readonly recorded: unknown; readonly replayed: unknown }
+  | { readonly kind: 'not-pure' };
+
+const region = z.string().transform(parseRegionId);
+const lsn = z.string().transform(parseLsn);
+
+const electInput = z.object({
+  candidates: z.array(
+    z.object({
+      region,
+      lastEpoch: z.number().transform(parseEpoch),
+      lastLsn: lsn,
+      lastCommitMs: z.number(),
+      appliedLsn: lsn.exactOptional(),
+      appliedCommitMs: z.number().exactOptional(),
+      copying: z.boolean(),
+      attached: z.boolean(),
+      noFailover: z.boolean(),
+      priority: z.number(),
+    }),
+  ),
+  rules: z.object({
+    maxLagMs: z.number(),
+    asked: region.exactOptional(),
+    force: z.boolean(),
+    replaced: region.exactOptional(),
+    near: region.exactOptional(),
+  }),
+});
+const electOutcome = z.object({
+  outcome: z.enum(['elected', 'none']),
+  winner: z.string().optional(),
+  pullFrom: z.array(z.string()).default([]),
+  candidates: z.array(z.object({ region: z.string(), eligible: z.boolean(), why: z.string() })),
+});
+const claimInput = z.object({ force: z.boolean().optional(), reason: z.string().optional() });
+const claimOutcome = z.object({ outcome: z.string(), code: z.string().optional() });
+
+/** Makes a decision again by the code of this release. */
+export function replay({ input, outcome, step }: Decision): Replayed {
+  if (step === 'elect') return replayElection(input, outcome);
+  if (step === 'claim') return replayClaim(input, outcome);
+  return { kind: 'not-pure' };
+}
+
+function replayElection(input: unknown, outcome: unknown): Replayed {
+  const given = electInput.safeParse(input);
+  const recorded = electOutcome.safeParse(outcome);
+  if (!given.success || !recorded.success)
+    return { kind: 'differs', recorded: outcome, replayed: 'unreadable' };
+  const { candidates, rules } = given.data;
+  const { pullFrom, verdicts, winner } = elect(candidates, rules);
+  return compare(
+    {
+      winner: recorded.data.winner,
+      pullFrom: recorded.data.pullFrom,
+      verdicts: recorded.data.candidates,
+    },
+    { winner, pullFrom, verdicts },
+  );
+}
+
+/** Who wins a claim is up to the register; that a force needs a reason is not. */
+function replayClaim(input: unknown, outcome: unknown): Replayed {
+  const given = claimInput.safeParse(input);
+  const recorded = claimOutcome.safeParse(outcome);
+  if (!given.success || !recorded.success)
+    return { kind: 'differs', recorded: outcome, replayed: 'unreadable' };
+  const refused = given.data.force === true && !given.data.reason?.trim();
+  return compare({ refused: recorded.data.code === 'FORCE_WITHOUT_REASON' }, { refused });
+}
+
+function compare(recorded: object, replayed: object): Replayed {
+  return isDeepStrictEqual(recorded, replayed) ? { kind: 'same' } : { kind: 'differs', recorded, replayed };
+}

@@ -1,0 +1,58 @@
+import type { ErrorCode } from '#lib/domain/errors.ts';
+
+/** A step of a run, as the decision log has it. */
+export type Step = { readonly step: string; readonly outcome: unknown };
+
+export type RunEnd =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly why: string };
+
+/** After how many tries the workflow gives up: see constructs/failover-graph.ts. */
+const TRIES: Readonly<Record<string, number>> = { claim: 10, fence: 60, drain: 300, dns: 30, verify: 10 };
+
+/** How a run ended, by the steps that it has made so far; undefined while it goes on. */
+export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]): RunEnd | undefined {
+  const last = steps.at(-1);
+  if (last === undefined) return undefined;
+  const { code, epoch, leader, outcome, why } = last.outcome as Record<string, unknown>;
+  const tried = steps.filter(({ step }) => step === last.step).length;
+  const tired = tried >= (TRIES[last.step] ?? Number.POSITIVE_INFINITY);
+  // A switchover takes back what the leader has yielded: its end is then `abandon`.
+  const takenBack = kind === 'switchover' && (last.step === 'claim' || last.step === 'yield');
+  switch (`${last.step} ${outcome}`) {
+    case 'verify verified':
+      return { kind: 'done' };
+    case 'elect none':
+      return failed('NO_CANDIDATE', 'no replica may be promoted');
+    case 'repoint stale':
+      return failed('PLAN_STALE', 'the new leader is in place, but somebody else has changed the DNS record');
+    case 'abandon abandoned':
+      return failed('FAILOVER_REFUSED', `it was taken back, and the old leader leads: ${reasonIn(steps)}`);
+    case 'verify unverified':
+      return tired ? failed('NOT_LEADER', `the new leader is not verified: ${why}`) : undefined;
+    case 'dns pending':
+      return tired ? failed('DNS_THROTTLED', 'Route 53 has not told all of its servers') : undefined;
+    case 'fence unproven':
+    case 'drain draining':
+      return tired ? failed('FAILOVER_REFUSED', `${last.step} did not end`) : undefined;
+    case 'claim withheld':
+      return tired && !takenBack ? failed('FAILOVER_REFUSED', String(why)) : undefined;
+  }
+  if (outcome === 'superseded' && !takenBack) {
+    return failed('PLAN_STALE', `another run was first: epoch ${epoch}, leader ${leader}`);
+  }
+  if (outcome === 'refused' && (!takenBack || code === 'PLAN_STALE' || code === 'NOT_LEADER')) {
+    return failed(code as ErrorCode, String(why));
+  }
+  return undefined;
+}
+
+function failed(code: ErrorCode, why: string): RunEnd {
+  return { kind: 'failed', code, why };
+}
+
+/** Why a run was given up, by the newest step that said so. */
+function reasonIn(steps: readonly Step[]): string {
+  const said = steps.map(({ outcome }) => (outcome as { readonly why?: unknown }).why);
+  return String(said.findLast((why) => why !== undefined) ?? 'see understudy history');
+}

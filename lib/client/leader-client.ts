@@ -1,0 +1,123 @@
+import type { LeaderFinder } from '#lib/client/leader-finder.ts';
+import type { LeaderLease } from '#lib/client/leader-lease.ts';
+import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
+
+/** Where a leader is reached. With a lease, writes are refused here once it is over. */
+export type Site<H> = { readonly handle: H; readonly lease?: Pick<LeaderLease, 'hold'> };
+
+/** What became of a try: it was made, or certainly not, or nobody knows. */
+export type TryFate = 'refused' | 'unknown';
+
+/** `converged`: when writes go through again after they did not. Times in ms. */
+export type ClientEvent =
+  | { readonly kind: 'refused'; readonly target: string; readonly why: string }
+  | { readonly kind: 'unknown'; readonly target: string; readonly why: string }
+  | { readonly kind: 'converged'; readonly target: string; readonly afterMs: number };
+
+export type LeaderClientOptions<H> = {
+  readonly finder: Pick<LeaderFinder, 'find' | 'forget'>;
+  /** The way to what DNS named. Called once a target. */
+  readonly open: (target: string) => Site<H>;
+  /** Tells an error that means "nothing was written" from one that leaves it open. */
+  readonly fateOf?: (error: unknown) => TryFate;
+  readonly onEvent?: (event: ClientEvent) => void;
+  /** How long one try may take, how long to pause between tries, how long to try in all, ms. */
+  readonly tryMs?: number;
+  readonly pauseMs?: number;
+  readonly deadlineMs?: number;
+  readonly now: () => number;
+  readonly sleep: (ms: number) => Promise<void>;
+};
+
+/**
+ * Writes at whichever Region leads: finds it through DNS, asks DNS again when it is refused, and never makes a write
+ * of unknown outcome a second time unless it is idempotent.
+ */
+export class LeaderClient<H> {
+  readonly #options: Required<Omit<LeaderClientOptions<H>, 'onEvent'>> &
+    Pick<LeaderClientOptions<H>, 'onEvent'>;
+  readonly #sites = new Map<string, Site<H>>();
+  #failingSinceMs: number | undefined;
+
+  constructor(options: LeaderClientOptions<H>) {
+    this.#options = { fateOf, tryMs: 1_000, pauseMs: 50, deadlineMs: 30_000, ...options };
+  }
+
+  /**
+   * Runs `write` at the leader. It gets a signal that ends the try.
+   *
+   * @param options `idempotent`: to write twice is as good as once, so a try of unknown outcome is made again.
+   *
+   * Throws WRITE_UNKNOWN if the write may have been made, NOT_LEADER if it certainly was not before the deadline.
+   */
+  async write<T>(
+    write: (handle: H, signal: AbortSignal) => Promise<T>,
+    options: { readonly idempotent: boolean },
+  ): Promise<T> {
+    const { deadlineMs, finder, now, pauseMs, sleep } = this.#options;
+    const until = now() + deadlineMs;
+    let doubtful = false;
+    for (;;) {
+      let target = '';
+      try {
+        target = (await finder.find()).target;
+        const result = await this.#try(target, write);
+        this.#converged(target);
+        return result;
+      } catch (error) {
+        const fate = this.#options.fateOf(error);
+        this.#failingSinceMs ??= now();
+        this.#options.onEvent?.({ kind: fate, target, why: String(error) });
+        if (fate === 'unknown') {
+          doubtful = true;
+          if (!options.idempotent) throw unknown(target, error);
+        }
+        if (now() >= until) throw doubtful ? unknown(target, error) : error;
+        finder.forget();
+        await sleep(pauseMs);
+      }
+    }
+  }
+
+  async #try<T>(target: string, write: (handle: H, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const site = this.#sites.get(target) ?? this.#options.open(target);
+    this.#sites.set(target, site);
+    await site.lease?.hold();
+    return write(site.handle, AbortSignal.timeout(this.#options.tryMs));
+  }
+
+  #converged(target: string): void {
+    if (this.#failingSinceMs === undefined) return;
+    const afterMs = this.#options.now() - this.#failingSinceMs;
+    this.#failingSinceMs = undefined;
+    this.#options.onEvent?.({ kind: 'converged', target, afterMs });
+  }
+}
+
+/** Errors after which nothing was written: refused by a lease, a fence or a closed port. */
+const REFUSALS = new Set([
+  'AccessDeniedException',
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+
+/** The fate of a try by its error, for the AWS SDK, fetch and this library. */
+export function fateOf(error: unknown): TryFate {
+  if (isFailure(error, 'NOT_LEADER') || isFailure(error, 'REGION_UNREACHABLE')) return 'refused';
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const { name, code } = at as Error & { readonly code?: string };
+    if (REFUSALS.has(name) || (code !== undefined && REFUSALS.has(code))) return 'refused';
+  }
+  return 'unknown';
+}
+
+function unknown(target: string, cause: unknown): UnderstudyError {
+  return new UnderstudyError(
+    'WRITE_UNKNOWN',
+    `the write at ${target} may or may not have been made`,
+    'Read it back before it is made again, or mark the write as idempotent if twice is as good as once.',
+    { cause },
+  );
+}

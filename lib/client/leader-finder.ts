@@ -1,0 +1,53 @@
+import { Resolver } from 'node:dns/promises';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+
+/** What the name of a group stands for now. */
+export type Found = { readonly target: string };
+
+/** Finds the leader by its DNS name, and keeps the answer for as long as DNS says that it holds. */
+export class LeaderFinder {
+  readonly #name: string;
+  readonly #ttlMs: number;
+  readonly #resolver: Resolver;
+  readonly #now: () => number;
+  #known: { readonly found: Found; readonly untilMs: number } | undefined;
+
+  /** @param options `servers`: where to ask, if not the system's resolver; `ttlSeconds`: of the record. */
+  constructor(options: {
+    readonly name: string;
+    readonly ttlSeconds: number;
+    readonly servers?: readonly string[];
+    readonly now: () => number;
+  }) {
+    this.#name = options.name;
+    this.#ttlMs = options.ttlSeconds * 1000;
+    this.#now = options.now;
+    this.#resolver = new Resolver({ timeout: 1000, tries: 2 });
+    if (options.servers !== undefined) this.#resolver.setServers(options.servers);
+  }
+
+  /** Throws REGION_UNREACHABLE if DNS does not answer and nothing is known. */
+  async find(): Promise<Found> {
+    if (this.#known !== undefined && this.#now() < this.#known.untilMs) return this.#known.found;
+    try {
+      const [target] = await this.#resolver.resolveCname(this.#name);
+      if (target === undefined) throw new Error('no answer');
+      this.#known = { found: { target }, untilMs: this.#now() + this.#ttlMs };
+      return this.#known.found;
+    } catch (cause) {
+      // An old answer beats none: if it is wrong, the write is refused where it arrives.
+      if (this.#known !== undefined) return this.#known.found;
+      throw new UnderstudyError(
+        'REGION_UNREACHABLE',
+        `the name ${this.#name} does not resolve`,
+        'Look at the resolver and at the record of the group.',
+        { cause },
+      );
+    }
+  }
+
+  /** The answer led nowhere: ask again next time. */
+  forget(): void {
+    if (this.#known !== undefined) this.#known = { ...this.#known, untilMs: 0 };
+  }
+}

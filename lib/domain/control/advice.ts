@@ -1,0 +1,218 @@
+import { majorityOf } from '#lib/domain/control/acceptor.ts';
+import type { Profile } from '#lib/domain/control/profile.ts';
+import type { Register } from '#lib/domain/control/register.ts';
+import {
+  hasMajority,
+  newestBeat,
+  registerOf,
+  type Survey,
+  votesAgainst,
+} from '#lib/domain/control/survey.ts';
+
+export type Advice = {
+  readonly kind:
+    | 'unavailable'
+    | 'not-founded'
+    | 'approval'
+    | 'stuck'
+    | 'in-progress'
+    | 'held'
+    | 'voted-out'
+    | 'votes'
+    | 'no-lease'
+    | 'dns'
+    | 'unreachable'
+    | 'not-attached'
+    | 'divergence'
+    | 'paused'
+    | 'cooldown'
+    | 'healthy';
+  /** What is the matter and what to do about it, as sentences. */
+  readonly text: string;
+};
+
+/** What an operator should do next, the most urgent first; `healthy` alone if there is nothing to do. */
+export function adviceOf(
+  survey: Survey,
+  given: {
+    readonly profile: Profile;
+    /** Why no automatic failover may happen now, if that is so. */
+    readonly guarded?: string | undefined;
+  },
+): readonly Advice[] {
+  const known = registerOf(survey);
+  if (known === undefined) return [withoutRegister(survey)];
+  const { register } = known;
+  const found = [
+    ...(hasMajority(survey) ? [] : [unavailable()]),
+    ...approvalOf(survey),
+    ...(register.phase === 'leading'
+      ? leadershipOf(survey, register, given)
+      : progressOf(survey, register, given.profile)),
+    ...dnsOf(survey, register),
+    ...regionsOf(survey),
+    ...guardsOf(survey, register),
+  ];
+  if (found.length > 0) return found;
+  return [{ kind: 'healthy', text: `Nothing: ${register.leader} leads, and every Region follows.` }];
+}
+
+function withoutRegister(survey: Survey): Advice {
+  if (!hasMajority(survey)) return unavailable();
+  return {
+    kind: 'not-founded',
+    text: 'The group has no leader yet. Name its first one: understudy found --leader REGION.',
+  };
+}
+
+function unavailable(): Advice {
+  return {
+    kind: 'unavailable',
+    text: 'No majority of the Regions answers, so nobody can be promoted and nothing can be changed. Bring one of them back, or see whether you may reach their endpoints.',
+  };
+}
+
+function approvalOf({ regions }: Survey): readonly Advice[] {
+  return regions.flatMap(({ region, approval }): readonly Advice[] =>
+    approval === undefined
+      ? []
+      : [
+          {
+            kind: 'approval',
+            text: `A failover waits in ${region} for a person: understudy approve, or understudy approve --deny.`,
+          },
+        ],
+  );
+}
+
+function progressOf(survey: Survey, register: Register, { takeoverMs }: Profile): readonly Advice[] {
+  const { coordinator, epoch, phase, run } = register;
+  // A coordinator's counter is the time at which it made its last step.
+  const sinceMs = survey.atMs - (newestBeat(survey, epoch)?.counter ?? survey.atMs);
+  const history = `understudy history --epoch ${epoch}`;
+  if (sinceMs > 2 * takeoverMs) {
+    return [
+      {
+        kind: 'stuck',
+        text: `The ${nounOf(phase)} of ${coordinator} (${run}) has made no step for ${seconds(sinceMs)}, and nobody has taken it over. See ${history} and whether the sentinels run, then begin anew: understudy failover.`,
+      },
+    ];
+  }
+  return [
+    {
+      kind: 'in-progress',
+      text: `A ${nounOf(phase)} to epoch ${epoch} is under way, coordinated by ${coordinator}. Wait; ${history} shows its steps.`,
+    },
+  ];
+}
+
+function leadershipOf(
+  survey: Survey,
+  { epoch, leader }: Register,
+  { profile, guarded }: { readonly profile: Profile; readonly guarded?: string | undefined },
+): readonly Advice[] {
+  const votes = votesAgainst(survey, epoch);
+  if (votes.length >= majorityOf(survey.regions.length)) {
+    if (guarded !== undefined) {
+      return [
+        {
+          kind: 'held',
+          text: `${leader} is voted out by ${votes.join(', ')}, but no failover starts by itself: ${guarded}. See understudy plan, then understudy failover.`,
+        },
+      ];
+    }
+    const text = profile.approval
+      ? `${leader} is voted out by ${votes.join(', ')}. A failover is about to ask for approval: understudy approve.`
+      : `${leader} is voted out by ${votes.join(', ')}. A failover is about to start by itself; look again in some seconds.`;
+    return [{ kind: 'voted-out', text }];
+  }
+  const found: Advice[] = [];
+  if (votes.length > 0) {
+    found.push({
+      kind: 'votes',
+      text: `${votes.join(', ')} has not heard ${leader} for a lease and more, others have. Look at the network between them; no failover follows from a minority.`,
+    });
+  }
+  const beat = newestBeat(survey, epoch);
+  if (beat === undefined || beat.leaseUntilMs < survey.atMs) {
+    const silent = beat === undefined ? 'sends no beats' : 'has no lease, so its clients do not write';
+    found.push({
+      kind: 'no-lease',
+      text: `${leader} ${silent}. See whether its sentinel runs and its store takes writes; the other Regions vote it out if it stays silent.`,
+    });
+  }
+  return found;
+}
+
+function dnsOf({ dns }: Survey, { epoch, phase }: Register): readonly Advice[] {
+  if (dns === undefined) return [];
+  if ('error' in dns) {
+    return [{ kind: 'dns', text: `The DNS record ${dns.name} cannot be read: ${dns.error}` }];
+  }
+  if (phase !== 'leading' || dns.leader?.epoch === epoch) return [];
+  const names = dns.leader === undefined ? 'does not exist' : `still names epoch ${dns.leader.epoch}`;
+  return [
+    {
+      kind: 'dns',
+      text: `The DNS record ${dns.name} ${names}, not epoch ${epoch}, so clients may not find the leader. If no failover is under way any more, redrive its workflow at Repoint.`,
+    },
+  ];
+}
+
+function regionsOf({ regions }: Survey): readonly Advice[] {
+  const found: Advice[] = [];
+  for (const { region, error, role, divergences = [] } of regions) {
+    if (error !== undefined) {
+      found.push({
+        kind: 'unreachable',
+        text: `${region} does not answer (${error}). It is re-attached by itself once it is back.`,
+      });
+    }
+    if (role !== undefined && role.attached !== role.epoch) {
+      found.push({
+        kind: 'not-attached',
+        text: `${region} does not follow yet: ${whyDetached(role)}. That ends by itself: understudy reattach --wait.`,
+      });
+    }
+    for (const { epoch, changes, discarded } of divergences) {
+      if (changes === undefined || discarded) continue;
+      found.push({
+        kind: 'divergence',
+        text: `${region} had ${changes} changes of epoch ${epoch} that the group has not: understudy divergence show. Write again what is needed, then understudy divergence discard --reason WHY.`,
+      });
+    }
+  }
+  return found;
+}
+
+/** Why a Region is not attached to the epoch in force. */
+export function whyDetached(role: { readonly led?: number; readonly epoch: number }): string {
+  return role.led === undefined
+    ? `it was away when epoch ${role.epoch} began, and its log is being compared with the leader's`
+    : `it led epoch ${role.led}, and what it has beyond the group is saved before it is taken back`;
+}
+
+function guardsOf({ atMs }: Survey, { paused, cooldownUntilMs }: Register): readonly Advice[] {
+  const found: Advice[] = [];
+  if (paused !== undefined) {
+    found.push({
+      kind: 'paused',
+      text: `${paused.by} has paused automatic failover (${paused.reason}). To end that: understudy resume.`,
+    });
+  }
+  if (atMs < cooldownUntilMs) {
+    found.push({
+      kind: 'cooldown',
+      text: `No automatic failover before ${new Date(cooldownUntilMs).toISOString()}, as the last one was recent. Once its cause is known: understudy ack.`,
+    });
+  }
+  return found;
+}
+
+function nounOf(phase: Register['phase']): string {
+  return phase === 'switching-over' ? 'switchover' : 'failover';
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`;
+}

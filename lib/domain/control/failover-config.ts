@@ -1,0 +1,48 @@
+import type { Profile } from '#lib/domain/control/profile.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+
+/** How a group fails over, as it is configured: alike in every Region. */
+export type FailoverConfig = {
+  readonly profile: Profile['name'];
+  /** The DNS record by which clients find the leader; without it, they are told by other means. */
+  readonly record?: { readonly zoneId: string; readonly name: string; readonly ttlSeconds: number };
+  /** What the record names while a Region leads: a DNS name or an address. */
+  readonly targets: Readonly<Record<RegionId, string>>;
+  /** Among equals, the Region of the highest priority is elected; 0 where none is given. */
+  readonly priorities?: Readonly<Record<RegionId, number>>;
+  /** Regions that no election takes unless it is forced. */
+  readonly noFailover?: readonly RegionId[];
+};
+
+type Input = Omit<FailoverConfig, 'targets' | 'priorities' | 'noFailover'> & {
+  readonly targets: Readonly<Record<string, string>>;
+  readonly priorities?: Readonly<Record<string, number>>;
+  readonly noFailover?: readonly string[];
+};
+
+/** Checks the failover section of a group with these Regions, and brands its names. Throws CONFIG_INVALID. */
+export function parseFailover(input: Input, regions: readonly { readonly name: RegionId }[]): FailoverConfig {
+  const { targets, priorities = {}, noFailover = [] } = input;
+  const known = new Set(regions.map(({ name }) => name));
+  for (const name of [...Object.keys(targets), ...Object.keys(priorities), ...noFailover]) {
+    if (!known.has(parseRegionId(name))) {
+      throw invalid(
+        `failover names ${name}, which is not a Region of the group`,
+        `Use one of ${[...known].join(', ')}.`,
+      );
+    }
+  }
+  const missing = [...known].find((name) => targets[name] === undefined);
+  if (input.record !== undefined && missing !== undefined) {
+    throw invalid(
+      `failover.targets does not say what ${input.record.name} is to name while ${missing} leads`,
+      `Give ${missing} the name or the address of the application's endpoint there.`,
+    );
+  }
+  return input as FailoverConfig;
+}
+
+function invalid(what: string, next: string): UnderstudyError {
+  return new UnderstudyError('CONFIG_INVALID', what, next);
+}

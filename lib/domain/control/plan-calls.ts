@@ -1,0 +1,115 @@
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+
+/** Names of what a group keeps, alike in every Region but for the buckets. */
+export type Resources = {
+  readonly group: string;
+  readonly table: string;
+  readonly logTable: string;
+  readonly controlTable: string;
+  readonly buckets: Readonly<Record<RegionId, string>>;
+  readonly record?: { readonly zoneId: string; readonly name: string; readonly ttlSeconds: number };
+};
+
+/** One kind of call to AWS that a step makes. */
+export type ApiCall = {
+  readonly step: string;
+  readonly service: 'Step Functions' | 'DynamoDB' | 'S3' | 'Route 53';
+  readonly action: string;
+  readonly region: string;
+  readonly target: string;
+  readonly why: string;
+};
+
+/** Route 53 has its control plane in one Region, whoever asks. */
+const ROUTE53_REGION = 'us-east-1';
+
+/** Every call of a failover or switchover that goes well, step by step; repeated ones are named once. */
+export function callsOf(course: {
+  readonly kind: 'failover' | 'switchover';
+  readonly epoch: Epoch;
+  readonly regions: readonly RegionId[];
+  readonly from: RegionId;
+  readonly winner: RegionId;
+  readonly startIn: RegionId;
+  readonly pullFrom: readonly RegionId[];
+  readonly resources: Resources;
+}): readonly ApiCall[] {
+  const { epoch, from, kind, pullFrom, regions, resources, startIn, winner } = course;
+  const { buckets, controlTable, group, logTable, record, table } = resources;
+  const acceptor = `${controlTable}/${group}#acceptor`;
+  const role = `${controlTable}/${group}#role`;
+  const apply = `${controlTable}/${group}#apply#0`;
+  const calls: ApiCall[] = [];
+  const at = (step: string, where: readonly string[]) => ({
+    call(service: ApiCall['service'], action: string, target: string, why: string) {
+      for (const region of where) calls.push({ step, service, action, region, target, why });
+      return this;
+    },
+  });
+
+  at('start', [startIn]).call(
+    'Step Functions',
+    'StartExecution',
+    `understudy-${group}-failover`,
+    'runs the steps',
+  );
+  at('each step', [startIn]).call(
+    'DynamoDB',
+    'UpdateItem',
+    `${controlTable}/${group}#history#${epoch + 1}`,
+    'writes the decision down',
+  );
+  at('each step', regions).call('DynamoDB', 'UpdateItem', acceptor, 'beats for the coordinator');
+  if (kind === 'switchover') {
+    at('yield', regions).call(
+      'DynamoDB',
+      'UpdateItem',
+      acceptor,
+      `votes against epoch ${epoch}, with its consent`,
+    );
+    at('yield', [from])
+      .call('DynamoDB', 'PutItem', table, 'heartbeat: the last write of the epoch')
+      .call('DynamoDB', 'GetItem', `${logTable}/head`, 'waits until it is logged');
+  }
+  at('claim', regions)
+    .call('DynamoDB', 'GetItem', acceptor, 'reads votes and beats')
+    .call('DynamoDB', 'UpdateItem', acceptor, `proposes epoch ${epoch + 1}`);
+  at('fence', regions).call(
+    'DynamoDB',
+    'UpdateItem',
+    `${logTable}/head`,
+    `seals the log at epoch ${epoch + 1}`,
+  );
+  at('elect', regions)
+    .call('DynamoDB', 'GetItem', `${logTable}/head`, 'reads where the log ends')
+    .call('DynamoDB', 'GetItem', role, 'reads whether it is attached')
+    .call('DynamoDB', 'GetItem', apply, 'reads what the store has applied');
+  at('drain', pullFrom)
+    .call('DynamoDB', 'Query', logTable, 'reads entries that the winner lacks')
+    .call('S3', 'GetObject', 'segments', 'reads their segments');
+  if (pullFrom.length > 0) {
+    at('drain', [winner])
+      .call('S3', 'PutObject', buckets[winner] ?? 'segments', 'stores them')
+      .call('DynamoDB', 'TransactWriteItems', logTable, 'appends them');
+  }
+  if (winner !== from) {
+    at('drain', [winner])
+      .call('DynamoDB', 'UpdateItem', apply, 'takes the apply lease, moves the position')
+      .call('DynamoDB', 'Query', logTable, 'reads entries to apply')
+      .call('S3', 'GetObject', buckets[winner] ?? 'segments', 'reads their segments')
+      .call('DynamoDB', 'PutItem, UpdateItem, DeleteItem', table, 'applies what is left of the log');
+  }
+  at('promote', regions)
+    .call('DynamoDB', 'UpdateItem', acceptor, `${winner} leads epoch ${epoch + 1}`)
+    .call('DynamoDB', 'PutItem', role, 'tells the data path');
+  if (record !== undefined) {
+    const name = `${record.zoneId}/${record.name}`;
+    at('repoint', [ROUTE53_REGION])
+      .call('Route 53', 'ListResourceRecordSets', name, 'reads the record and its epoch')
+      .call('Route 53', 'ChangeResourceRecordSets', name, `names ${winner} and epoch ${epoch + 1}`)
+      .call('Route 53', 'GetChange', name, 'waits until all name servers know');
+  }
+  at('verify', [winner]).call('DynamoDB', 'PutItem', table, 'heartbeat: a write commits at the new leader');
+  return calls;
+}

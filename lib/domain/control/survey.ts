@@ -1,0 +1,79 @@
+import { type Acceptor, type BeatEnd, majorityOf } from '#lib/domain/control/acceptor.ts';
+import type { Register } from '#lib/domain/control/register.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Head } from '#lib/domain/log.ts';
+import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import type { Role } from '#lib/domain/topology.ts';
+
+/** What one Region said of itself, as far as it answered. Times are Unix ms. */
+export type RegionSurvey = {
+  readonly region: RegionId;
+  /** Why something is missing. */
+  readonly error?: string;
+  /** Of one request over an open connection, as measured from where the survey was made. */
+  readonly roundTripMs?: number;
+  readonly acceptor?: Acceptor;
+  readonly role?: Role;
+  /** End of its log. */
+  readonly head?: Head;
+  /** What its store has applied. */
+  readonly applied?: { readonly lsn: Lsn; readonly commitMs: number };
+  /** A first copy of the leader's store that is not whole yet. */
+  readonly copying?: boolean;
+  readonly divergences?: readonly KnownDivergence[];
+  /** A run that waits here for a person. */
+  readonly approval?: { readonly run: string; readonly askedAtMs: number };
+};
+
+export type KnownDivergence = {
+  readonly epoch: Epoch;
+  /** Changes in the saved report; undefined while there is none yet. */
+  readonly changes?: number;
+  readonly discarded: boolean;
+};
+
+/** What all Regions of a group said at one time. Nothing is changed by it. */
+export type Survey = {
+  readonly atMs: number;
+  readonly regions: readonly RegionSurvey[];
+  /** Absent where no DNS record is configured. */
+  readonly dns?:
+    | { readonly name: string; readonly leader?: { readonly epoch: Epoch; readonly target: string } }
+    | { readonly name: string; readonly error: string };
+};
+
+/** The newest register that is known: agreed if a majority is known to have accepted it. */
+export function registerOf({
+  regions,
+}: Survey): { readonly register: Register; readonly agreed: boolean } | undefined {
+  const accepted = regions.flatMap(({ acceptor }) => acceptor?.accepted ?? []);
+  const count = (ballot: string) => accepted.filter((each) => each.ballot === ballot).length;
+  const agreed = accepted.find(({ ballot }) => count(ballot) >= majorityOf(regions.length));
+  if (agreed !== undefined) return { register: agreed.value, agreed: true };
+  const newest = accepted.toSorted((a, b) => (a.ballot < b.ballot ? 1 : -1))[0];
+  return newest && { register: newest.value, agreed: false };
+}
+
+/** True if so many Regions answered that the register can be changed. */
+export function hasMajority({ regions }: Survey): boolean {
+  return regions.filter(({ acceptor }) => acceptor !== undefined).length >= majorityOf(regions.length);
+}
+
+/** The Regions whose vote against `epoch` is in force. */
+export function votesAgainst({ regions }: Survey, epoch: Epoch): readonly RegionId[] {
+  return regions.flatMap(({ acceptor, region }) => (acceptor?.vote === epoch ? [region] : []));
+}
+
+/** The newest beat of `epoch` that any Region has taken. */
+export function newestBeat({ regions }: Survey, epoch: Epoch): Acceptor['beat'] {
+  const beats = regions.flatMap(({ acceptor }) => (acceptor?.beat?.epoch === epoch ? [acceptor.beat] : []));
+  return beats.toSorted((a, b) => b.counter - a.counter)[0];
+}
+
+/** Where the log of the leader of `epoch` ended by the newest of its beats that a Region other than it has heard. */
+export function leaderEndOf(survey: Survey, epoch: Epoch, leader: RegionId): BeatEnd | undefined {
+  const ends = survey.regions.flatMap(({ acceptor, region }) =>
+    region !== leader && acceptor?.leaderEnd?.epoch === epoch ? [acceptor.leaderEnd.end] : [],
+  );
+  return ends.toSorted((a, b) => (a.lsn < b.lsn ? 1 : -1))[0];
+}

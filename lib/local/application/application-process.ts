@@ -1,0 +1,49 @@
+/**
+ * Entry point of an application in one Region: an HTTP server that writes to the Region's own table while that Region
+ * leads. Argument: port. Configuration: the functions' own environment.
+ *
+ * `POST /` with an item in DynamoDB JSON answers 200 once it is written, and 409 if this Region does not lead.
+ */
+import { createServer, type IncomingMessage } from 'node:http';
+import { PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { AwsPeers } from '#lib/aws/aws-peers.ts';
+import { readConfig } from '#lib/aws/config.ts';
+import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
+import { LeaderLease } from '#lib/client/leader-lease.ts';
+import { isFailure } from '#lib/domain/errors.ts';
+import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
+import { serveParent } from '#lib/local/parent.ts';
+
+/** Longest time that one write to the table may take, ms. */
+const WRITE_MS = 1_000;
+
+const config = readConfig(process.env);
+const peers = new AwsPeers(config, STAMP_ATTRIBUTE);
+const { dynamodb } = peers.clients(config.region);
+const acceptor = peers.acceptor(config.region);
+const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
+const lease = new LeaderLease({ region: config.region, read: () => acceptor.read(), clock });
+
+const server = createServer(async (request, response) => {
+  const answer = (status: number, body: object) => {
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  };
+  try {
+    const item = JSON.parse(await bodyOf(request)) as SdkItem;
+    const epoch = await lease.hold();
+    await dynamodb.send(new PutItemCommand({ TableName: config.table, Item: item }), {
+      abortSignal: AbortSignal.timeout(WRITE_MS),
+    });
+    answer(200, { epoch, region: config.region });
+  } catch (error) {
+    answer(isFailure(error, 'NOT_LEADER') ? 409 : 500, { why: String(error) });
+  }
+});
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString();
+}
+
+server.listen(Number(process.argv[2]), '127.0.0.1', () => serveParent());

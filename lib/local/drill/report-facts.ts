@@ -1,0 +1,151 @@
+import type { DrillEvent, DrillPhases, DrillReport } from '#lib/local/drill/drill-report.ts';
+
+export type Phase = DrillEvent['phase'];
+
+/** The phases that are measured, in order, each with its field. */
+const MEASURED = [
+  ['detect', 'detectMs'],
+  ['claim', 'claimMs'],
+  ['fence', 'fenceMs'],
+  ['elect', 'electMs'],
+  ['drain', 'drainMs'],
+  ['promote', 'promoteMs'],
+  ['repoint', 'repointMs'],
+  ['first-write', 'firstWriteMs'],
+] as const satisfies readonly (readonly [Phase, keyof DrillPhases])[];
+
+/** A measured phase; `fromMs` is relative to the fault. */
+export type PhaseSpan = { readonly phase: Phase; readonly fromMs: number; readonly ms: number };
+
+/** The phases that the scenario had, one after the other. */
+export function spansOf({ phases, timeline }: DrillReport): readonly PhaseSpan[] {
+  const spans: PhaseSpan[] = [];
+  let endMs = 0;
+  for (const [phase, field] of MEASURED) {
+    const ms = phases[field];
+    if (ms === null) continue;
+    spans.push({ phase, fromMs: endMs, ms });
+    endMs += ms;
+  }
+  // Durations are known, starts are not: the event of the promotion marks the end of that phase.
+  const promoted = spans.find(({ phase }) => phase === 'promote');
+  const promotedAt = timeline.findLast(({ phase }) => phase === 'promote')?.atMs;
+  if (promoted === undefined || promotedAt === undefined) return spans;
+  const shift = promotedAt - (promoted.fromMs + promoted.ms);
+  return spans.map((span) => ({ ...span, fromMs: span.fromMs + shift }));
+}
+
+export type Figure = { readonly name: string; readonly value: string; readonly note: string };
+
+/** The figures that a drill is about. What is not known is never shown as a number. */
+export function figuresOf(report: DrillReport): readonly Figure[] {
+  const { rtoMs, pauseMs, acknowledged, lost, reportedRpoRecords: rpo, divergent, digestsEqual } = report;
+  return [
+    {
+      name: 'RTO',
+      value: rtoMs === null ? 'not measured' : secondsText(rtoMs),
+      note: 'from the last write at the old leader to the first at the new one',
+    },
+    { name: 'longest pause', value: secondsText(pauseMs), note: 'no write of the client got through' },
+    { name: 'acknowledged', value: countText(acknowledged, 'write'), note: 'by the leader of the moment' },
+    { name: 'lost', value: countText(lost, 'write'), note: 'acknowledged, and the group no longer has them' },
+    {
+      name: 'RPO as reported',
+      value: rpo === null ? 'unknown' : countText(rpo, 'record'),
+      note: 'the most that the failover said it may lose',
+    },
+    { name: 'divergent', value: countText(divergent, 'change'), note: divergenceNote(report) },
+    {
+      name: 'digests',
+      value: digestsEqual ? 'equal' : 'different',
+      note: digestsEqual ? 'all replicas hold the same items' : 'the replicas do not hold the same items',
+    },
+  ];
+}
+
+function divergenceNote({ divergent, divergentSample }: DrillReport): string {
+  if (divergent === 0) return 'no Region had what the group has not';
+  const shown = divergentSample.length;
+  return shown < divergent ? `kept; the report shows ${shown} of them` : 'kept; the report shows them';
+}
+
+export const CANDIDATE_HEAD = ['Region', 'epoch', 'LSN', 'applied', 'verdict', 'why'];
+
+/** One row a candidate of the election, with why it was taken or not. */
+export function candidateRows({ candidates, leader }: DrillReport): readonly (readonly string[])[] {
+  const winner = candidates.find((each) => fieldOf(each, 'region') === leader);
+  return candidates.map((each) => {
+    const eligible = fieldOf(each, 'eligible') === true;
+    const why = textOf(fieldOf(each, 'why'));
+    const cells = ['region', 'epoch', 'lsn', 'appliedLsn'].map((name) => textOf(fieldOf(each, name)));
+    if (!eligible) return [...cells, 'rejected', why];
+    if (each === winner) return [...cells, 'promoted', why];
+    return [...cells, 'passed over', winner === undefined ? why : `${why}, but ${behind(each, winner)}`];
+  });
+}
+
+function behind(candidate: unknown, winner: unknown): string {
+  const same = ['epoch', 'lsn'].every((name) => fieldOf(candidate, name) === fieldOf(winner, name));
+  const region = textOf(fieldOf(winner, 'region'));
+  return same ? `${region} has as much and comes first` : `${region} has more`;
+}
+
+export const DIVERGENT_HEAD = ['key', 'before', 'after', 'time'];
+
+/** One row a change of the sample of what diverged. */
+export function divergentRows({ divergentSample }: DrillReport): readonly (readonly string[])[] {
+  return divergentSample.map((change) => [
+    itemText(fieldOf(change, 'key')),
+    itemText(fieldOf(change, 'before')),
+    itemText(fieldOf(change, 'after')),
+    textOf(fieldOf(change, 'at')),
+  ]);
+}
+
+/** An item in DynamoDB JSON, for people: names and values without the types. */
+function itemText(item: unknown): string {
+  if (item === null) return 'no item';
+  if (item === undefined || typeof item !== 'object') return textOf(item);
+  return Object.entries(item)
+    .map(([name, value]) => `${name}: ${attributeText(value)}`)
+    .join(', ');
+}
+
+function attributeText(value: unknown): string {
+  const plain = fieldOf(value, 'S') ?? fieldOf(value, 'N');
+  return typeof plain === 'string' ? plain : JSON.stringify(value);
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+function textOf(value: unknown): string {
+  if (value === undefined || value === null) return 'unknown';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
+/** The sentences at the end: what failed, or how it all ended. */
+export function closingLines(report: DrillReport): readonly string[] {
+  const { ok, failures, epoch, leader, lost, reportedRpoRecords: rpo } = report;
+  if (!ok) return failures.length > 0 ? failures : ['It failed without saying why.'];
+  const reported = rpo === null ? 'how many it could be was unknown' : `at most ${rpo} had been reported`;
+  const loss =
+    lost === 0
+      ? 'No acknowledged write is lost.'
+      : `Lost: ${countText(lost, 'acknowledged write')}; ${reported}.`;
+  return [`${leader} leads in epoch ${epoch}, and every other Region follows it. ${loss}`];
+}
+
+export function secondsText(ms: number): string {
+  return `${(ms / 1000).toFixed(3)} s`;
+}
+
+/** A moment relative to the fault. */
+export function momentText(ms: number): string {
+  return `${ms < 0 ? '-' : '+'}${secondsText(Math.abs(ms))}`;
+}
+
+function countText(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

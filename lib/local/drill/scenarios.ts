@@ -1,0 +1,186 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import type { Scenario } from '#lib/local/drill/drill-report.ts';
+import type { Stage } from '#lib/local/drill/run-drill.ts';
+import { RequestedWorkflow } from '#lib/local/workflow/requests.ts';
+
+/** Plays a scenario up to the moment at which everything should be whole again. */
+export async function play(stage: Stage, scenario: Scenario): Promise<void> {
+  await PLAYS[scenario](stage);
+}
+
+const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
+  'region-loss': async (stage) => {
+    const { cloud, leader } = stage;
+    await cloud.loseRegion(leader);
+    stage.fault("all processes of the leader's Region are killed; connections to it hang");
+    await written(stage, 2);
+    await sleep(stage.calmMs);
+    stage.note({ phase: 'heal', at: leader, what: 'the Region comes back with the data that it had' });
+    await cloud.restoreRegion(leader);
+    await takenBack(stage);
+  },
+
+  partition: async (stage) => {
+    const { cloud, leader } = stage;
+    await cloud.partition(leader, 'hang');
+    stage.fault('the leader is cut off from the other Regions, but lives and has users');
+    await written(stage, 2);
+    await sleep(stage.calmMs);
+    stage.note({ phase: 'heal', at: leader, what: 'the network is whole again' });
+    await cloud.partition(leader, 'up');
+    await takenBack(stage);
+  },
+
+  pause: async (stage) => {
+    const { cloud, leader } = stage;
+    cloud.pauseRegion(leader);
+    stage.fault("all processes of the leader's Region are stopped where they are");
+    await written(stage, 2);
+    await sleep(stage.calmMs);
+    stage.note({ phase: 'heal', at: leader, what: 'they go on, as if nothing had happened' });
+    cloud.resumeRegion(leader);
+    await takenBack(stage);
+  },
+
+  switchover: async (stage) => {
+    const { cloud, leader } = stage;
+    const successor = cloud.group.regions.map(({ name }) => name).find((name) => name !== leader)!;
+    stage.fault(`an operator hands the group over to ${successor}`);
+    await request(stage, leader, { epoch: 1, kind: 'switchover', successor });
+    await written(stage, 2);
+    await sleep(stage.calmMs);
+    await takenBack(stage);
+  },
+
+  // A network that comes and goes, each time for less than a lease: nobody is voted out.
+  flapping: async (stage) => {
+    const { cloud, leader } = stage;
+    stage.fault('the network of the leader flaps: away and back, five times');
+    for (let times = 0; times < 5; times += 1) {
+      await cloud.partition(leader, 'hang');
+      await sleep(FLAP_MS);
+      await cloud.partition(leader, 'up');
+      await sleep(FLAP_MS);
+    }
+    stage.note({ phase: 'heal', at: leader, what: 'the network is steady again' });
+    await sleep(stage.calmMs);
+    await takenBack(stage);
+  },
+
+  // More writes than the machine takes, for a while: slow, but alive.
+  overload: async (stage) => {
+    const { peers, leader } = stage;
+    stage.fault('the leader is overloaded: scans and writes without pause beside the usual ones');
+    const until = Date.now() + OVERLOAD_MS;
+    const busy = async () => {
+      while (Date.now() < until) await peers.store(leader).scan(undefined);
+    };
+    await Promise.all(Array.from({ length: 8 }, busy));
+    stage.note({ phase: 'heal', at: leader, what: 'the overload is over' });
+    await sleep(stage.calmMs);
+    await takenBack(stage);
+  },
+
+  // A Region that does not lead is lost, and with it one voice of three: the group goes on as it is.
+  'register-minority': async (stage) => {
+    const { cloud, leader } = stage;
+    const lost = cloud.group.regions.map(({ name }) => name).find((name) => name !== leader)!;
+    await cloud.loseRegion(lost);
+    stage.fault(`${lost}, which does not lead, is lost: two voices of three are left`);
+    await sleep(2 * stage.calmMs);
+    stage.note({ phase: 'heal', at: lost, what: 'it comes back' });
+    await cloud.restoreRegion(lost);
+    await takenBack(stage);
+  },
+
+  // The Region that has claimed the epoch is lost half-way. Once the first one is back, there is a majority again, and
+  // the epoch after is claimed.
+  'coordinator-loss': async (stage) => {
+    const { cloud, leader } = stage;
+    await cloud.loseRegion(leader);
+    stage.fault("the leader's Region is lost; so is the Region that takes over, half-way");
+    let coordinator: RegionId | undefined;
+    await stage.until('nobody claims the next epoch', () => {
+      const claimed = stage.lines.find(
+        ({ kind, outcome }) => kind === 'failover-claim' && outcome === 'claimed',
+      );
+      coordinator = claimed?.region as RegionId | undefined;
+      return coordinator !== undefined;
+    });
+    await cloud.loseRegion(coordinator!);
+    stage.note({
+      phase: 'fault',
+      at: coordinator!,
+      what: 'the coordinator is lost in the middle of the failover',
+    });
+    await cloud.restoreRegion(leader);
+    stage.note({ phase: 'heal', at: leader, what: 'the first leader is back: two of three' });
+    await written(stage, 3);
+    await sleep(stage.calmMs);
+    await cloud.restoreRegion(coordinator!);
+    stage.note({ phase: 'heal', at: coordinator!, what: 'the coordinator is back as well' });
+    await takenBack(stage);
+  },
+
+  // The new leader is lost as well, as soon as it has taken its first write. The operator lifts the cooldown.
+  double: async (stage) => {
+    const { cloud, leader, writer } = stage;
+    await cloud.loseRegion(leader);
+    stage.fault("the leader's Region is lost");
+    await written(stage, 2);
+    const second = writer.acknowledged.find(({ epoch }) => epoch === 2)!.region as RegionId;
+    await cloud.restoreRegion(leader);
+    stage.note({ phase: 'heal', at: leader, what: 'the first leader comes back' });
+    await takenBack(stage);
+    await stage.acknowledge();
+    await cloud.loseRegion(second);
+    stage.note({ phase: 'fault', at: second, what: 'the new leader is lost at once' });
+    await written(stage, 3);
+    await sleep(stage.calmMs);
+    stage.note({ phase: 'heal', at: second, what: 'it comes back' });
+    await cloud.restoreRegion(second);
+    await takenBack(stage);
+  },
+};
+
+/** How long the network is away, and then back, ms: less than the shortest lease. */
+const FLAP_MS = 700;
+const OVERLOAD_MS = 8_000;
+
+/** Starts a run of the failover workflow in `region`, as an operator would. */
+async function request(
+  stage: Stage,
+  region: RegionId,
+  input: { readonly epoch: number; readonly kind: 'failover' | 'switchover'; readonly successor?: RegionId },
+): Promise<void> {
+  const { cloud, peers } = stage;
+  const { group } = cloud.group;
+  const workflow = new RequestedWorkflow({
+    dynamodb: peers.clients(region).dynamodb,
+    group,
+    table: cloud.resources.controlTable,
+  });
+  const { epoch, ...rest } = input;
+  const run = `${group}-${epoch + 1}-drill`;
+  await workflow.start({ ...rest, group, epoch: epoch as Epoch, run, trigger: 'drill', approval: false });
+}
+
+/** Waits for a write that a leader of at least this epoch has acknowledged. */
+export async function written(stage: Stage, epoch: number): Promise<void> {
+  await stage.until('no write comes through at a new leader', () =>
+    stage.writer.acknowledged.some((write) => write.epoch >= epoch),
+  );
+  stage.note({ phase: 'first-write', at: 'client', what: 'writes go through again' });
+}
+
+/** Waits until every Region follows the one that leads. */
+export async function takenBack(stage: Stage): Promise<void> {
+  await stage.until('a Region is not taken back in', async () => {
+    const names = stage.cloud.group.regions.map(({ name }) => name);
+    const roles = await Promise.all(names.map((name: RegionId) => stage.roleOf(name)));
+    const highest = Math.max(...roles.map(({ epoch }) => epoch));
+    return roles.every(({ epoch, attached }) => epoch === highest && attached === highest);
+  });
+}

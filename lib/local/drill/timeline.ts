@@ -1,0 +1,110 @@
+import type { DrillEvent, DrillPhases } from '#lib/local/drill/drill-report.ts';
+
+/** A line of telemetry of a worker. Fields beyond these depend on the kind. */
+export type TelemetryLine = {
+  readonly kind: string;
+  readonly atMs: number;
+  readonly region: string;
+  readonly [field: string]: unknown;
+};
+
+type Told = { readonly phase: DrillEvent['phase']; readonly what: string };
+
+/** What the events of the control path mean to a reader; events of other kinds are left out. */
+const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
+  voted: ({ epoch }) => ({
+    phase: 'detect',
+    what: `beats missed and no write comes through: votes against epoch ${epoch}`,
+  }),
+  'leader-silent': ({ leader }) => ({
+    phase: 'detect',
+    what: `beats missed, but ${leader} takes writes: no vote`,
+  }),
+  'vote-withdrawn': ({ epoch }) => ({
+    phase: 'detect',
+    what: `beats of epoch ${epoch} are back: takes its vote back`,
+  }),
+  'canary-slow': ({ ms }) => ({
+    phase: 'detect',
+    what: `a canary took ${Math.round(Number(ms))} ms: slow, but alive`,
+  }),
+  'canary-failed': () => ({ phase: 'detect', what: 'a canary failed: the leader stops beating' }),
+  'lease-lost': ({ epoch }) => ({
+    phase: 'detect',
+    what: `its lease on epoch ${epoch} is over: it takes no more writes`,
+  }),
+  deposed: ({ epoch }) => ({ phase: 'reattach', what: `finds that epoch ${epoch} is over` }),
+  'failover-held': ({ why }) => ({ phase: 'detect', what: `a majority has voted, but no failover: ${why}` }),
+  'failover-started': ({ run }) => ({
+    phase: 'claim',
+    what: `a majority has voted: starts the failover ${run}`,
+  }),
+  'failover-yield': ({ outcome }) => ({
+    phase: 'claim',
+    what: `gives up its lease and logs its last writes: ${outcome}`,
+  }),
+  'failover-claim': ({ epoch, outcome }) => ({ phase: 'claim', what: `claim of epoch ${epoch}: ${outcome}` }),
+  'failover-fence': ({ outcome, detail }) => ({ phase: 'fence', what: `logs sealed: ${detail ?? outcome}` }),
+  'failover-elect': ({ outcome, detail }) => ({ phase: 'elect', what: `election: ${detail ?? outcome}` }),
+  'failover-drain': ({ outcome, detail }) => ({
+    phase: 'drain',
+    what: `the winner has applied its log: ${detail ?? outcome}`,
+  }),
+  'failover-promote': ({ outcome, detail }) => ({
+    phase: 'promote',
+    what: `promotion: ${detail ?? outcome}`,
+  }),
+  'failover-repoint': ({ outcome, detail }) => ({
+    phase: 'repoint',
+    what: `DNS change: ${detail ?? outcome}`,
+  }),
+  'failover-dns': ({ outcome }) => ({ phase: 'repoint', what: `DNS is ${outcome}` }),
+  'failover-verify': ({ outcome }) => ({
+    phase: 'end',
+    what: `a write at the new leader and DNS: ${outcome}`,
+  }),
+  'failover-abandon': () => ({ phase: 'end', what: 'the switchover is taken back: the leader leads on' }),
+  collected: ({ records }) => ({
+    phase: 'reattach',
+    what: `its late append is refused: ${records} changes kept for the report`,
+  }),
+  'divergence-saved': ({ changes, keys }) => ({
+    phase: 'reattach',
+    what: `saves what the group does not have: ${changes} changes of ${keys} keys`,
+  }),
+  reattached: ({ epoch }) => ({ phase: 'reattach', what: `is back, and follows epoch ${epoch}` }),
+  rebuilding: () => ({ phase: 'reattach', what: 'takes a new copy of the leader' }),
+};
+
+/** The event of a drill that a line of telemetry tells, if it tells one. */
+export function tell(line: TelemetryLine, faultMs: number): DrillEvent | undefined {
+  const told =
+    line.kind === 'failed' && line.code === 'LOG_FENCED'
+      ? { phase: 'reattach' as const, what: 'its late append is refused: the log is sealed' }
+      : STORIES[line.kind]?.(line);
+  return told && { atMs: line.atMs - faultMs, at: line.region, ...told };
+}
+
+/** How long each phase took, by the telemetry of the run that promoted. All times are Unix ms. */
+export function phasesOf(
+  lines: readonly TelemetryLine[],
+  run: string,
+  times: { readonly lastWriteMs: number; readonly firstWriteMs: number },
+): DrillPhases {
+  const at = (kind: string): number | undefined =>
+    lines.findLast((line) => line.kind === kind && line.run === run)?.atMs;
+  const started = at('failover-started') ?? at('failover-yield');
+  const span = (from: number | undefined, to: number | undefined) =>
+    from === undefined || to === undefined ? null : Math.max(0, Math.round(to - from));
+  const insync = at('failover-dns') ?? at('failover-repoint');
+  return {
+    detectMs: span(times.lastWriteMs, started),
+    claimMs: span(started, at('failover-claim')),
+    fenceMs: span(at('failover-claim'), at('failover-fence')),
+    electMs: span(at('failover-fence'), at('failover-elect')),
+    drainMs: span(at('failover-elect'), at('failover-drain')),
+    promoteMs: span(at('failover-drain'), at('failover-promote')),
+    repointMs: span(at('failover-promote'), insync),
+    firstWriteMs: span(insync, times.firstWriteMs),
+  };
+}

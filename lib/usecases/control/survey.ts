@@ -1,0 +1,132 @@
+import type { KnownDivergence, RegionSurvey, Survey } from '#lib/domain/control/survey.ts';
+import { isFailure } from '#lib/domain/errors.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
+import type { Role } from '#lib/domain/topology.ts';
+import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
+import type { Approvals } from '#lib/ports/approvals.ts';
+import type { Control } from '#lib/ports/control.ts';
+import type { Divergences } from '#lib/ports/divergences.ts';
+import type { LeaderRecord } from '#lib/ports/leader-record.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+import type { SteadyClock } from '#lib/ports/telemetry.ts';
+
+/** Reads alone: what is made from a survey cannot have changed anything. */
+export type SurveyDeps = {
+  readonly regions: readonly RegionId[];
+  readonly peers: {
+    acceptor(region: RegionId): Pick<AcceptorStore, 'read'>;
+    log(region: RegionId): Pick<ReplicaLog, 'head'>;
+    control(region: RegionId): Pick<Control, 'role' | 'applyState'>;
+    divergences(region: RegionId): Pick<Divergences, 'of'>;
+    approvals(region: RegionId): Pick<Approvals, 'pending'>;
+  };
+  readonly record?: { readonly name: string; readonly of: Pick<LeaderRecord, 'read'> };
+  readonly clock: SteadyClock;
+  readonly sleep: (ms: number) => Promise<void>;
+  /** How long one Region, or DNS, may take to answer everything, ms. */
+  readonly patienceMs: number;
+};
+
+/** How many epochs a Region's divergences are looked for in, from the newest back. */
+const EPOCHS = 50;
+
+/** Asks every Region where it stands, all at once. One that does not answer in time is reported, never waited for. */
+export async function surveyGroup(deps: SurveyDeps): Promise<Survey> {
+  const { clock, record, regions } = deps;
+  const [answers, dns] = await Promise.all([
+    Promise.all(regions.map((region) => surveyRegion(deps, region))),
+    record && surveyDns(deps, record),
+  ]);
+  return { atMs: clock.now(), regions: answers, ...(dns && { dns }) };
+}
+
+type Known = { -readonly [K in keyof RegionSurvey]: RegionSurvey[K] };
+
+async function surveyRegion(deps: SurveyDeps, region: RegionId): Promise<RegionSurvey> {
+  const known: Known = { region };
+  try {
+    await within(deps, learn(deps, known));
+  } catch (error) {
+    // A copy: what still arrives is for nobody.
+    return { ...known, error: error instanceof Error ? error.message : String(error) };
+  }
+  return { ...known };
+}
+
+async function learn({ clock, peers }: SurveyDeps, known: Known): Promise<void> {
+  const { region } = known;
+  known.acceptor = await peers.acceptor(region).read();
+  const begunMs = clock.steadyMs();
+  const role = await roleOf(peers.control(region));
+  known.roundTripMs = clock.steadyMs() - begunMs;
+  if (role !== undefined) known.role = role;
+  const newest = Math.max(known.acceptor.accepted?.value.epoch ?? 0, role?.epoch ?? 0);
+  const [head, { applied, snapshot }, divergences, approval] = await Promise.all([
+    peers.log(region).head(LANE_0),
+    peers.control(region).applyState(LANE_0),
+    divergencesOf(peers.divergences(region), newest),
+    peers.approvals(region).pending(),
+  ]);
+  known.head = head;
+  if (applied !== undefined) known.applied = { lsn: applied.lsn, commitMs: applied.commitMs };
+  known.copying = snapshot !== undefined && snapshot.phase !== 'settle';
+  known.divergences = divergences;
+  if (approval !== undefined) {
+    known.approval = { run: approval.input.run, askedAtMs: approval.askedAtMs };
+  }
+}
+
+async function roleOf(control: Pick<Control, 'role'>): Promise<Role | undefined> {
+  try {
+    return await control.role();
+  } catch (error) {
+    if (isFailure(error, 'ROLE_UNKNOWN')) return undefined;
+    throw error;
+  }
+}
+
+async function divergencesOf(
+  divergences: Pick<Divergences, 'of'>,
+  newest: number,
+): Promise<readonly KnownDivergence[]> {
+  const found = await Promise.all(epochsUpTo(newest, EPOCHS).map((epoch) => divergences.of(epoch)));
+  return found.flatMap((each) =>
+    each === undefined
+      ? []
+      : [
+          {
+            epoch: each.epoch,
+            ...(each.report && { changes: each.report.changes }),
+            discarded: each.discarded !== undefined,
+          },
+        ],
+  );
+}
+
+/** The newest `limit` epochs up to `newest`, in order. */
+export function epochsUpTo(newest: number, limit = Number.POSITIVE_INFINITY): readonly Epoch[] {
+  const count = Math.min(newest, limit);
+  return Array.from({ length: count }, (_, index) => parseEpoch(newest - count + 1 + index));
+}
+
+async function surveyDns(
+  deps: SurveyDeps,
+  { name, of }: NonNullable<SurveyDeps['record']>,
+): Promise<NonNullable<Survey['dns']>> {
+  try {
+    const leader = await within(deps, of.read());
+    return { name, ...(leader && { leader }) };
+  } catch (error) {
+    return { name, error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function within<T>({ patienceMs, sleep }: SurveyDeps, work: Promise<T>): Promise<T> {
+  return Promise.race([
+    work,
+    sleep(patienceMs).then(() => {
+      throw new Error(`no answer in ${patienceMs} ms`);
+    }),
+  ]);
+}

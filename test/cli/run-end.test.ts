@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest';
+import { endOfRun } from '#lib/cli/run-end.ts';
+import { followHistory } from '#lib/cli/workflow-access.ts';
+import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
+import { E1, E2 } from '../support/log-history.ts';
+
+const steps = (...each: readonly (readonly [step: string, outcome: object])[]) =>
+  each.map(([step, outcome]) => ({ step, outcome }));
+const times = <T>(count: number, each: T) => Array.from({ length: count }, () => each);
+
+describe('a run', () => {
+  test('goes on while its newest step is not the last', () => {
+    expect(endOfRun('failover', [])).toBeUndefined();
+    expect(endOfRun('failover', steps(['claim', { outcome: 'claimed' }]))).toBeUndefined();
+    expect(endOfRun('failover', steps(['verify', { outcome: 'unverified' }]))).toBeUndefined();
+  });
+
+  test('is done when its leader is verified', () => {
+    expect(endOfRun('failover', steps(['verify', { outcome: 'verified' }]))).toEqual({ kind: 'done' });
+  });
+
+  test.each([
+    ['NO_CANDIDATE', steps(['elect', { outcome: 'none' }])],
+    ['PLAN_STALE', steps(['repoint', { outcome: 'stale' }])],
+    ['PLAN_STALE', steps(['drain', { outcome: 'superseded', epoch: 3, leader: 'us-east-1' }])],
+    ['REGIONS_TOO_FEW', steps(['claim', { outcome: 'refused', code: 'REGIONS_TOO_FEW', why: 'two' }])],
+    ['FAILOVER_REFUSED', steps(...times(10, ['claim', { outcome: 'withheld', why: 'alive' }] as const))],
+    ['NOT_LEADER', steps(...times(10, ['verify', { outcome: 'unverified', why: 'no' }] as const))],
+  ])('fails with %s by what its last step says', (code, made) => {
+    expect(endOfRun('failover', made)).toMatchObject({ kind: 'failed', code });
+  });
+
+  test('of a switchover ends only once what was yielded is taken back', () => {
+    const claim = [
+      ['yield', { outcome: 'yielded', lsn: '7' }],
+      ['claim', { outcome: 'superseded', epoch: 3, leader: 'us-east-1', why: 'late' }],
+    ] as const;
+    expect(endOfRun('switchover', steps(...claim))).toBeUndefined();
+    const end = endOfRun('switchover', steps(...claim, ['abandon', { outcome: 'abandoned' }]));
+    expect(end).toMatchObject({ code: 'FAILOVER_REFUSED', why: expect.stringContaining('late') });
+    const refused = steps(['yield', { outcome: 'refused', code: 'NOT_LEADER', why: 'x' }]);
+    expect(endOfRun('switchover', refused)).toMatchObject({ code: 'NOT_LEADER' });
+  });
+});
+
+test('a run that falls silent is not waited for any longer than its bound', async () => {
+  let nowMs = 0;
+  const time = {
+    now: () => nowMs,
+    sleep: async (ms: number) => {
+      nowMs += ms;
+    },
+  };
+  const history = new MemoryHistory();
+  const input = { epoch: E1, kind: 'failover', run: 'one' } as FailoverInput;
+  const decision = { atMs: 1, epoch: E2, step: 'claim', input: {}, outcome: { outcome: 'claimed' } };
+  await history.record({ ...decision, run: 'another' });
+  await history.record({ ...decision, run: 'one' });
+  const seen: string[] = [];
+  const follow = async () => {
+    for await (const { run } of followHistory(history, input, time)) seen.push(run);
+  };
+  await expect(follow()).rejects.toMatchObject({ code: 'REGION_UNREACHABLE' });
+  expect(seen).toEqual(['one']);
+  expect(nowMs).toBeLessThan(100_000);
+});

@@ -1,0 +1,118 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { NO_ACCEPTOR } from '#lib/domain/control/acceptor.ts';
+import { founded, type Register } from '#lib/domain/control/register.ts';
+import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
+import { answers, anyOperations, ballot, perform } from '../support/acceptor-operations.ts';
+import { E1, E2, E3 } from '../support/log-history.ts';
+import { AP, EU, US } from '../support/memory-group.ts';
+
+export type AcceptorSubject = {
+  /** An acceptor that nobody has used. */
+  readonly acceptor: AcceptorStore;
+  /** Others of the same place: of another group, of another Region. */
+  readonly others: readonly AcceptorStore[];
+};
+
+const END = { lsn: parseLsn(2n ** 64n - 1n), commitMs: 1_700_000_000_123, peakPerSecond: 4_000 };
+const FULL: Register = {
+  ...founded(EU, parseEpoch(1), 'orders-1 "first"\n'),
+  phase: 'switching-over',
+  coordinator: US,
+  successor: AP,
+  cooldownUntilMs: Number.MAX_SAFE_INTEGER,
+  paused: { by: 'jo@example.org', reason: 'ünder way \u{1f980}' },
+};
+
+/** What every acceptor does: the rules of domain/control/acceptor.ts, each in one step. */
+export function acceptorContract(name: string, open: () => Promise<AcceptorSubject>, runs = 60): void {
+  describe(`${name} as an acceptor`, () => {
+    test('begins with nothing', async () => {
+      expect(await (await open()).acceptor.read()).toEqual(NO_ACCEPTOR);
+    });
+
+    test('answers any sequence of calls as the pure rules do, and holds what it has answered', async () => {
+      await fc.assert(
+        fc.asyncProperty(anyOperations, async (operations) => {
+          const { acceptor } = await open();
+          const given = [];
+          for (const operation of operations) given.push(await perform(acceptor, operation));
+          expect(given).toEqual(answers(operations));
+          expect(await acceptor.read()).toEqual(given.at(-1)!.acceptor);
+        }),
+        { numRuns: runs },
+      );
+    });
+
+    test('keeps every field of register, beat and end exactly', async () => {
+      const { acceptor } = await open();
+      await acceptor.accept(ballot(1), FULL);
+      await acceptor.beat({ epoch: E1, counter: 1_700_000_000_456, leaseUntilMs: 0.25, end: END });
+      await acceptor.beat({ epoch: E1, counter: 1_700_000_000_457, leaseUntilMs: 7 });
+      await acceptor.vote(E1, 'over');
+      expect(await acceptor.read()).toEqual({
+        promised: ballot(1),
+        accepted: { ballot: ballot(1), value: FULL },
+        beat: { epoch: 1, counter: 1_700_000_000_457, leaseUntilMs: 7 },
+        leaderEnd: { epoch: 1, end: END },
+        vote: 1,
+      });
+    });
+
+    test('of a vote and a beat that race lets one win: never a beat after the vote', async () => {
+      for (let round = 1; round <= 5; round++) {
+        const { acceptor } = await open();
+        await acceptor.accept(ballot(1), founded(EU, E1, 'r'));
+        await acceptor.beat({ epoch: E1, counter: 1, leaseUntilMs: 0 });
+        const [voted, beaten] = await Promise.all([
+          acceptor.vote(E1, 1),
+          acceptor.beat({ epoch: E1, counter: 2, leaseUntilMs: 0 }),
+        ]);
+        const item = await acceptor.read();
+        expect([voted.kind, beaten.kind, item.vote, item.beat?.counter]).toEqual(
+          voted.kind === 'voted' ? ['voted', 'deposed', 1, 1] : ['beaten', 'lent', undefined, 2],
+        );
+      }
+    });
+
+    test('takes one of the values that several proposers offer at once, by the highest ballot', async () => {
+      const { acceptor } = await open();
+      const rivals = [EU, US, AP].map((leader, index) => ({
+        at: ballot(index + 1, leader),
+        value: founded(leader, E1, `run ${index}`),
+      }));
+      const taken = await Promise.all(rivals.map(({ at, value }) => acceptor.accept(at, value)));
+      const highest = rivals.filter((_, index) => taken[index]!.kind === 'accepted').at(-1)!;
+      expect((await acceptor.read()).accepted).toEqual({ ballot: highest.at, value: highest.value });
+      expect(highest.value.leader).toBe(AP);
+    });
+
+    test('takes a higher epoch only with its own vote against the one before it', async () => {
+      const { acceptor } = await open();
+      const next = { ...founded(US, E2, 'r2'), phase: 'failing-over' as const };
+      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      expect((await acceptor.accept(ballot(2), next)).kind).toBe('withheld');
+      await acceptor.vote(E1, 0);
+      await acceptor.unvote(E1);
+      expect((await acceptor.accept(ballot(2), next)).kind).toBe('withheld');
+      await acceptor.vote(E1, 0);
+      expect((await acceptor.accept(ballot(2), { ...next, epoch: E3 })).kind).toBe('withheld');
+      expect((await acceptor.accept(ballot(2), next)).kind).toBe('accepted');
+      expect((await acceptor.beat({ epoch: E1, counter: 9, leaseUntilMs: 0 })).kind).toBe('deposed');
+    });
+
+    test('is apart from its neighbours', async () => {
+      const { acceptor, others } = await open();
+      await acceptor.accept(ballot(1), founded(EU, E1, 'mine'));
+      const before = await acceptor.read();
+      for (const other of others) {
+        expect(await other.read()).toEqual(NO_ACCEPTOR);
+        await other.prepare(ballot(9));
+        await other.vote(E1, 0);
+        await other.accept(ballot(9), founded(US, E2, 'theirs'));
+      }
+      expect(await acceptor.read()).toEqual(before);
+    });
+  });
+}

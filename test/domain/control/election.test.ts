@@ -1,0 +1,223 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Candidate, elect, lossOf } from '#lib/domain/control/election.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+import { AP, EU, SA, US } from '../../support/memory-group.ts';
+
+const RULES = { maxLagMs: 1_000, force: false };
+
+function candidate(region: RegionId, given: Partial<Candidate> = {}): Candidate {
+  return {
+    region,
+    lastEpoch: parseEpoch(1),
+    lastLsn: parseLsn(10),
+    lastCommitMs: 50_000,
+    appliedLsn: parseLsn(10),
+    appliedCommitMs: 50_000,
+    copying: false,
+    attached: true,
+    noFailover: false,
+    priority: 0,
+    ...given,
+  };
+}
+
+const lsn = (value: number) => ({ lastLsn: parseLsn(value) });
+
+describe('elect', () => {
+  test('takes the highest epoch, then the highest LSN, then the priority, then the name', () => {
+    const winner = (...candidates: readonly Candidate[]) => elect(candidates, RULES).winner;
+    expect(winner(candidate(US, lsn(99)), candidate(AP, { lastEpoch: parseEpoch(2) }))).toBe(AP);
+    expect(winner(candidate(US, { priority: 9 }), candidate(AP, lsn(11)))).toBe(AP);
+    expect(winner(candidate(US), candidate(AP, { priority: 1 }))).toBe(AP);
+    expect(winner(candidate(US), candidate(SA), candidate(AP))).toBe(AP);
+  });
+
+  test.each<readonly [string, Partial<Candidate>, string]>([
+    ['noFailover', { noFailover: true }, 'it is configured as noFailover'],
+    ['not attached', { attached: false }, 'it is not re-attached yet'],
+    ['copying', { copying: true }, 'its first copy of the data is not whole yet'],
+    ['lagging', { appliedCommitMs: 48_999 }, 'its store lags by 1001 ms, more than 1000 ms'],
+  ])('does not take a replica that is %s, says why, and pulls from it if it is ahead', (_, given, why) => {
+    const { winner, pullFrom, verdicts } = elect(
+      [candidate(US, { ...lsn(20), ...given }), candidate(AP)],
+      RULES,
+    );
+    expect(winner).toBe(AP);
+    expect(pullFrom).toEqual([US]);
+    expect(verdicts).toEqual([
+      { region: US, eligible: false, why },
+      { region: AP, eligible: true, why: 'eligible' },
+    ]);
+  });
+
+  test('does not take a store that has no position', () => {
+    const { appliedLsn: _, ...rest } = candidate(US);
+    expect(elect([rest], RULES)).toEqual({
+      verdicts: [{ region: US, eligible: false, why: 'its store has no position yet' }],
+      pullFrom: [],
+    });
+  });
+
+  test('measures lag against the newest record that anybody holds, eligible or not', () => {
+    const held = candidate(EU, { noFailover: true, lastCommitMs: 51_001, ...lsn(11) });
+    expect(elect([held, candidate(AP)], RULES).winner).toBeUndefined();
+    expect(elect([held, candidate(AP)], { ...RULES, maxLagMs: 1_001 }).winner).toBe(AP);
+  });
+
+  test('takes whom an operator asks for, if that one is eligible, and pulls what others have more', () => {
+    const candidates = [candidate(US, lsn(20)), candidate(AP), candidate(SA, lsn(15))];
+    const { winner, pullFrom } = elect(candidates, { ...RULES, asked: AP });
+    expect(winner).toBe(AP);
+    expect(pullFrom).toEqual([US, SA]);
+    const refused = elect([candidate(US), candidate(AP, { attached: false })], { ...RULES, asked: AP });
+    expect(refused.winner).toBeUndefined();
+  });
+
+  test('is forced for the one that was asked for only, and says although what', () => {
+    const candidates = [candidate(US, { attached: false }), candidate(AP, { noFailover: true })];
+    const forced = elect(candidates, { ...RULES, asked: AP, force: true });
+    expect(forced.winner).toBe(AP);
+    expect(forced.verdicts[1]!.why).toBe('forced, although it is configured as noFailover');
+    expect(elect(candidates, { ...RULES, force: true }).winner).toBeUndefined();
+  });
+
+  test('takes the leader that is replaced only if it is asked for, or if nobody else may be', () => {
+    const candidates = [candidate(EU, lsn(20)), candidate(AP)];
+    const { winner, pullFrom, verdicts } = elect(candidates, { ...RULES, replaced: EU });
+    expect([winner, pullFrom]).toEqual([AP, [EU]]);
+    expect(verdicts[0]!.why).toBe('it is the leader that is replaced');
+    expect(elect(candidates, { ...RULES, replaced: EU, asked: EU }).winner).toBe(EU);
+    const others = [candidate(EU, lsn(20)), candidate(AP, { copying: true })];
+    expect(elect(others, { ...RULES, replaced: EU }).winner).toBe(EU);
+  });
+
+  test('finds nobody among none', () => {
+    expect(elect([], RULES)).toEqual({ verdicts: [], pullFrom: [] });
+  });
+
+  const anyCandidates = fc.uniqueArray(fc.constantFrom(EU, US, AP, SA), { maxLength: 4 }).chain((regions) =>
+    fc.tuple(
+      ...regions.map((region) =>
+        fc
+          .record({
+            lastEpoch: fc.integer({ min: 1, max: 3 }).map((each) => parseEpoch(each)),
+            lastLsn: fc.nat(5).map((each) => parseLsn(each)),
+            lastCommitMs: fc.nat(3_000),
+            applied: fc.option(
+              fc.record({
+                appliedLsn: fc.nat(5).map((each) => parseLsn(each)),
+                appliedCommitMs: fc.nat(3_000),
+              }),
+              { nil: undefined },
+            ),
+            copying: fc.boolean(),
+            attached: fc.boolean(),
+            noFailover: fc.boolean(),
+            priority: fc.nat(2),
+          })
+          .map(({ applied, ...rest }): Candidate => ({ region, ...rest, ...applied })),
+      ),
+    ),
+  );
+  const anyRules = fc.record(
+    {
+      maxLagMs: fc.constantFrom(500, 5_000),
+      force: fc.boolean(),
+      asked: fc.constantFrom(EU, US),
+      replaced: fc.constantFrom(EU, AP),
+    },
+    { requiredKeys: ['maxLagMs', 'force'], noNullPrototype: true },
+  );
+
+  test('whoever stands: the winner may lead unless forced, nobody who may is ahead, and all that is ahead is pulled', () => {
+    fc.assert(
+      fc.property(anyCandidates, anyRules, (candidates, rules) => {
+        const { winner, pullFrom, verdicts } = elect(candidates, rules);
+        expect(verdicts.map(({ region }) => region)).toEqual(candidates.map(({ region }) => region));
+        const eligible = verdicts.filter((each) => each.eligible).map(({ region }) => region);
+        if (winner === undefined) {
+          expect([eligible, pullFrom]).toEqual([[], []]);
+          return;
+        }
+        const of = (region: RegionId) => candidates.find((each) => each.region === region)!;
+        const won = of(winner);
+        const forced = rules.force && rules.asked === winner;
+        if (rules.asked !== undefined) expect(winner).toBe(rules.asked);
+        if (!forced) {
+          expect(won).toMatchObject({ copying: false, attached: true, noFailover: false });
+          expect(won.appliedLsn).toBeDefined();
+        }
+        const isAhead = (a: Candidate, b: Candidate) =>
+          a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.lastLsn > b.lastLsn);
+        for (const region of eligible) expect(isAhead(of(region), won)).toBe(false);
+        const ahead = candidates.filter((each) => isAhead(each, won)).map(({ region }) => region);
+        expect(pullFrom.toSorted()).toEqual(ahead.toSorted());
+        for (const region of ahead) expect(isAhead(of(region), of(pullFrom[0]!))).toBe(false);
+        if (winner === rules.replaced && rules.asked === undefined) expect(eligible).toEqual([winner]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('the most that a promotion may lose', () => {
+  const survivor = { lsn: parseLsn(10), commitMs: 50_000 };
+  const end = { lsn: parseLsn(14), commitMs: 51_000, peakPerSecond: 2 };
+
+  test('is what the leader is known to have logged beyond, and what it can have taken since', () => {
+    expect(lossOf(end, survivor, 52_000)).toEqual({ records: 4 + 6, ms: 2_000 });
+    expect(lossOf(end, survivor, 51_000)).toEqual({ records: 4, ms: 1_000 });
+    expect(lossOf(end, { ...survivor, lsn: parseLsn(20) }, 51_000).records).toBe(0);
+  });
+
+  test('is never taken for nothing because the leader was idle before', () => {
+    expect(lossOf({ ...end, peakPerSecond: 0 }, survivor, 52_000).records).toBe(4 + 3);
+  });
+
+  test('is not known without a beat of the leader, or without anything that survived', () => {
+    expect(lossOf(undefined, survivor, 52_000)).toEqual({ records: undefined, ms: 2_000 });
+    expect(lossOf(end, { lsn: parseLsn(0), commitMs: 0 }, 52_000)).toEqual({
+      records: undefined,
+      ms: undefined,
+    });
+  });
+
+  test('is at least what was lost, for any writes at a rate within the margin', () => {
+    const margin = 3;
+    fc.assert(
+      fc.property(
+        fc.record({
+          peakPerSecond: fc.integer({ min: 1, max: 50 }),
+          // Gaps between writes, as multiples of the smallest that the rate allows.
+          gaps: fc.array(fc.double({ min: 1, max: 40, noNaN: true }), { minLength: 1, maxLength: 60 }),
+          survived: fc.double({ min: 0, max: 1, noNaN: true }),
+          beatAt: fc.double({ min: 0, max: 1, noNaN: true }),
+          leaseEnd: fc.double({ min: 0, max: 1, noNaN: true }),
+        }),
+        ({ peakPerSecond, gaps, ...at }) => {
+          let ms = 1_000_000;
+          const writes = gaps.map((gap) => (ms += (gap * 1_000) / (peakPerSecond * margin)));
+          const span = ms - 1_000_000;
+          const beatMs = 1_000_000 + at.beatAt * span;
+          const leaseEndMs = Math.max(beatMs, 1_000_000 + at.leaseEnd * span);
+          const logged = (until: number) => writes.filter((each) => each <= until).length;
+          const heard = logged(beatMs);
+          const taken = logged(leaseEndMs);
+          const kept = Math.max(1, Math.floor(at.survived * taken));
+          if (kept > taken) return;
+          const { records, ms: lostMs } = lossOf(
+            { lsn: parseLsn(heard), commitMs: writes[heard - 1] ?? 0, peakPerSecond },
+            { lsn: parseLsn(kept), commitMs: writes[kept - 1]! },
+            leaseEndMs,
+            margin,
+          );
+          expect(records).toBeGreaterThanOrEqual(taken - kept);
+          expect(lostMs).toBeGreaterThanOrEqual((writes[taken - 1] ?? 0) - writes[kept - 1]!);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});

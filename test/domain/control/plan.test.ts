@@ -1,0 +1,196 @@
+import { describe, expect, test } from 'vitest';
+import { type PlanRequest, type PlanRules, planOf } from '#lib/domain/control/plan.ts';
+import { PROFILES } from '#lib/domain/control/profile.ts';
+import type { RegionSurvey, Survey } from '#lib/domain/control/survey.ts';
+import { parseLsn } from '#lib/domain/lsn.ts';
+import {
+  AP,
+  acceptorOf,
+  E1,
+  E2,
+  EU,
+  headAt,
+  healthy,
+  LEADING,
+  lost,
+  NOW,
+  surveyOf,
+  US,
+  voting,
+} from './surveys.ts';
+
+const RULES: PlanRules = {
+  profile: PROFILES.balanced,
+  priorityOf: () => 0,
+  noFailover: () => false,
+  resources: {
+    group: 'orders',
+    table: 'orders',
+    logTable: 'log',
+    controlTable: 'control',
+    buckets: { [EU]: 'b-eu', [US]: 'b-us', [AP]: 'b-ap' },
+    record: { zoneId: 'Z1', name: 'orders.example.com', ttlSeconds: 5 },
+  },
+};
+const DNS = { name: 'orders.example.com', leader: { epoch: E2, target: 'eu.example.com' } };
+const failover = (survey: Survey, request: Partial<PlanRequest> = {}, rules: Partial<PlanRules> = {}) =>
+  planOf({ dns: DNS, ...survey }, { kind: 'failover', force: false, ...request }, { ...RULES, ...rules });
+const switchover = (survey: Survey, request: Partial<PlanRequest> = {}) =>
+  failover(survey, { kind: 'switchover', asked: US, ...request });
+const codes = ({ refusals }: ReturnType<typeof planOf>) => refusals.map(({ code }) => code);
+
+/** Voted against the leader, and holds so much of the log. */
+const ahead = (region: typeof EU, lsn: number, given: Partial<RegionSurvey> = {}): RegionSurvey => ({
+  ...voting(region),
+  head: headAt(lsn),
+  applied: { lsn: parseLsn(lsn), commitMs: NOW - 1_000 },
+  ...given,
+});
+const LOST = surveyOf({ eu: lost(EU), us: ahead(US, 95), ap: ahead(AP, 90) });
+
+describe('the plan of a failover', () => {
+  test('names the replica that is furthest ahead, where it would run, and that nothing refuses it', () => {
+    const plan = failover(LOST);
+    expect(plan).toMatchObject({ epoch: 2, from: EU, winner: US, startIn: US, pullFrom: [], refusals: [] });
+    expect(plan.candidates.map(({ region, eligible }) => [region, eligible])).toEqual([
+      [US, true],
+      [AP, true],
+    ]);
+  });
+
+  test('does not count on a Region that has not heard of the newest leader', () => {
+    const deaf = { epoch: E1, leader: AP, attached: E1 };
+    expect(
+      failover(surveyOf({ eu: lost(EU), us: ahead(US, 95, { role: deaf }), ap: ahead(AP, 90) })).winner,
+    ).toBe(AP);
+  });
+
+  test('never runs at the leader, even if nobody else may be promoted', () => {
+    const none = { noFailover: (region: typeof EU) => region !== EU };
+    expect(failover(surveyOf({ us: voting(US), ap: voting(AP) }), {}, none)).toMatchObject({
+      winner: EU,
+      startIn: US,
+    });
+  });
+
+  test('reckons the loss from the last end of the log that a survivor heard of, never as zero', () => {
+    const { rpo } = failover(LOST);
+    // 5 that were known, and what may have been written until the lease ended: 6 s at 3 times 10 a second.
+    expect(rpo).toEqual({ records: 5 + 180, ms: 6_000 });
+    const deaf = acceptorOf(LEADING, { vote: E2 });
+    const { leaderEnd: _, ...unheard } = deaf;
+    const plan = failover(
+      surveyOf({
+        eu: lost(EU),
+        us: ahead(US, 95, { acceptor: unheard }),
+        ap: ahead(AP, 90, { acceptor: unheard }),
+      }),
+    );
+    expect(plan.rpo.records).toBeUndefined();
+  });
+
+  test('does not count on what only the leader holds', () => {
+    const all = surveyOf({
+      eu: healthy(EU, LEADING, { head: headAt(200) }),
+      us: ahead(US, 95),
+      ap: ahead(AP, 90),
+    });
+    expect(failover(all).rpo.records).toBeGreaterThan(0);
+    expect(failover(all).pullFrom).toEqual([EU]);
+  });
+
+  test('predicts each phase: detection by the profile only while the leader is not voted out', () => {
+    const { rto } = failover(LOST);
+    expect(rto.phases.map(({ name }) => name)).toEqual([
+      'detect',
+      'claim',
+      'fence',
+      'elect',
+      'drain',
+      'promote',
+      'repoint',
+    ]);
+    expect(rto.phases[0]).toMatchObject({ ms: 0 });
+    expect(rto.ms).toBe(rto.phases.reduce((sum, { ms }) => sum + ms, 0));
+    const { rto: undetected } = failover(surveyOf());
+    expect(undetected.phases[0]).toMatchObject({ ms: 11_000 + 4_000 + 1_000 });
+    const behind = surveyOf({
+      eu: lost(EU),
+      us: ahead(US, 95, { applied: { lsn: parseLsn(45), commitMs: NOW - 1_000 } }),
+      ap: ahead(AP, 90),
+    });
+    expect(failover(behind).rto.phases.find(({ name }) => name === 'drain')).toMatchObject({ ms: 240 + 50 });
+  });
+
+  test('lists every call with its Region', () => {
+    const { calls } = failover(LOST);
+    const at = (step: string, service: string) =>
+      calls.filter((call) => call.step === step && call.service === service).map(({ region }) => region);
+    expect(at('start', 'Step Functions')).toEqual([US]);
+    expect(at('fence', 'DynamoDB')).toEqual([EU, US, AP]);
+    expect(new Set(at('repoint', 'Route 53'))).toEqual(new Set(['us-east-1']));
+    expect(calls.every(({ region, action, why }) => region !== '' && action !== '' && why !== '')).toBe(true);
+  });
+
+  test('says that a leader which is alive would not be replaced', () => {
+    const plan = failover(surveyOf());
+    expect(plan.refusals).toMatchObject([{ code: 'FAILOVER_REFUSED', stops: 'operator' }]);
+    expect(plan.refusals[0]!.why).toContain('0 of the 2 votes');
+  });
+
+  test('takes pause, cooldown and approval for what holds up automatic failovers alone', () => {
+    const { refusals } = failover(LOST, {}, { guarded: 'ann has paused it', profile: PROFILES.cautious });
+    expect(refusals.map(({ stops }) => stops)).toEqual(['automatic', 'automatic']);
+  });
+
+  test('has no candidate where all lag too far, are not attached, or are not to lead', () => {
+    const stale = { lsn: parseLsn(1), commitMs: NOW - 10_000_000 };
+    const detached = { epoch: E2, leader: EU, attached: E1 };
+    const none = surveyOf({
+      eu: lost(EU),
+      us: ahead(US, 95, { applied: stale }),
+      ap: ahead(AP, 90, { role: detached }),
+    });
+    const plan = failover(none);
+    expect(plan.winner).toBeUndefined();
+    expect(codes(plan)).toEqual(['NO_CANDIDATE']);
+    expect(plan.candidates.map(({ why }) => why)).toEqual([
+      expect.stringContaining('lags'),
+      expect.stringContaining('not re-attached'),
+    ]);
+    const forced = failover(none, { force: true });
+    expect(forced.winner).toBe(US);
+    expect(forced.candidates[0]!.why).toContain('forced, although');
+    expect(failover(LOST, {}, { noFailover: () => true }).winner).toBeUndefined();
+  });
+
+  test('is refused without a majority, without a leader, and with two Regions', () => {
+    expect(codes(failover(surveyOf({ eu: lost(EU), us: lost(US) })))).toContain('REGISTER_UNAVAILABLE');
+    expect(codes(failover({ atMs: NOW, regions: [EU, US, AP].map(lost) }))).toEqual(['REGISTER_UNAVAILABLE']);
+    const empty = [EU, US, AP].map((region) => ({ region, acceptor: { promised: '' as never } }));
+    expect(codes(failover({ atMs: NOW, regions: empty }))).toEqual(['GROUP_NOT_FOUNDED']);
+    expect(codes(failover({ atMs: NOW, regions: [healthy(EU), healthy(US)] }))).toContain('REGIONS_TOO_FEW');
+  });
+
+  test('says that DNS stands in the way where a person changed it, or it is ahead', () => {
+    const foreign = { name: DNS.name, error: 'DNS_RECORD_FOREIGN: changed' };
+    expect(codes(failover({ ...LOST, dns: foreign }))).toEqual(['DNS_RECORD_FOREIGN']);
+    const later = { name: DNS.name, leader: { epoch: (E2 + 1) as typeof E2, target: 'x' } };
+    expect(codes(failover({ ...LOST, dns: later }))).toEqual(['PLAN_STALE']);
+  });
+});
+
+describe('the plan of a switchover', () => {
+  test('runs at the leader, loses nothing, and begins with its consent', () => {
+    const plan = switchover(surveyOf());
+    expect(plan).toMatchObject({ winner: US, startIn: EU, rpo: { records: 0, ms: 0 }, refusals: [] });
+    expect(plan.rto.phases[0]!.name).toBe('yield');
+    expect(plan.calls.some(({ step }) => step === 'yield')).toBe(true);
+  });
+
+  test('is refused where the leader is lost, leads already, or the successor is not eligible', () => {
+    expect(codes(switchover(surveyOf({ eu: lost(EU) })))).toEqual(['REGION_UNREACHABLE']);
+    expect(codes(switchover(surveyOf(), { asked: EU }))).toContain('CONFIG_INVALID');
+    expect(codes(switchover(surveyOf({ us: lost(US) })))).toEqual(['NO_CANDIDATE']);
+  });
+});

@@ -1,0 +1,36 @@
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
+import type { Control } from '#lib/ports/control.ts';
+import type { LeaderRecord } from '#lib/ports/leader-record.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+import type { ReattachDeps } from '#lib/usecases/control/reattach.ts';
+import type { Sentinel, SentinelDeps } from '#lib/usecases/control/sentinel.ts';
+import type { SimStore } from './store.ts';
+import type { Steps } from './workflow-twin.ts';
+
+/** A sentinel as the simulator sees one. */
+export type SentinelLike = Pick<Sentinel, 'tick' | 'leaseLeftMs'>;
+
+/** What can be put around, or in place of, a part of the system: each hook is given the sound one. */
+export type Hooks = {
+  /** The item of a Region. `onCrash` is run whenever that Region's sentinel dies. */
+  readonly acceptor?: (sound: AcceptorStore, onCrash: (run: () => void) => void) => AcceptorStore;
+  /** The acceptors as a process reaches them. */
+  readonly acceptors?: (sound: Acceptors, region: RegionId) => Acceptors;
+  readonly log?: (sound: ReplicaLog) => ReplicaLog;
+  readonly control?: (sound: Control) => Control;
+  readonly store?: (sound: SimStore) => SimStore;
+  readonly record?: (sound: LeaderRecord) => LeaderRecord;
+  readonly chance?: () => string;
+  readonly sentinel?: (make: (deps: SentinelDeps) => Sentinel, deps: SentinelDeps) => SentinelLike;
+  readonly steps?: (sound: Steps) => Partial<Steps>;
+  readonly reattach?: (deps: ReattachDeps) => ReattachDeps;
+};
+
+export type Bug = Hooks & {
+  readonly name: string;
+  /** The rule that it breaks. */
+  readonly breaks: string;
+  /** Seeds that have found it: tried first. */
+  readonly seeds: readonly number[];
+};

@@ -1,0 +1,356 @@
+import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import { parseEpoch } from '#lib/domain/lsn.ts';
+import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
+import type { Telemetry } from '#lib/ports/telemetry.ts';
+import { applyLog } from '#lib/usecases/apply.ts';
+import { capture } from '#lib/usecases/capture.ts';
+import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
+import type { ElectResult, FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import { reattach } from '#lib/usecases/control/reattach.ts';
+import { Sentinel, type SentinelDeps } from '#lib/usecases/control/sentinel.ts';
+import { LEASE_READ_MS } from '#lib/usecases/control/yield.ts';
+import { pull } from '#lib/usecases/pull.ts';
+import type { SentinelLike } from './bug.ts';
+import { lendsTo } from './monitor.ts';
+import { plain } from './network.ts';
+import type { Kind, Process } from './process.ts';
+import { decode, encode, type Local } from './store.ts';
+import { type Execution, STEPS, type StepName, type Steps, WorkflowTwin } from './workflow-twin.ts';
+import { targetOf, type World } from './world.ts';
+
+/** How long a step may run before the service gives it up and tries again, ms. */
+const STEP_MS = 60_000;
+/** What a switchover waits for the last writes of clients: an answer that comes later is not counted upon. */
+const ANSWER_MS = 140;
+
+export type Pace = {
+  /** Mean time between two writes of the application that may write, ms. */
+  readonly writeMs: number;
+  /** Between two looks of a follower at its log that no hint called for, ms. */
+  readonly pullMs: number;
+};
+
+/** What runs in a Region: processes that are started again when they die. */
+export class RegionTwin {
+  readonly region: RegionId;
+  readonly #world: World;
+  readonly #pace: Pace;
+  readonly #steps: Steps;
+  readonly workflow: WorkflowTwin;
+  readonly processes = new Map<Process, Kind>();
+  sentinel: { readonly process: Process; readonly watcher: SentinelLike } | undefined;
+  /** Wakes the data path. */
+  #hint: () => void = () => {};
+  #hinted = false;
+
+  constructor(world: World, region: RegionId, pace: Pace) {
+    this.region = region;
+    this.#world = world;
+    this.#pace = pace;
+    this.#steps = { ...STEPS, ...world.hooks.steps?.(STEPS) };
+    this.workflow = new WorkflowTwin({
+      invoke: (step, state) => this.#invoke(step, state),
+      sleep: (ms) => world.scheduler.sleep(ms),
+      random: () => world.random.next(),
+      onStep: (execution, step, result) => this.#onStep(execution, step, result),
+    });
+  }
+
+  start(): void {
+    this.startKind('sentinel');
+    if (!this.#world.site(this.region).replica) return;
+    this.startKind('data');
+    this.startKind('app');
+  }
+
+  /** Starts a process again, with an empty memory. */
+  startKind(kind: Exclude<Kind, 'task'>): void {
+    const process = this.#process(kind);
+    if (kind === 'sentinel') this.#watch(process);
+    else if (kind === 'data') this.#moveData(process);
+    else this.#useLease(process);
+  }
+
+  kill(process: Process): void {
+    process.kill();
+    this.processes.delete(process);
+    if (this.sentinel?.process === process) this.sentinel = undefined;
+    if (process.kind === 'sentinel') for (const run of this.#world.site(this.region).onCrash) run();
+    this.#world.trace?.(`${this.region}/${process.kind} dies`);
+  }
+
+  hint(): void {
+    this.#hinted = true;
+    this.#hint();
+  }
+
+  #process(kind: Kind): Process {
+    const process = this.#world.process(this.region, kind);
+    this.processes.set(process, kind);
+    return process;
+  }
+
+  #telemetry(process: Process): Telemetry {
+    const { trace } = this.#world;
+    return {
+      event: (kind, fields) =>
+        trace?.(`${this.region}/${process.kind} * ${kind} ${Object.entries(fields).flat().join(' ')}`),
+      metrics: () => {},
+    };
+  }
+
+  #registerDeps(process: Process): RegisterDeps {
+    const world = this.#world;
+    return {
+      acceptors: world.acceptors(process),
+      region: this.region,
+      chance: world.hooks.chance ?? (() => world.random.word()),
+      random: () => world.random.next(),
+      sleep: process.sleep,
+    };
+  }
+
+  #watch(process: Process): void {
+    const world = this.#world;
+    const store = world.store(process, this.region);
+    const deps: SentinelDeps = {
+      ...this.#registerDeps(process),
+      group: world.group.group,
+      profile: world.profile,
+      clock: process.clock,
+      control: world.control(process, this.region),
+      log: world.log(process, this.region),
+      writePath: { canary: (region) => world.store(process, region).canary() },
+      fence: { raise: (epoch) => store.raise(epoch), lower: (epoch) => store.lower(epoch) },
+      // The service of the own Region: reached as its tables are.
+      workflow: {
+        start: (input) =>
+          world.network.call(process, this.region, 'control', 'workflow.start', [input], () =>
+            this.workflow.start(input),
+          ),
+      },
+      telemetry: this.#telemetry(process),
+    };
+    const make = (given: SentinelDeps) => new Sentinel(given);
+    const watcher = world.hooks.sentinel?.(make, deps) ?? make(deps);
+    this.sentinel = { process, watcher };
+    void loop(process, world.profile.lookMs, () => watcher.tick());
+  }
+
+  #moveData(process: Process): void {
+    const world = this.#world;
+    const { region } = this;
+    const site = world.site(region);
+    const control = world.control(process, region);
+    const store = world.store(process, region);
+    const divergences = world.divergences(process, region);
+    const telemetry = this.#telemetry(process);
+    const logs = new Map(world.replicas.map((each) => [each, world.log(process, each)]));
+    const peers = {
+      log: (each: RegionId) => logs.get(each)!,
+      control: (each: RegionId) => world.control(process, each),
+    };
+    const shard = `${region}`;
+    const monitor = world.monitor;
+    let since: { readonly epoch: Epoch; readonly ms: number } | undefined;
+
+    const takeIn = async () => {
+      const batch = site.store.pending.slice(0, 100);
+      if (batch.length === 0) return;
+      await capture<Local>(
+        {
+          region,
+          engine: {
+            sequenceOf: (record) => record.sequence,
+            encode: (_, name, records) => encode(name, records, monitor),
+          },
+          log: peers.log(region),
+          control,
+          divergences,
+          rejects: { put: async () => {} },
+          telemetry,
+        },
+        LANE_0,
+        shard,
+        batch,
+      );
+      // The stream's reader remembers how far it has come.
+      const done = new Set(batch);
+      site.store.pending = site.store.pending.filter((each) => !done.has(each));
+    };
+    const follow = async () => {
+      const role = await control.role();
+      if (role.leader === region) return;
+      if (role.attached < role.epoch) {
+        if (since?.epoch !== role.epoch) since = { epoch: role.epoch, ms: process.clock.now() };
+        const deps = {
+          region,
+          log: peers.log,
+          control,
+          divergences,
+          rewinder: { read: decode, rewind: store.rewind },
+          writePath: { canary: (at: RegionId) => world.store(process, at).canary() },
+          clock: process.clock,
+          telemetry,
+        };
+        const { kind } = await reattach(world.hooks.reattach?.(deps) ?? deps, since.ms);
+        if (kind === 'collecting') return;
+      }
+      await pull({ group: world.group, region, peers, control, telemetry });
+      const until = process.clock.now() + 5_000;
+      await applyLog(
+        { region, peers, control, storeOf: () => store, telemetry },
+        () => process.clock.now() < until,
+      );
+    };
+    const wait = async () => {
+      const woken = new Promise<void>((resolve) => {
+        this.#hint = () => process.deliver(resolve);
+      });
+      if (this.#hinted) this.#hint();
+      await Promise.race([woken, process.sleep(this.#pace.pullMs)]);
+      this.#hinted = false;
+      await process.sleep(world.random.between(5, 60));
+    };
+    void (async () => {
+      for (;;) {
+        await wait();
+        await takeIn().catch(() => {});
+        await follow().catch(() => {});
+      }
+    })();
+  }
+
+  /** The application of this Region: it writes while DNS names the Region and the lease that it reads runs. */
+  #useLease(process: Process): void {
+    const world = this.#world;
+    const { region } = this;
+    const site = world.site(region);
+    const store = world.store(process, region);
+    const item = world.acceptors(process).of(region);
+    void (async () => {
+      for (;;) {
+        await process.sleep(world.random.between(0.5, 1.5) * this.#pace.writeMs);
+        if (world.dns.served?.target !== targetOf(region) || world.quiet) continue;
+        try {
+          const asked = process.clock.steadyMs();
+          const epoch = lendsTo(await item.read(), region, process.clock.now());
+          const read = process.clock.steadyMs();
+          if (epoch === undefined || read - asked > LEASE_READ_MS) continue;
+          world.writes += 1;
+          const id = world.writes;
+          await store.write(id);
+          const isInTime = process.clock.steadyMs() - asked < ANSWER_MS;
+          if (!isInTime || lendsTo(site.item(), region, process.clock.now()) !== epoch) continue;
+          world.monitor.acked({ id, region, epoch, atMs: world.scheduler.now });
+          world.trace?.(`${region}/app write ${id} acknowledged in epoch ${epoch}`);
+          world.lastAckMs = world.scheduler.now;
+        } catch {
+          // Outcome unknown: nobody counts on it.
+        }
+      }
+    })();
+  }
+
+  #invoke(step: StepName, state: FailoverState): Promise<{ readonly outcome: string }> {
+    const world = this.#world;
+    const process = this.#process('task');
+    return new Promise((resolve, reject) => {
+      let over = false;
+      const end = (settle: () => void) => {
+        if (over) return;
+        over = true;
+        settle();
+      };
+      const run = this.#steps[step](this.failoverDeps(process), state);
+      run.then(
+        (result) => {
+          this.processes.delete(process);
+          end(() => resolve(result));
+        },
+        (error) => {
+          this.processes.delete(process);
+          world.trace?.(`${this.region}/task ${state.input.run} ${step} failed: ${String(error)}`);
+          end(() => reject(error));
+        },
+      );
+      world.scheduler.after(STEP_MS, () => {
+        // Most are killed by then; one that was frozen may still go on later.
+        if (!process.paused) this.kill(process);
+        end(() => reject(new Error(`${step} timed out`)));
+      });
+    });
+  }
+
+  failoverDeps(process: Process): FailoverDeps {
+    const world = this.#world;
+    const rules = { priorityOf: () => 0, noFailover: (region: RegionId) => world.noFailover === region };
+    return {
+      ...this.#registerDeps(process),
+      group: world.group,
+      profile: world.profile,
+      clock: process.clock,
+      peers: {
+        log: (region) => world.log(process, region),
+        control: (region) => world.control(process, region),
+      },
+      storeOf: (region) => world.store(process, region),
+      writePath: { canary: (region) => world.store(process, region).canary() },
+      fenceOf: (region) => world.store(process, region),
+      record: world.leaderRecord(process),
+      targetOf,
+      rules,
+      history: new MemoryHistory(),
+      telemetry: this.#telemetry(process),
+    };
+  }
+
+  #onStep(execution: Execution, step: StepName, result: { readonly outcome: string }): void {
+    const { monitor, scheduler, trace } = this.#world;
+    trace?.(`${this.region}/workflow ${execution.input.run} ${step}: ${plain(result)}`);
+    if (step !== 'elect' || result.outcome !== 'elected') return;
+    const { winner, candidates, rpo } = result as Extract<ElectResult, { outcome: 'elected' }>;
+    monitor.counts.failovers += 1;
+    const eligible =
+      this.#world.replicas.includes(winner) &&
+      candidates.some((each) => each.region === winner && each.eligible) &&
+      (this.#world.noFailover !== winner || execution.input.force === true);
+    monitor.elections.set(execution.input.run, { winner, eligible, rpo, atMs: scheduler.now });
+  }
+
+  /** Starts a failover from here, as an operator does who takes the leader for lost. */
+  failOver(epoch: number, nonce: number): Promise<unknown> {
+    return this.workflow.start({
+      group: this.#world.group.group,
+      epoch: parseEpoch(epoch),
+      kind: 'failover',
+      run: `failover-${epoch}-${this.region}-${nonce}`,
+      trigger: 'operator',
+      approval: false,
+    });
+  }
+
+  /** Starts a switchover from here, as an operator does. */
+  switchOver(epoch: number, successor: RegionId | undefined, nonce: number): Promise<unknown> {
+    const input: FailoverInput = {
+      group: this.#world.group.group,
+      epoch: parseEpoch(epoch),
+      kind: 'switchover',
+      run: `switchover-${epoch}-${nonce}`,
+      trigger: 'operator',
+      approval: false,
+      ...(successor === undefined ? {} : { successor }),
+    };
+    return this.workflow.start(input);
+  }
+}
+
+/** Looks again and again, each some time after the last has ended. */
+async function loop(process: Process, everyMs: number, look: () => Promise<void>): Promise<void> {
+  for (;;) {
+    await look().catch(() => {});
+    await process.sleep(everyMs);
+  }
+}

@@ -1,0 +1,262 @@
+import { BALLOT_ZERO, ballotAfter } from '#lib/domain/control/acceptor.ts';
+import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
+import { founded, type Register } from '#lib/domain/control/register.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import { DynamoCapture } from '#lib/engines/dynamodb/dynamo-capture.ts';
+import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
+import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
+import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
+import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
+import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
+import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
+import { MemoryItemStore } from '#lib/local/memory/memory-item-store.ts';
+import { MemoryLeaderRecord } from '#lib/local/memory/memory-leader-record.ts';
+import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
+import { capture } from '#lib/usecases/capture.ts';
+import type { FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import { ManualScheduler } from '../local/manual-scheduler.ts';
+import { never } from './intercepted-log.ts';
+import { E1, GROUP } from './log-history.ts';
+import { ReplicatedGroup } from './replicated-group.ts';
+import { image, PK, streamRecord } from './stream-records.ts';
+
+/** When a test begins, Unix ms. */
+const START = 1_800_000_000_000;
+
+/** What DNS names while a Region leads. */
+export function targetOf(region: RegionId): string {
+  return `${region}.example.internal`;
+}
+
+/** What a run is started with, unless a test says otherwise. */
+export const RUN: FailoverInput = {
+  group: GROUP,
+  epoch: E1,
+  kind: 'failover',
+  run: 'orders-2-run',
+  trigger: 'operator',
+  approval: false,
+};
+
+/** A group with its control core, in memory and in a time that tests move. Regions can be lost, and come back. */
+export class FailoverGroup extends ReplicatedGroup {
+  readonly scheduler = new ManualScheduler();
+  readonly record: MemoryLeaderRecord;
+  readonly history = new MemoryHistory();
+  /** Regions that answer nothing: whatever is asked of them hangs. */
+  readonly lost = new Set<RegionId>();
+  /** Regions whose store refuses writes. */
+  readonly broken = new Set<RegionId>();
+  /** The epoch for which a Region's engine fence is up. */
+  readonly fences = new Map<RegionId, Epoch>();
+  readonly noFailover = new Set<RegionId>();
+  readonly priorities = new Map<RegionId, number>();
+  readonly divergences = new Map<RegionId, MemoryDivergences>();
+  profile: Profile = PROFILES.fast;
+  /** Does a Region's capture run as soon as something is written there? */
+  capturing = true;
+  readonly #acceptors = new Map<RegionId, MemoryAcceptor>();
+  readonly #tables = new Map<RegionId, MemoryItemStore>();
+  readonly #streams = new Map<RegionId, StreamRecord[]>();
+  #sequence = 0;
+  #chance = 0;
+
+  constructor(regions: readonly RegionId[]) {
+    super(regions.map((name) => ({ name })));
+    this.record = new MemoryLeaderRecord({ inventory: regions.map(targetOf) });
+    for (const region of regions) {
+      this.#acceptors.set(region, new MemoryAcceptor());
+      this.divergences.set(region, new MemoryDivergences());
+    }
+  }
+
+  get members(): readonly RegionId[] {
+    return this.config.regions.map(({ name }) => name);
+  }
+
+  now(): number {
+    return START + this.scheduler.now();
+  }
+
+  acceptor(region: RegionId): MemoryAcceptor {
+    return this.#acceptors.get(region)!;
+  }
+
+  /** Gives the group its first leader: register, roles and DNS. */
+  async found(leader: RegionId, given: Partial<Register> = {}): Promise<this> {
+    const ballot = ballotAfter(BALLOT_ZERO, leader, 'first');
+    const value = { ...founded(leader, E1, 'first'), ...given };
+    for (const region of this.members) await this.acceptor(region).accept(ballot, value);
+    await this.lead(leader);
+    await this.record.flip(undefined, { epoch: E1, target: targetOf(leader) });
+    this.record.settle();
+    return this;
+  }
+
+  /** Regions withdraw their grant from an epoch. */
+  async vote(epoch: Epoch, ...regions: readonly RegionId[]): Promise<void> {
+    for (const region of regions) await this.acceptor(region).vote(epoch, 'over');
+  }
+
+  /** The register as the acceptors that answer have it. */
+  async registers(): Promise<readonly (Register | undefined)[]> {
+    const items = this.members
+      .filter((region) => !this.lost.has(region))
+      .map((at) => this.acceptor(at).read());
+    return (await Promise.all(items)).map(({ accepted }) => accepted?.value);
+  }
+
+  /** Runs `work` to its end, and moves time whenever it waits for nothing else. */
+  async run<T>(work: Promise<T>): Promise<T> {
+    let over = false;
+    const settled = work.finally(() => {
+      over = true;
+    });
+    settled.catch(() => {});
+    for (;;) {
+      await new Promise(setImmediate);
+      if (over) return settled;
+      const at = this.scheduler.nextAt;
+      if (at === undefined) throw new Error('it waits for what will never come');
+      this.scheduler.advance(at - this.scheduler.now());
+    }
+  }
+
+  /** Resolves after `ms` of the test's time. */
+  readonly sleep = (ms: number): Promise<void> =>
+    new Promise((resolve) => this.scheduler.after(ms, () => resolve()));
+
+  readonly clock = { now: () => this.now(), steadyMs: () => this.scheduler.now() };
+
+  /** What it takes to change the register, from a Region. */
+  registerDeps(region: RegionId) {
+    return {
+      region,
+      acceptors: { members: this.members, of: (at: RegionId) => this.reach(at, this.acceptor(at)) },
+      chance: () => `${++this.#chance}`,
+      random: () => 0.5,
+      sleep: this.sleep,
+      clock: this.clock,
+    };
+  }
+
+  /** What the steps of a failover work with, run by a coordinator in `region`. */
+  failoverDeps(region: RegionId): FailoverDeps {
+    return {
+      ...this.registerDeps(region),
+      group: this.config,
+      profile: this.profile,
+      peers: {
+        log: (at) => this.reach(at, this.log(at)),
+        control: (at) => this.reach(at, this.control(at)),
+      },
+      storeOf: (at, leader) => this.replica(at, leader),
+      writePath: this.writePath,
+      fenceOf: (at) => this.reach(at, this.fenceAt(at)),
+      record: this.record,
+      targetOf,
+      rules: {
+        priorityOf: (at) => this.priorities.get(at) ?? 0,
+        noFailover: (at) => this.noFailover.has(at),
+      },
+      history: this.history,
+      telemetry: this.telemetry,
+    };
+  }
+
+  replica(region: RegionId, leader: RegionId): DynamoReplica {
+    return new DynamoReplica({
+      store: this.store(region),
+      leader: this.store(leader),
+      control: this.control(region),
+      key: PK,
+    });
+  }
+
+  readonly writePath: WritePath = {
+    canary: async (region) => {
+      if (this.lost.has(region)) return never;
+      if (this.broken.has(region)) throw new Error(`the store of ${region} refuses writes`);
+      this.beat(region);
+      if (this.capturing) await this.capture(region);
+    },
+  };
+
+  fenceAt(region: RegionId): EngineFence {
+    return {
+      raise: async (epoch) => {
+        this.fences.set(region, epoch);
+        return 'raised';
+      },
+      lower: async () => {
+        this.fences.delete(region);
+      },
+    };
+  }
+
+  override store(region: RegionId): MemoryItemStore {
+    const store = this.#tables.get(region) ?? this.#newTable(region);
+    this.#tables.set(region, store);
+    return store;
+  }
+
+  override beat(region: RegionId): void {
+    this.store(region).put(heartbeatItem(PK, this.now()));
+  }
+
+  /** What a Region's capture does with what its stream holds by now. A follower's is read and dropped. */
+  override async capture(region: RegionId): Promise<void> {
+    const batch = this.#streams.get(region) ?? [];
+    this.#streams.set(region, []);
+    const engine = new DynamoCapture({ group: GROUP, table: 'orders', key: PK });
+    const rejects = { put: async () => {} };
+    const { control, telemetry, peers } = this.deps(region);
+    const deps = { region, engine, log: peers.log(region), control, rejects, telemetry };
+    await capture({ ...deps, divergences: this.divergences.get(region)! }, LANE_0, 'shard', batch);
+  }
+
+  /** Brings followers up to the leader. */
+  async follow(...regions: readonly RegionId[]): Promise<void> {
+    for (const region of regions) {
+      await this.pull(region);
+      await this.apply(region);
+    }
+  }
+
+  /** `target` as it is reached from elsewhere. */
+  reach<T extends object>(region: RegionId, target: T): T {
+    return new Proxy(target, {
+      get: (_, name) => {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        return (...parameters: unknown[]) =>
+          this.lost.has(region) ? never : (member.apply(target, parameters) as unknown);
+      },
+    });
+  }
+
+  #newTable(region: RegionId): MemoryItemStore {
+    return new MemoryItemStore({
+      keyNames: ['pk'],
+      pageSize: 3,
+      holds: (lease) => this.control(region).holds(lease),
+      onChange: ({ before, after }) => {
+        const record = streamRecord(PK, ++this.#sequence, before && image(before), after && image(after));
+        const dynamodb = { ...record.dynamodb, ApproximateCreationDateTime: Math.floor(this.now() / 1000) };
+        const stream = this.#streams.get(region) ?? [];
+        this.#streams.set(region, [...stream, { ...record, dynamodb }]);
+      },
+    });
+  }
+}
+
+/** The state of a run that has come so far, as the workflow would have it. */
+export function stateOf(given: Partial<FailoverState> = {}): FailoverState {
+  return { input: RUN, ...given };
+}
+
+export function claimed(from: RegionId, coordinator: RegionId, epoch: Epoch): FailoverState['claim'] {
+  return { outcome: 'claimed', epoch, from, coordinator };
+}

@@ -1,0 +1,484 @@
+import { describe, expect, test } from 'vitest';
+import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
+import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
+import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
+import { type Reattached, reattach } from '#lib/usecases/control/reattach.ts';
+import { relay } from '#lib/usecases/relay.ts';
+import { Crash, CrashAt } from '../../support/crash-at.ts';
+import { FailoverGroup } from '../../support/failover-group.ts';
+import { allEntries, E1, E2, E3 } from '../../support/log-history.ts';
+import { AP, EU, US } from '../../support/memory-group.ts';
+import { n, PK, s } from '../../support/stream-records.ts';
+
+/** Every kind of value, at its edges. */
+const RICH: Item = {
+  pk: s('rich'),
+  number: { N: '-1234567890123456789012345678901234567.8' },
+  bytes: { B: new Uint8Array([0, 255, 128, 10]) },
+  list: { L: [{ NULL: true }, { BOOL: false }, { M: { ü: { S: '' } } }] },
+  sets: { M: { n: { NS: ['1', '2.50'] }, s: { SS: ['a', 'b'] }, b: { BS: [new Uint8Array([7])] } } },
+};
+
+/** The group after a minute of EU's leadership: all hold the same. */
+async function replicated(): Promise<FailoverGroup> {
+  const group = await new FailoverGroup([EU, US, AP]).found(EU);
+  for (const pk of ['kept', 'changed', 'deleted', 'again']) group.put(EU, pk, 1);
+  group.store(EU).put(RICH);
+  for (let i = 0; i < 4; i++) {
+    group.scheduler.advance(1_000);
+    await group.round(EU);
+  }
+  group.put(EU, 'kept', 2);
+  await group.round(EU);
+  for (const region of [US, AP]) {
+    const { applied, snapshot } = await group.control(region).applyState(LANE_0);
+    expect([applied?.lsn, snapshot]).toEqual([(await group.own(EU).head(LANE_0)).lastLsn, undefined]);
+  }
+  return group;
+}
+
+/** What EU writes that nobody else gets. */
+function writeTail(group: FailoverGroup, value: number): void {
+  const store = group.store(EU);
+  group.put(EU, 'changed', value);
+  group.put(EU, 'inserted', value);
+  group.put(EU, 'changed', value + 1);
+  store.delete({ pk: s('deleted') });
+  store.delete({ pk: s('again') });
+  group.put(EU, 'again', value);
+  store.put({ ...RICH, number: n(value), bytes: { B: new Uint8Array([1]) }, list: { L: [] } });
+}
+
+type Story = {
+  /** Logged at EU before the others took over. */
+  readonly captured?: boolean;
+  /** Written at EU afterwards. */
+  readonly uncaptured?: boolean;
+  readonly epoch?: Epoch;
+};
+
+/** US leads now, has logged changes of its own, and EU comes back. */
+async function divided({ captured = false, uncaptured = false, epoch = E2 }: Story): Promise<FailoverGroup> {
+  const group = await replicated();
+  group.scheduler.advance(1_000);
+  if (captured) {
+    writeTail(group, 100);
+    await group.capture(EU);
+    group.put(EU, 'inserted', 150);
+    await group.capture(EU);
+  }
+  await group.own(US).seal(LANE_0, epoch);
+  await group.lead(US, epoch);
+  group.put(US, 'new', 7);
+  group.put(US, 'changed', 8);
+  await group.capture(US);
+  if (uncaptured) {
+    writeTail(group, 200);
+    group.put(EU, 'late', 1);
+  }
+  group.scheduler.advance(1_000);
+  return group;
+}
+
+function depsOf(group: FailoverGroup, region: RegionId, crash = new CrashAt(Number.MAX_SAFE_INTEGER)) {
+  const replica = new DynamoReplica({
+    store: crash.watched(group.store(region)),
+    leader: group.store(US),
+    control: crash.watched(group.control(region)),
+    key: PK,
+  });
+  return {
+    region,
+    log: (at: RegionId) => crash.watched(group.own(at)),
+    control: crash.watched(group.control(region)),
+    divergences: crash.watched(group.divergences.get(region)!),
+    rewinder: new DynamoRewinder({ key: PK, replica }),
+    writePath: crash.watched(group.writePath),
+    clock: group.clock,
+    telemetry: group.telemetry,
+  };
+}
+
+/** Calls as the sentinel does, until it is done. */
+async function reattached(group: FailoverGroup, region: RegionId, since = group.now()): Promise<Reattached> {
+  for (let tries = 0; tries < 10; tries++) {
+    const result = await reattach(depsOf(group, region), since);
+    if (result.kind !== 'collecting') return result;
+    group.scheduler.advance(1_000);
+  }
+  throw new Error('it never ends');
+}
+
+type Line = {
+  readonly kind: string;
+  readonly key: Item;
+  readonly before: Item | null;
+  readonly after: Item | null;
+  readonly lsn: string | null;
+};
+
+async function report(group: FailoverGroup, region: RegionId, epoch: Epoch): Promise<readonly Line[]> {
+  const saved = (await group.divergences.get(region)!.of(epoch))?.report;
+  if (saved === undefined) return [];
+  const lines = Buffer.from(await group.own(region).getSegment(saved.hash))
+    .toString()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Line);
+  expect(lines).toHaveLength(saved.changes);
+  return lines;
+}
+
+/** What people wrote: without the heartbeat. */
+function contents(group: FailoverGroup, region: RegionId): ReadonlyMap<string, Item> {
+  const rows = new Map(group.store(region).contents());
+  rows.delete(JSON.stringify(Object.values(heartbeatKey(PK))));
+  return rows;
+}
+
+/** The former leader follows by the ordinary means, to the end, and both hold the same. */
+async function expectFollows(group: FailoverGroup, region: RegionId, leader: RegionId): Promise<void> {
+  await group.writePath.canary(leader);
+  for (let i = 0; i < 6; i++) {
+    group.scheduler.advance(1_000);
+    await group.round(leader);
+  }
+  const { epoch } = await group.control(region).role();
+  const { kind } = await relay(group.own(leader), group.own(region), LANE_0, epoch);
+  expect(kind).toBe('current');
+  await group.apply(region);
+  expect((await group.own(region).head(LANE_0)).chain).toBe((await group.own(leader).head(LANE_0)).chain);
+  const { applied, snapshot } = await group.control(region).applyState(LANE_0);
+  expect([applied?.lsn, snapshot]).toEqual([(await group.own(leader).head(LANE_0)).lastLsn, undefined]);
+  expect(contents(group, region)).toEqual(contents(group, leader));
+}
+
+function keyOf({ key }: Line): string {
+  return (key.pk as Extract<AttributeValue, { S: string }>).S;
+}
+
+describe('a former leader that comes back', () => {
+  test.each<readonly [string, Story, number]>([
+    ['a tail that its log has', { captured: true }, 8],
+    ['writes that no log has', { uncaptured: true }, 8],
+    ['both', { captured: true, uncaptured: true }, 15],
+    ['both, two epochs later', { captured: true, uncaptured: true, epoch: E3 }, 15],
+  ])(
+    'with %s: all of it is in the report, gone from store and log, and it follows',
+    async (_, story, count) => {
+      const group = await divided(story);
+      expect(await reattached(group, EU)).toEqual({ kind: 'attached', divergent: count });
+      const lines = await report(group, EU, E1);
+      expect(lines).toHaveLength(count);
+      expect(lines.filter(({ lsn }) => lsn !== null)).toHaveLength(story.captured ? 8 : 0);
+      const { epoch, attached, led } = await group.control(EU).role();
+      expect([attached, led]).toEqual([epoch, undefined]);
+      await expectFollows(group, EU, US);
+    },
+  );
+
+  test('is as it was at the common prefix before it follows: to the byte', async () => {
+    const group = await divided({ captured: true, uncaptured: true });
+    const before = await replicated();
+    await reattached(group, EU);
+    expect(contents(group, EU)).toEqual(contents(before, EU));
+    const rows = [...contents(group, EU).values()];
+    expect(rows.find(({ pk }) => (pk as { S: string }).S === 'rich')).toEqual(RICH);
+    expect(rows.some(({ pk }) => (pk as { S: string }).S === 'inserted')).toBe(false);
+    expect(rows.some(({ pk }) => (pk as { S: string }).S === 'deleted')).toBe(true);
+  });
+
+  test('has a log that ends where the two parted, without strays', async () => {
+    const group = await divided({ captured: true });
+    await reattached(group, EU);
+    const entries = await allEntries(group.own(EU));
+    const leader = await allEntries(group.own(US));
+    expect(entries).toEqual(leader.slice(0, entries.length));
+    expect(entries.length).toBe(leader.length - 1);
+    expect((await group.own(EU).head(LANE_0)).chain).toBe(entries.at(-1)!.chain);
+  });
+
+  test('loses nothing that is logged there after the rewind', async () => {
+    const group = await divided({ captured: true });
+    await reattached(group, EU);
+    await expectFollows(group, EU, US);
+    const entries = await allEntries(group.own(EU));
+    expect(await reattached(group, EU)).toEqual({ kind: 'attached', divergent: 0 });
+    expect(await allEntries(group.own(EU))).toEqual(entries);
+  });
+
+  test('has a report that people can read: in order, with key, before, after and time', async () => {
+    const group = await divided({ captured: true });
+    await reattached(group, EU);
+    const lines = await report(group, EU, E1);
+    expect(lines.map(keyOf)).toEqual([
+      'changed',
+      'inserted',
+      'changed',
+      'deleted',
+      'again',
+      'again',
+      'rich',
+      'inserted',
+    ]);
+    expect(lines[0]).toMatchObject({ kind: 'update', before: { value: n(1) }, after: { value: n(100) } });
+    expect(lines[3]).toMatchObject({ kind: 'delete', before: { value: n(1) }, after: null });
+    expect(lines[6]!.before).toMatchObject({ number: RICH.number, bytes: { B: 'AP+ACg==' } });
+    expect(lines[0]).toMatchObject({ at: expect.stringMatching(/^20\d\d-.*Z$/), lsn: expect.any(String) });
+    const { report: saved } = (await group.divergences.get(EU)!.of(E1))!;
+    expect(saved).toMatchObject({ changes: 8, keys: 5, savedAtMs: group.now() });
+  });
+
+  test('waits for what is still on its way out of its stream', async () => {
+    const group = await divided({ uncaptured: true });
+    group.capturing = false;
+    const since = group.now();
+    for (let i = 0; i < 4; i++) {
+      group.scheduler.advance(1_000);
+      expect(await reattach(depsOf(group, EU), since)).toEqual({ kind: 'collecting', divergent: 0 });
+    }
+    expect(await group.divergences.get(EU)!.of(E1)).toBeUndefined();
+    await group.capture(EU);
+    group.capturing = true;
+    expect(await reattached(group, EU, since)).toEqual({ kind: 'attached', divergent: 8 });
+  });
+
+  test('with nothing divergent is attached without a report', async () => {
+    const group = await divided({});
+    expect(await reattached(group, EU)).toEqual({ kind: 'attached', divergent: 0 });
+    expect((await group.divergences.get(EU)!.of(E1))?.report).toBeUndefined();
+    await expectFollows(group, EU, US);
+  });
+
+  test('changes nothing as long as the report cannot be saved', async () => {
+    const group = await divided({ captured: true, uncaptured: true });
+    const since = group.now() - 60_000;
+    await group.capture(EU);
+    const state = async () => ({
+      rows: new Map(group.store(EU).contents()),
+      entries: await allEntries(group.own(EU)),
+      applied: await group.control(EU).applyState(LANE_0),
+      role: await group.control(EU).role(),
+    });
+    const before = await state();
+    const deps = depsOf(group, EU);
+    const failing = new Proxy(deps.divergences, {
+      get: (target, name) =>
+        name === 'save' ? async () => Promise.reject(new Error('throttled')) : Reflect.get(target, name),
+    });
+    await expect(reattach({ ...deps, divergences: failing }, since)).rejects.toThrow('throttled');
+    expect(await state()).toEqual(before);
+    expect(await reattached(group, EU, since)).toEqual({ kind: 'attached', divergent: 15 });
+  });
+
+  test('does nothing while it leads, or is attached already', async () => {
+    const group = await replicated();
+    const entries = await allEntries(group.own(EU));
+    expect(await reattach(depsOf(group, EU), group.now())).toEqual({ kind: 'attached', divergent: 0 });
+    expect(await reattach(depsOf(group, AP), group.now())).toEqual({ kind: 'attached', divergent: 0 });
+    expect(await allEntries(group.own(EU))).toEqual(entries);
+    expect((await group.own(EU).head(LANE_0)).sealedEpoch).toBe(1);
+  });
+
+  test('whose apply lease is taken by another on the way changes no position and calls again', async () => {
+    const group = await divided({ captured: true });
+    const deps = depsOf(group, EU);
+    let taken = false;
+    const stolen = new Proxy(deps.control, {
+      get: (target, name) => {
+        if (name !== 'takeLease' || taken) return Reflect.get(target, name);
+        return async () => {
+          taken = true;
+          const mine = await target.takeLease(LANE_0);
+          await group.control(EU).takeLease(LANE_0);
+          return mine;
+        };
+      },
+    });
+    // Past the wait for its stream.
+    const since = group.now() - 60_000;
+    await group.writePath.canary(EU);
+    expect((await reattach({ ...deps, control: stolen }, since)).kind).toBe('collecting');
+    expect((await group.control(EU).role()).attached).toBe(1);
+    expect((await reattached(group, EU, since)).kind).toBe('attached');
+    await expectFollows(group, EU, US);
+  });
+});
+
+describe('a crash at any await, and another call', () => {
+  type End = {
+    readonly rows: ReadonlyMap<string, Item>;
+    readonly entries: readonly unknown[];
+    readonly applied: unknown;
+    readonly lines: readonly Line[];
+  };
+
+  /** Re-attaches, crashing at await `at` of the decisive call; undefined if it did not get so far. */
+  async function endOf(
+    region: RegionId,
+    build: () => Promise<FailoverGroup>,
+    at: number,
+  ): Promise<End | undefined> {
+    const group = await build();
+    const since = group.now();
+    for (let calls = 0; calls < 3; calls++) {
+      await group.writePath.canary(region);
+      group.scheduler.advance(1_000);
+    }
+    const crash = new CrashAt(at);
+    const call = reattach(depsOf(group, region, crash), since);
+    const crashed = await call.then(
+      () => false,
+      (error: unknown) => {
+        if (!(error instanceof Crash)) throw error;
+        return true;
+      },
+    );
+    if (!crashed && Number.isFinite(at)) return undefined;
+    expect((await reattached(group, region, since)).kind).toBe('attached');
+    const { applied } = await group.control(region).applyState(LANE_0);
+    const epoch = E1;
+    const end = {
+      rows: contents(group, region),
+      entries: await allEntries(group.own(region)),
+      applied: applied?.lsn,
+      lines: await report(group, region, epoch),
+    };
+    await expectFollows(group, region, US);
+    return end;
+  }
+
+  test.each<readonly [string, RegionId, () => Promise<FailoverGroup>]>([
+    ['a former leader with a logged tail', EU, () => divided({ captured: true })],
+    ['a former leader with writes that no log has', EU, () => divided({ uncaptured: true })],
+    ['a former leader with both', EU, () => divided({ captured: true, uncaptured: true })],
+    ['a follower that was ahead', AP, () => followerAhead()],
+  ])('%s: ends the same', async (_, region, build) => {
+    const expected = await endOf(region, build, Number.POSITIVE_INFINITY);
+    let at = 0;
+    for (; at < 500; at++) {
+      const end = await endOf(region, build, at);
+      if (end === undefined) break;
+      expect(end, `crash at await ${at}`).toEqual(expected);
+    }
+    expect(at).toBeGreaterThan(15);
+  });
+});
+
+/** AP has a tail of EU's, and has applied a part of it, when US takes over. */
+async function followerAhead(appliedAll = true): Promise<FailoverGroup> {
+  const group = await replicated();
+  writeTail(group, 100);
+  await group.capture(EU);
+  await group.pull(AP);
+  if (appliedAll) await group.apply(AP);
+  await group.own(US).seal(LANE_0, E2);
+  await group.lead(US, E2);
+  group.put(US, 'new', 7);
+  await group.capture(US);
+  return group;
+}
+
+describe('a follower', () => {
+  test.each([
+    ['applied', true],
+    ['not applied yet', false],
+  ])('that was ahead, with a tail that it has %s: goes back and follows', async (_, appliedAll) => {
+    const group = await followerAhead(appliedAll);
+    expect(await reattached(group, AP)).toEqual({ kind: 'attached', divergent: 7 });
+    expect(await report(group, AP, E1)).toHaveLength(7);
+    await expectFollows(group, AP, US);
+  });
+
+  test('that was behind is attached as it is', async () => {
+    const group = await divided({});
+    const entries = await allEntries(group.own(AP));
+    expect(await reattached(group, AP)).toEqual({ kind: 'attached', divergent: 0 });
+    expect(await allEntries(group.own(AP))).toEqual(entries);
+    await expectFollows(group, AP, US);
+  });
+
+  test('that missed an epoch altogether is attached to the one after it', async () => {
+    const group = await followerAhead();
+    // US is replaced by EU at once, which had all of the tail: AP never heard of US.
+    await group.own(EU).seal(LANE_0, E3);
+    await group.control(AP).nameLeader({ epoch: E3, leader: EU });
+    await group.control(EU).nameLeader({ epoch: E3, leader: EU });
+    group.put(EU, 'third', 3);
+    await group.capture(EU);
+    expect(await reattached(group, AP)).toEqual({ kind: 'attached', divergent: 0 });
+    await expectFollows(group, AP, EU);
+  });
+});
+
+describe('a Region whose log does not reach back to where the two parted', () => {
+  test.each([
+    ['its own log is trimmed', EU],
+    ["the leader's log is trimmed", US],
+  ])('because %s, saves what it has and takes a new copy', async (_, trimmed) => {
+    const group = await divided({ captured: true, uncaptured: true });
+    const { lastLsn } = await group.own(trimmed).head(LANE_0);
+    const last = await group.own(trimmed).entryAt(LANE_0, lastLsn);
+    await group.own(trimmed).trim(LANE_0, last!.first);
+    const { kind, divergent } = await reattached(group, EU);
+    expect(kind).toBe('rebuilding');
+    const lines = await report(group, EU, E1);
+    expect(lines).toHaveLength(divergent);
+    // The writes that no log has, and whatever of its log is still there.
+    expect(lines.filter(({ lsn }) => lsn === null)).toHaveLength(7);
+    expect(lines.filter(({ lsn }) => lsn !== null).length).toBeGreaterThan(0);
+    await expectFollows(group, EU, US);
+  });
+
+  test('because all of it is trimmed, takes a new copy', async () => {
+    const group = await divided({});
+    const { lastLsn } = await group.own(EU).head(LANE_0);
+    await group.own(EU).trim(LANE_0, parseLsn(lastLsn + 1n));
+    expect((await reattached(group, EU)).kind).toBe('rebuilding');
+    await expectFollows(group, EU, US);
+  });
+
+  test('keeps its whole report when it crashes on the way', async () => {
+    for (let at = 0; at < 200; at++) {
+      const group = await divided({ captured: true, uncaptured: true });
+      await group.own(US).trim(LANE_0, (await group.own(US).head(LANE_0)).lastLsn);
+      const since = group.now();
+      for (let i = 0; i < 3; i++) {
+        await group.writePath.canary(EU);
+        group.scheduler.advance(1_000);
+      }
+      const crash = new CrashAt(at);
+      const ended = await reattach(depsOf(group, EU, crash), since).catch(() => undefined);
+      await reattached(group, EU, since);
+      const lines = await report(group, EU, E1);
+      expect(lines.filter(({ lsn }) => lsn !== null).length, `crash at await ${at}`).toBeGreaterThanOrEqual(
+        8,
+      );
+      expect(lines.filter(({ lsn }) => lsn === null)).toHaveLength(7);
+      if (ended !== undefined) return;
+    }
+    throw new Error('it never got through');
+  });
+});
+
+test('a first copy that was under way when the leader was lost starts over at the new one', async () => {
+  const group = await divided({});
+  const { lease, state } = await group.control(AP).takeLease(LANE_0);
+  const snapshot = {
+    phase: 'copy' as const,
+    startLsn: state.applied!.lsn,
+    startEpoch: parseEpoch(1),
+    cursor: '',
+    rowsCopied: 2,
+    rowsEstimated: 5,
+  };
+  // It has copied a row of EU that no log has.
+  group.put(AP, 'copied', 1);
+  await group.capture(AP);
+  await group.control(AP).saveApplyState(lease, { ...state, snapshot });
+  expect((await reattached(group, AP)).kind).toBe('rebuilding');
+  await expectFollows(group, AP, US);
+});

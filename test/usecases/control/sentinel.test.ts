@@ -1,0 +1,380 @@
+import { describe, expect, test } from 'vitest';
+import { PROFILES } from '#lib/domain/control/profile.ts';
+import { claim, install, type Register } from '#lib/domain/control/register.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { changeRegister, readRegister } from '#lib/usecases/control/change-register.ts';
+import { FailoverGroup } from '../../support/failover-group.ts';
+import { E1, E2 } from '../../support/log-history.ts';
+import { AP, EU, US } from '../../support/memory-group.ts';
+import { Watchers } from '../../support/watchers.ts';
+
+const { leaseMs, marginMs, beatMs, lookMs, takeoverMs, cooldownMs } = PROFILES.fast;
+const MEMBERS = [EU, US, AP];
+const HOUR = 3_600_000;
+
+/** Watchers of a group that EU leads, after a while of peace. */
+async function peace(given: Partial<Register> = {}): Promise<Watchers> {
+  const watchers = new Watchers(await new FailoverGroup(MEMBERS).found(EU, given));
+  await watchers.pass(2_000);
+  return watchers;
+}
+
+/** Nobody can write to EU, nor hear of it. */
+function loseLeader(watchers: Watchers): void {
+  watchers.group.lost.add(EU);
+  watchers.asleep.add(EU);
+}
+
+/** US takes the next epoch by a majority of the votes, and leads it. */
+async function succeed(watchers: Watchers, ...voters: readonly RegionId[]): Promise<void> {
+  const { group } = watchers;
+  await group.vote(E1, ...voters);
+  const deps = group.registerDeps(US);
+  const by = { epoch: E1, coordinator: US, run: 'run', phase: 'failing-over' as const };
+  expect((await group.run(changeRegister(deps, (value) => claim(value, by)))).kind).toBe('changed');
+  const at = { epoch: E2, run: 'run', leader: US, cooldownUntilMs: 0 };
+  expect((await group.run(changeRegister(deps, (value) => install(value, at)))).kind).toBe('changed');
+}
+
+describe('the sentinel of the leader', () => {
+  test('beats while its writes come through, and holds a lease that clients can see', async () => {
+    const watchers = await peace();
+    const before = await watchers.counter(AP);
+    for (let i = 0; i < 20; i++) {
+      await watchers.pass(beatMs);
+      expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(leaseMs - 2 * beatMs);
+    }
+    for (const region of MEMBERS) expect(await watchers.counter(region)).toBeGreaterThan(before);
+    const { beat, leaderEnd } = await watchers.group.acceptor(US).read();
+    expect(beat!.leaseUntilMs).toBeGreaterThan(watchers.group.now());
+    expect(beat!.leaseUntilMs).toBeLessThanOrEqual(watchers.group.now() + leaseMs);
+    expect(leaderEnd!.end.lsn).toBeGreaterThan(0n);
+    expect([watchers.runs, await watchers.vote(US), await watchers.vote(AP)]).toEqual([
+      [],
+      undefined,
+      undefined,
+    ]);
+  });
+
+  test('has no lease, and says so, before its first beat was taken', async () => {
+    const group = await new FailoverGroup(MEMBERS).found(EU);
+    const watchers = new Watchers(group);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    await watchers.pass(lookMs);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    await watchers.pass(lookMs);
+    expect((await group.acceptor(US).read()).beat!.leaseUntilMs).toBe(0);
+    expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+  });
+
+  test('goes on beating while a write takes long: overload is not death', async () => {
+    const watchers = await peace();
+    watchers.writeMs.set(EU, 4 * leaseMs);
+    await watchers.pass(leaseMs);
+    const before = await watchers.counter(US);
+    await watchers.pass(2 * leaseMs);
+    expect(await watchers.counter(US)).toBeGreaterThan(before);
+    expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+    await watchers.pass(4 * leaseMs);
+    expect(watchers.events('canary-slow')).toBeGreaterThan(0);
+    expect(watchers.runs).toEqual([]);
+  });
+
+  test('stops beating when its store refuses writes, and fences itself when its lease is over', async () => {
+    const watchers = await peace();
+    watchers.group.broken.add(EU);
+    await watchers.pass(2 * beatMs);
+    const before = await watchers.counter(US);
+    await watchers.pass(leaseMs + lookMs);
+    expect(await watchers.counter(US)).toBe(before);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    expect(watchers.group.fences.get(EU)).toBe(1);
+  });
+
+  test('counts its lease from when it sent the beat, not from the answer', async () => {
+    const watchers = await peace();
+    for (const region of [US, AP]) {
+      watchers.answerMs.set(region, 1_000);
+      watchers.asleep.add(region);
+    }
+    const left: number[] = [];
+    for (let i = 0; i < 6; i++) {
+      const sent = watchers.group.scheduler.now();
+      await watchers.pass(1);
+      if (watchers.group.scheduler.now() - sent >= 1_000) left.push(watchers.leaseLeftMs(EU));
+    }
+    expect(left.length).toBeGreaterThan(1);
+    expect(Math.max(...left)).toBeLessThanOrEqual(leaseMs - 1_000);
+  });
+
+  test('holds no lease by beats that only a minority took', async () => {
+    const watchers = await peace();
+    watchers.cut(EU, US, AP);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    await watchers.pass(leaseMs + 2 * lookMs);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    const { beat } = await watchers.group.acceptor(EU).read();
+    expect(beat!.leaseUntilMs).toBeLessThanOrEqual(watchers.group.now());
+  });
+
+  test('fences its store while cut off, and lowers the fence when it is lent to again', async () => {
+    const watchers = await peace();
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    watchers.cut(EU, US, AP);
+    await watchers.until(() => watchers.group.fences.has(EU));
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    watchers.heal();
+    await watchers.until(() => !watchers.group.fences.has(EU));
+    expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+  });
+
+  test('lowers a fence that the process before it has raised', async () => {
+    const watchers = await peace();
+    watchers.group.fences.set(EU, E1);
+    watchers.restart(EU);
+    await watchers.pass(1_000);
+    expect(watchers.group.fences.has(EU)).toBe(false);
+  });
+
+  test.each([
+    ['forwards', HOUR],
+    ['backwards', -HOUR],
+  ])('gains nothing by a wall clock that jumps %s', async (_, jump) => {
+    const watchers = await peace();
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    watchers.cut(EU, US, AP);
+    const left = watchers.leaseLeftMs(EU);
+    watchers.wallOff.set(EU, jump);
+    expect(watchers.leaseLeftMs(EU)).toBeLessThanOrEqual(left);
+    await watchers.pass(leaseMs);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    watchers.heal();
+    for (const region of [US, AP]) watchers.asleep.delete(region);
+    await watchers.until(() => watchers.leaseLeftMs(EU) > 0);
+  });
+
+  test('does not beat once it has voted against itself: it hands over', async () => {
+    const watchers = await peace();
+    await watchers.group.vote(E1, EU);
+    await watchers.pass(lookMs);
+    const before = await watchers.counter(US);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    await watchers.pass(1_000);
+    expect(await watchers.counter(US)).toBe(before);
+  });
+
+  test('that was replaced while it slept steps down: fence, seal, and the register in force', async () => {
+    const watchers = await peace();
+    watchers.asleep.add(EU);
+    watchers.cut(US, EU);
+    watchers.cut(AP, EU);
+    await succeedWithout(watchers);
+    watchers.heal();
+    watchers.asleep.delete(EU);
+    await watchers.until(async () => (await watchers.group.acceptor(EU).read()).accepted?.value.epoch === 2);
+    await watchers.pass(1_000);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    expect(watchers.group.fences.get(EU)).toBe(1);
+    expect((await watchers.group.own(EU).head(LANE_0)).sealedEpoch).toBeGreaterThanOrEqual(2);
+    expect(await watchers.group.control(EU).role()).toMatchObject({ epoch: 2, leader: US, led: 1 });
+    expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
+  });
+
+  /** US succeeds while EU can't be asked. */
+  async function succeedWithout(watchers: Watchers): Promise<void> {
+    watchers.group.lost.add(EU);
+    await succeed(watchers, US, AP);
+    watchers.group.lost.delete(EU);
+  }
+});
+
+describe('the sentinel of a follower', () => {
+  test('votes once the leader has been silent for lease and margin and its write path fails, not before', async () => {
+    const watchers = await peace();
+    loseLeader(watchers);
+    const silent = watchers.group.scheduler.now();
+    const took = await watchers.until(async () => (await watchers.vote(US)) === 1);
+    expect(took).toBeGreaterThanOrEqual(leaseMs + marginMs - beatMs - lookMs);
+    expect(took).toBeLessThan(leaseMs + 2 * marginMs + 4 * lookMs);
+    // From its own first look at the last counter, which was later than the last beat was sent.
+    const { beat } = await watchers.group.acceptor(US).read();
+    expect(
+      silent + took - (beat!.counter - (watchers.group.now() - watchers.group.scheduler.now())),
+    ).toBeGreaterThanOrEqual(leaseMs + marginMs);
+  });
+
+  test('does not vote against a leader whose beats are lost on the way here only', async () => {
+    const watchers = await peace();
+    watchers.cut(EU, AP);
+    await watchers.pass(3 * (leaseMs + marginMs));
+    expect(watchers.events('leader-silent')).toBeGreaterThan(0);
+    expect(await watchers.vote(AP)).toBeUndefined();
+    expect(watchers.runs).toEqual([]);
+  });
+
+  test('votes against a leader that has fenced itself, though its store can be written to', async () => {
+    const watchers = await peace();
+    watchers.cut(EU, US, AP);
+    await watchers.until(async () => (await watchers.vote(US)) === 1 && (await watchers.vote(AP)) === 1);
+    expect(watchers.group.fences.get(EU)).toBe(1);
+  });
+
+  test('does not vote if a beat comes between its look and its vote', async () => {
+    const watchers = await peace();
+    watchers.cut(EU, AP);
+    watchers.cut(AP, EU);
+    let tried = 0;
+    watchers.beforeVote = async (region) => {
+      const { beat } = await watchers.group.acceptor(region).read();
+      if (tried++ === 0) await watchers.group.acceptor(region).beat({ ...beat!, counter: beat!.counter + 1 });
+    };
+    await watchers.until(() => tried === 1);
+    expect(await watchers.vote(AP)).toBeUndefined();
+    expect(watchers.events('voted')).toBe(0);
+    // It begins to watch anew.
+    const took = await watchers.until(() => tried === 2);
+    expect(took).toBeGreaterThanOrEqual(leaseMs + marginMs - lookMs);
+  });
+
+  test('takes its vote back when it sees beats elsewhere', async () => {
+    const watchers = await peace();
+    watchers.cut(EU, AP);
+    watchers.cut(AP, EU);
+    await watchers.until(async () => (await watchers.vote(AP)) === 1);
+    await watchers.until(async () => (await watchers.vote(AP)) === undefined, 2_000);
+    expect(watchers.events('vote-withdrawn')).toBe(1);
+    expect(watchers.runs).toEqual([]);
+    expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ['forwards', HOUR],
+    ['backwards', -HOUR],
+  ])('does not vote any sooner when its wall clock jumps %s', async (_, jump) => {
+    const watchers = await peace();
+    watchers.wallOff.set(US, jump);
+    await watchers.pass(1_000);
+    expect(await watchers.vote(US)).toBeUndefined();
+    loseLeader(watchers);
+    watchers.wallOff.set(US, 2 * jump);
+    await watchers.pass(leaseMs + marginMs - beatMs - 2 * lookMs);
+    expect(await watchers.vote(US)).toBeUndefined();
+  });
+
+  test('that starts anew watches from the beginning', async () => {
+    const watchers = await peace();
+    loseLeader(watchers);
+    await watchers.pass(leaseMs);
+    watchers.restart(US);
+    const took = await watchers.until(async () => (await watchers.vote(US)) === 1);
+    expect(took).toBeGreaterThanOrEqual(leaseMs + marginMs - lookMs);
+  });
+
+  test('tells its data path who leads, as soon as somebody does', async () => {
+    const watchers = await peace();
+    loseLeader(watchers);
+    await succeed(watchers, US, AP);
+    await watchers.pass(2 * lookMs);
+    for (const region of [US, AP]) {
+      expect(await watchers.group.control(region).role()).toMatchObject({ epoch: 2, leader: US });
+    }
+  });
+
+  test('that was away while an epoch began learns it by its beats', async () => {
+    const watchers = await peace();
+    watchers.group.lost.add(AP);
+    watchers.asleep.add(AP);
+    await succeed(watchers, EU, US);
+    await watchers.pass(1_000);
+    expect((await watchers.group.acceptor(AP).read()).accepted?.value.epoch).toBe(1);
+    watchers.group.lost.delete(AP);
+    watchers.asleep.delete(AP);
+    await watchers.until(
+      async () => (await watchers.group.acceptor(AP).read()).accepted?.value.epoch === 2,
+      5_000,
+    );
+    await watchers.pass(2 * lookMs);
+    expect(await watchers.group.control(AP).role()).toMatchObject({ epoch: 2, leader: US });
+    expect(await watchers.group.run(readRegister(watchers.group.registerDeps(AP)))).toMatchObject({
+      leader: US,
+    });
+  });
+});
+
+describe('the failover that a majority has voted for', () => {
+  test('is started once by each Region, and anew after the time for a takeover', async () => {
+    const watchers = await peace();
+    loseLeader(watchers);
+    await watchers.until(() => watchers.runs.length > 0);
+    await watchers.pass(takeoverMs - leaseMs);
+    expect(watchers.runs.map(({ input }) => input.run).toSorted()).toEqual([
+      `orders-2-${AP}-1`,
+      `orders-2-${US}-1`,
+    ]);
+    expect(watchers.runs[0]!.input).toMatchObject({
+      group: 'orders',
+      epoch: 1,
+      kind: 'failover',
+      trigger: 'votes',
+      approval: false,
+    });
+    await watchers.until(() => watchers.runs.length === 4, takeoverMs);
+    expect(watchers.runs.map(({ input }) => input.run)).toContain(`orders-2-${US}-2`);
+  });
+
+  test('asks a person first where the profile says so', async () => {
+    const group = await new FailoverGroup(MEMBERS).found(EU);
+    group.profile = { ...PROFILES.fast, approval: true };
+    const watchers = new Watchers(group);
+    await watchers.pass(2_000);
+    loseLeader(watchers);
+    await watchers.until(() => watchers.runs.length > 0);
+    expect(watchers.runs[0]!.input.approval).toBe(true);
+  });
+
+  test('is not started by a minority', async () => {
+    const watchers = await peace();
+    loseLeader(watchers);
+    watchers.asleep.add(AP);
+    await watchers.pass(3 * (leaseMs + marginMs));
+    expect(await watchers.vote(US)).toBe(1);
+    expect(watchers.runs).toEqual([]);
+  });
+
+  test('is held while the group is paused', async () => {
+    const watchers = await peace({ paused: { by: 'jo', reason: 'a drill' } });
+    loseLeader(watchers);
+    await watchers.pass(3 * (leaseMs + marginMs));
+    expect([await watchers.vote(US), watchers.runs]).toEqual([1, []]);
+    expect(watchers.events('failover-held')).toBeGreaterThan(0);
+  });
+
+  test('is held until the cooldown is over', async () => {
+    const cooldownUntilMs = new FailoverGroup(MEMBERS).now() + cooldownMs;
+    const watchers = await peace({ cooldownUntilMs });
+    loseLeader(watchers);
+    await watchers.until(() => watchers.runs.length > 0, 2 * cooldownMs);
+    expect(watchers.group.now()).toBeGreaterThanOrEqual(cooldownUntilMs);
+    expect(watchers.group.now()).toBeLessThan(cooldownUntilMs + 5 * lookMs);
+  });
+
+  test('that makes no progress is taken over, but not one whose coordinator beats', async () => {
+    const watchers = await peace();
+    loseLeader(watchers);
+    const { group } = watchers;
+    await group.vote(E1, US, AP);
+    const by = { epoch: E1, coordinator: US, run: 'run', phase: 'failing-over' as const };
+    await group.run(changeRegister(group.registerDeps(US), (value) => claim(value, by)));
+    for (let i = 0; i < 4; i++) {
+      await watchers.pass(takeoverMs / 2);
+      for (const region of [US, AP]) {
+        await group.acceptor(region).beat({ epoch: E2, counter: group.now(), leaseUntilMs: 0 });
+      }
+    }
+    expect([await watchers.vote(AP), watchers.runs]).toEqual([1, []]);
+    const took = await watchers.until(async () => (await watchers.vote(AP)) === 2, 2 * takeoverMs);
+    expect(took).toBeGreaterThanOrEqual(takeoverMs - lookMs);
+    await watchers.until(() => watchers.runs.length > 0);
+    expect(watchers.runs[0]!.input.epoch).toBe(2);
+  });
+});

@@ -1,0 +1,72 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { founded } from '#lib/domain/control/register.ts';
+import { registerOf } from '#lib/domain/control/survey.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
+import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
+import { epochsUpTo, surveyGroup } from '#lib/usecases/control/survey.ts';
+import { E1 } from '../../support/log-history.ts';
+import { AP, EU, MemoryGroup, US } from '../../support/memory-group.ts';
+
+const REGIONS = [EU, US, AP];
+const BALLOT = '000000000001#eu-west-1#x' as never;
+
+/** A group that EU leads; what `broken` says stands for a Region's acceptor. Time passes once `elapse` is called. */
+async function open(broken: Partial<Record<RegionId, () => Promise<never>>> = {}) {
+  const group = await new MemoryGroup(REGIONS.map((name) => ({ name }))).lead(EU);
+  const acceptors = new Map(REGIONS.map((region) => [region, new MemoryAcceptor()]));
+  for (const acceptor of acceptors.values()) await acceptor.accept(BALLOT, founded(EU, E1, 'founding'));
+  const { promise: elapsed, resolve: elapse } = Promise.withResolvers<void>();
+  const survey = surveyGroup({
+    regions: REGIONS,
+    peers: {
+      acceptor: (region) => ({ read: broken[region] ?? (() => acceptors.get(region)!.read()) }),
+      log: (region) => group.log(region),
+      control: (region) => group.control(region),
+      divergences: () => new MemoryDivergences(),
+      approvals: () => ({ pending: async () => undefined }),
+    },
+    record: { name: 'orders.example.com', of: { read: () => new Promise(() => {}) } },
+    clock: { now: () => 5, steadyMs: () => 7 },
+    sleep: () => elapsed,
+    patienceMs: 3_000,
+  });
+  return { survey, elapse };
+}
+
+test('a Region that hangs, and DNS that hangs, are reported once their time is over; the others are there', async () => {
+  const { elapse, survey } = await open({ [US]: () => new Promise(() => {}) });
+  await turn();
+  elapse();
+  const { dns, regions } = await survey;
+  expect(regions.map(({ error, head }) => [error, head !== undefined])).toEqual([
+    [undefined, true],
+    ['no answer in 3000 ms', false],
+    [undefined, true],
+  ]);
+  expect(dns).toEqual({ name: 'orders.example.com', error: 'no answer in 3000 ms' });
+});
+
+test('a Region that fails holds up nobody, and the register is the one of the majority that answers', async () => {
+  const { elapse, survey } = await open({ [EU]: () => Promise.reject(new Error('refused')) });
+  await turn();
+  elapse();
+  const found = await survey;
+  expect(found.regions[0]).toEqual({ region: EU, error: 'refused' });
+  expect(registerOf(found)).toMatchObject({ agreed: true, register: { leader: EU } });
+});
+
+test('a register that only a minority shows is not called agreed', async () => {
+  const refused = () => Promise.reject(new Error('refused'));
+  const { elapse, survey } = await open({ [EU]: refused, [US]: refused });
+  await turn();
+  elapse();
+  expect(registerOf(await survey)).toMatchObject({ agreed: false, register: { leader: EU } });
+});
+
+test('epochs are counted from the newest back', () => {
+  expect(epochsUpTo(5, 2)).toEqual([4, 5]);
+  expect(epochsUpTo(2)).toEqual([1, 2]);
+  expect(epochsUpTo(0)).toEqual([]);
+});
