@@ -6,6 +6,7 @@ import {
   divergenceExportCommand,
   divergenceShowCommand,
 } from '#lib/cli/divergence.ts';
+import { type DrillCommandOptions, drillCommand } from '#lib/cli/drill.ts';
 import { failoverCommand, switchoverCommand } from '#lib/cli/failover.ts';
 import { foundCommand } from '#lib/cli/found.ts';
 import { historyCommand } from '#lib/cli/history.ts';
@@ -18,7 +19,7 @@ import { resumeCommand } from '#lib/cli/resume.ts';
 import { type StartOptions, startCommand } from '#lib/cli/start.ts';
 import { statusCommand } from '#lib/cli/status.ts';
 import { verifyCommand } from '#lib/cli/verify.ts';
-import { type ErrorCode, isFailure } from '#lib/domain/errors.ts';
+import { type ErrorCode, isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 
 /**
  * Failures of input end with 2, a difference between replicas with 3, what a guard refuses with 4, a failover without
@@ -53,15 +54,22 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .exitOverride();
   program
     .command('start')
-    .description('run three Regions on this machine, write to the leader, compare all replicas')
-    .option('--seconds <n>', 'how long to write')
+    .description('run three Regions on this machine: a failover drill, or replication alone')
+    .argument('[what]', 'drill or replicate', 'drill')
+    .option('--scenario <name>', 'drill: what breaks (region-loss, partition, pause, switchover, …)')
+    .option('--profile <name>', 'drill: fast, balanced or cautious')
+    .option('--out <folder>', 'drill: where the report goes (default: .understudy)')
     .option('--rate <n>', 'writes a second')
-    .option('--load <file>', 'write the items of a DynamoDB export or of a file of JSON lines, plain or gzip')
-    .option('--key <names>', 'key attributes of the items of --load: partition key[,sort key]')
-    .option('--strict', 'load nothing if a line of --load is malformed')
-    .option('--keep', 'leave it running until Ctrl-C')
+    .option('--seconds <n>', 'replicate: how long to write')
+    .option(
+      '--load <file>',
+      'replicate: write the items of a DynamoDB export or of a file of JSON lines, plain or gzip',
+    )
+    .option('--key <names>', 'replicate: key attributes of the items of --load: partition key[,sort key]')
+    .option('--strict', 'replicate: load nothing if a line of --load is malformed')
+    .option('--keep', 'replicate: leave it running until Ctrl-C')
     .option('--json', 'print one JSON object a line')
-    .action((options: StartOptions) => run(startCommand)(options));
+    .action((what: string, options: StartOptions & DrillCommandOptions) => run(start)(what, options));
 
   const cloud = [
     '--cloud <file>',
@@ -192,4 +200,21 @@ function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
     .option(...reason)
     .option(...by)
     .action(run(divergenceDiscardCommand));
+}
+
+/** What `start` starts. An option of the other one is refused rather than ignored. */
+async function start(what: string, options: StartOptions & DrillCommandOptions): Promise<number> {
+  const { scenario, profile, out, seconds, load, key, strict, keep } = options;
+  const others = what === 'replicate' ? { scenario, profile, out } : { seconds, load, key, strict, keep };
+  const misplaced = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
+  if (misplaced !== undefined || (what !== 'drill' && what !== 'replicate')) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      misplaced === undefined
+        ? `${what} is not drill or replicate`
+        : `--${misplaced} is not an option of ${what}`,
+      'See understudy start --help; --seconds, --load, --key, --strict and --keep belong to start replicate.',
+    );
+  }
+  return what === 'replicate' ? startCommand(options) : drillCommand(options);
 }

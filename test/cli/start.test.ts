@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 test('start writes, replicates, compares, and ends with a report and status 0', async () => {
-  const run = understudy(['start', '--seconds', '2', '--rate', '40', '--json'], tmp);
+  const run = understudy(['start', 'replicate', '--seconds', '2', '--rate', '40', '--json'], tmp);
   const { status, stdout } = await run.finished;
   expect(status).toBe(0);
   const lines = jsonLines(stdout);
@@ -41,7 +41,7 @@ describe('load files', () => {
   test('the items of a file are loaded and replicated, a malformed line is named and passed over', async () => {
     const file = join(tmp, 'items.jsonl');
     await writeFile(file, lines.join('\n'));
-    const run = understudy(['start', '--load', file, '--key', 'pk,sk'], tmp);
+    const run = understudy(['start', 'replicate', '--load', file, '--key', 'pk,sk'], tmp);
     const { status, stdout } = await run.finished;
     expect(status).toBe(0);
     expect(stdout).toMatch(/LOAD_LINE_MALFORMED.*line 3/);
@@ -52,7 +52,7 @@ describe('load files', () => {
   test('with --strict nothing is started if a line is malformed', async () => {
     const file = join(tmp, 'items.jsonl');
     await writeFile(file, lines.join('\n'));
-    const run = understudy(['start', '--load', file, '--key', 'pk,sk', '--strict'], tmp);
+    const run = understudy(['start', 'replicate', '--load', file, '--key', 'pk,sk', '--strict'], tmp);
     const { status, stdout, stderr } = await run.finished;
     expect(status).toBe(2);
     expect(stderr).toMatch(/LOAD_LINE_MALFORMED.*3/s);
@@ -60,22 +60,24 @@ describe('load files', () => {
   });
 
   test('a file that is not there is a named failure', async () => {
-    const { status, stderr } = await understudy(['start', '--load', join(tmp, 'none'), '--key', 'pk'], tmp)
-      .finished;
+    const { status, stderr } = await understudy(
+      ['start', 'replicate', '--load', join(tmp, 'none'), '--key', 'pk'],
+      tmp,
+    ).finished;
     expect(status).toBe(2);
     expect(stderr).toContain('LOAD_FILE_UNREADABLE');
   });
 });
 
 test('a number out of range is a named failure', async () => {
-  const { status, stderr } = await understudy(['start', '--rate', 'fast'], tmp).finished;
+  const { status, stderr } = await understudy(['start', 'replicate', '--rate', 'fast'], tmp).finished;
   expect(status).toBe(2);
   expect(stderr).toContain('--rate fast is not valid');
 });
 
 test('a server that cannot be started is a named failure, and nothing else is left running', async () => {
   const env = { UNDERSTUDY_DYNAMODB: join(tmp, 'no-such-server') };
-  const { status, stderr } = await understudy(['start'], tmp, env).finished;
+  const { status, stderr } = await understudy(['start', 'replicate'], tmp, env).finished;
   expect(status).toBe(1);
   expect(stderr).toContain('SERVER_NOT_STARTED');
 });
@@ -83,7 +85,7 @@ test('a server that cannot be started is a named failure, and nothing else is le
 // Moments of the start, of the load, and of the end.
 for (const afterMs of [150, 700, 1500, 2500, 5000]) {
   test(`Ctrl-C after ${afterMs} ms leaves no process and no file behind`, async () => {
-    const run = understudy(['start', '--seconds', '60', '--json'], tmp);
+    const run = understudy(['start', 'replicate', '--seconds', '60', '--json'], tmp);
     await pause(afterMs);
     run.child.kill('SIGINT');
     const { status, signal } = await run.finished;

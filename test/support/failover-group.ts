@@ -251,12 +251,3 @@ export class FailoverGroup extends ReplicatedGroup {
     });
   }
 }
-
-/** The state of a run that has come so far, as the workflow would have it. */
-export function stateOf(given: Partial<FailoverState> = {}): FailoverState {
-  return { input: RUN, ...given };
-}
-
-export function claimed(from: RegionId, coordinator: RegionId, epoch: Epoch): FailoverState['claim'] {
-  return { outcome: 'claimed', epoch, from, coordinator };
-}

@@ -116,8 +116,14 @@ export class Sentinel {
       await this.#beat(register, now);
     }
     // Its own vote is the leader's word that it hands over: from now on it holds no lease.
-    if (own.vote === register.epoch) this.#lent = undefined;
-    else if (this.leaseLeftMs === 0) await this.#loseLease(register);
+    if (own.vote === register.epoch) {
+      this.#lent = undefined;
+      // One that nobody completes or takes back is given up: its run, or the sentinel that cast it, is gone.
+      this.#watch = look(this.#watch, register.epoch, HANDING_OVER, now);
+      if (stillMs(this.#watch, now) < profile.takeoverMs) return;
+      await this.#deps.acceptors.of(this.#deps.region).unvote(register.epoch);
+      this.#watch = undefined;
+    } else if (this.leaseLeftMs === 0) await this.#loseLease(register);
     else if (this.#open !== register.epoch) {
       // Whoever raised it, in whatever epoch: this process, the one before it, or the failover that replaced this Region.
       await this.#deps.fence.lower(register.epoch);
@@ -189,8 +195,10 @@ export class Sentinel {
     telemetry.event('deposed', { epoch: register.epoch });
     const agreed = await glanceAtRegister(this.#deps);
     // Without a lease there is nothing left to hold on to, even if the others are too few to say who is next.
-    const over = agreed !== undefined && agreed.epoch > register.epoch;
-    if (over || this.leaseLeftMs === 0) await this.#stepDown(register.epoch);
+    const next = Math.max(...deposed.map(({ acceptor }) => epochOf(acceptor))) as Epoch;
+    if (agreed !== undefined && agreed.epoch > register.epoch)
+      await this.#stepDown(register.epoch, agreed.epoch);
+    else if (this.leaseLeftMs === 0) await this.#stepDown(register.epoch, next);
   }
 
   async #endOfLog(at: Moment): Promise<{ end?: BeatEnd }> {
@@ -216,14 +224,23 @@ export class Sentinel {
     this.#fenced = register.epoch;
   }
 
-  /** This Region has led an epoch that is over: it gives up what is left of it and learns the register in force. */
-  async #stepDown(epoch: Epoch): Promise<void> {
+  /**
+   * By what the others say, this Region can lead on no longer: it gives its lease up and completes what they have
+   * begun. If that comes to nothing, it takes its word back.
+   *
+   * @param next the epoch that they have accepted.
+   */
+  async #stepDown(epoch: Epoch, next: Epoch): Promise<void> {
     const { acceptors, fence, log, region } = this.#deps;
     this.#lent = undefined;
-    await fence.raise(epoch);
-    await log.seal(LANE_0, (epoch + 1) as Epoch);
-    await acceptors.of(region).vote(epoch, 'over');
-    await changeRegister(this.#deps, keep);
+    await acceptors.of(region).vote((next - 1) as Epoch, 'over');
+    const { register } = await changeRegister(this.#deps, keep);
+    if (register.epoch > epoch) {
+      await fence.raise(epoch);
+      await log.seal(LANE_0, register.epoch);
+    } else {
+      await acceptors.of(region).unvote((next - 1) as Epoch);
+    }
   }
 
   /** Another epoch, or the leader of this one, beats here, and this Region was away when the others accepted it. */
