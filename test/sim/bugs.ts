@@ -116,18 +116,6 @@ export const BUGS: readonly Bug[] = [
     }),
   },
   {
-    name: 'unvote-after-accept',
-    breaks: 'a vote that an accepted epoch rests on is not taken back',
-    seeds: [27],
-    acceptor: acceptorBy({
-      beat: (item, sent) =>
-        item.vote === undefined && epochOf(item) > sent.epoch
-          ? { kind: 'lent', acceptor: item }
-          : beat(item, sent),
-      unvote: ({ vote: _, ...item }) => ({ kind: 'restored', acceptor: item }),
-    }),
-  },
-  {
     name: 'promise-forgotten',
     breaks: 'a promise outlives the process that gave it',
     seeds: [2, 1],

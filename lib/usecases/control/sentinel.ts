@@ -109,20 +109,16 @@ export class Sentinel {
     const { profile } = this.#deps;
     const now = this.#moment();
     this.#tryCanary(register);
-    if (now.steadyMs >= this.#beatDueMs && this.#healthy && own.vote !== register.epoch) {
+    if (now.steadyMs >= this.#beatDueMs && this.#healthy && !hasVoted(own, register)) {
       this.#beatDueMs = now.steadyMs + profile.beatMs;
       // Above what a coordinator sent in this epoch, whose counter is the time.
       this.#counter = Math.max(this.#counter + 1, counterOf(own, register.epoch) + 1, now.wallMs);
       await this.#beat(register, now);
     }
     // Its own vote is the leader's word that it hands over: from now on it holds no lease.
-    if (own.vote === register.epoch) {
+    if (hasVoted(own, register)) {
       this.#lent = undefined;
-      // One that nobody completes or takes back is given up: its run, or the sentinel that cast it, is gone.
-      this.#watch = look(this.#watch, register.epoch, HANDING_OVER, now);
-      if (stillMs(this.#watch, now) < profile.takeoverMs) return;
-      await this.#deps.acceptors.of(this.#deps.region).unvote(register.epoch);
-      this.#watch = undefined;
+      await this.#dropStaleVote(own, register, now);
     } else if (this.leaseLeftMs === 0) await this.#loseLease(register);
     else if (this.#open !== register.epoch) {
       // Whoever raised it, in whatever epoch: this process, the one before it, or the failover that replaced this Region.
@@ -130,6 +126,15 @@ export class Sentinel {
       this.#fenced = undefined;
       this.#open = register.epoch;
     }
+  }
+
+  /** A vote that nobody completes or takes back is given up: its run, or the sentinel that cast it, is gone. */
+  async #dropStaleVote(own: Acceptor, register: Register, now: Moment): Promise<void> {
+    const { acceptors, profile, region } = this.#deps;
+    this.#watch = look(this.#watch, register.epoch, HANDING_OVER, now);
+    if (own.vote === undefined || stillMs(this.#watch, now) < profile.takeoverMs) return;
+    await acceptors.of(region).unvote(own.vote);
+    this.#watch = undefined;
   }
 
   /** Writes through the store, one at a time: a beat says that this Region's write path works. */
@@ -266,6 +271,8 @@ export class Sentinel {
     const { epoch } = register;
     this.#lent = undefined;
     const now = this.#moment();
+    // Against an epoch that came to nothing: cast to complete it, by a process that was cut off.
+    if ((own.vote ?? 0) > epoch) return this.#dropStaleVote(own, register, now);
     if (own.vote === epoch) {
       // A vote that is not this sentinel's own is the leader's consent to a switchover, which has a run of its own.
       if (this.#voted !== epoch) {
@@ -375,6 +382,11 @@ export class Sentinel {
 function isBehind(own: Acceptor, register: Register): boolean {
   if (own.beat !== undefined && own.beat.epoch > register.epoch) return true;
   return register.phase !== 'leading' && own.leaderEnd?.epoch === register.epoch;
+}
+
+/** Has this Region withdrawn its grant from the epoch in force, or from one that was to come after it? */
+function hasVoted({ vote }: Acceptor, { epoch }: Register): boolean {
+  return vote !== undefined && vote >= epoch;
 }
 
 /** Fails if `work` is not done in `ms`; what it does later is not looked at. */
