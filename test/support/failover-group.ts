@@ -15,7 +15,7 @@ import { MemoryItemStore } from '#lib/local/memory/memory-item-store.ts';
 import { MemoryLeaderRecord } from '#lib/local/memory/memory-leader-record.ts';
 import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import { capture } from '#lib/usecases/capture.ts';
-import type { FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import type { FailoverDeps } from '#lib/usecases/control/failover-deps.ts';
 import { ManualScheduler } from '../local/manual-scheduler.ts';
 import { never } from './intercepted-log.ts';
 import { E1, GROUP } from './log-history.ts';
@@ -31,7 +31,7 @@ export function targetOf(region: RegionId): string {
 }
 
 /** What a run is started with, unless a test says otherwise. */
-export const RUN: FailoverInput = {
+const _RUN: FailoverInput = {
   group: GROUP,
   epoch: E1,
   kind: 'failover',
