@@ -4,25 +4,30 @@ import type { z } from 'zod';
 import { controlDeps } from '#functions/control-deps.ts';
 import { parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
+import { Duty } from '#functions/sentinel/duty.ts';
 import { theWorkflow } from '#functions/workflow.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
+import { planGroup } from '#lib/usecases/control/plan-group.ts';
 import { reattach } from '#lib/usecases/control/reattach.ts';
+import { reportSafety, type SafetyDeps } from '#lib/usecases/control/report-safety.ts';
 import { Sentinel } from '#lib/usecases/control/sentinel.ts';
+import { surveyGroup } from '#lib/usecases/control/survey.ts';
 import { watch } from '#lib/usecases/watch.ts';
 
 /** How long one invocation looks on, ms: into the next one's, so that no minute ends a lease. */
 const LOOK_ON_MS = 62_000;
 /** Time left below which no further look is taken, ms. */
 const RESERVE_MS = 4_000;
-/** Time between two reports of the lag while the sentinel looks on, ms. */
-const WATCH_MS = 30_000;
+/** How long one Region may take to say where it stands, ms. */
+const SURVEY_MS = 3_000;
 /** Time between two tries to take this Region back in, ms. */
 const REATTACH_MS = 500;
 
 let sentinel: Sentinel | undefined;
+const settled = new Set<Epoch>();
 /** Since when this Region has been waiting to be taken back in, by epoch. */
 let waiting: { readonly epoch: Epoch; readonly sinceMs: number } | undefined;
 
@@ -36,13 +41,8 @@ export const handler = middy<z.infer<typeof tick>, void>()
   .handler(async (_, context) => {
     const deps = controlDeps();
     const { acceptors, clock, profile, region, telemetry } = deps;
-    const report = () =>
-      reportLag().catch((error) => telemetry.event('watch-failed', { why: String(error) }));
-    let reported = clock.steadyMs();
-    const first = reportLag();
     const { accepted } = await acceptors.of(region).read();
-    if (accepted === undefined) return first;
-    await first.catch((error) => telemetry.event('watch-failed', { why: String(error) }));
+    if (accepted === undefined) return reportLag();
 
     sentinel ??= new Sentinel({
       ...deps,
@@ -51,31 +51,34 @@ export const handler = middy<z.infer<typeof tick>, void>()
       fence: noFence,
       workflow: theWorkflow(),
     });
-    let attaching: Promise<void> | undefined;
-    let attachDue = 0;
+    const duty = (everyMs: number, work: () => Promise<unknown>, failed: string) =>
+      new Duty({
+        everyMs,
+        steadyMs: clock.steadyMs,
+        work,
+        onError: (error) => telemetry.event(failed, { why: String(error) }),
+      });
+    const { reportMs } = theRuntime().config;
+    const duties = [
+      duty(REATTACH_MS, takeBackIn, 'reattach-failed'),
+      // None waits for another: a leader that does not answer must hold up neither the looks nor what is known here.
+      duty(reportMs, reportLag, 'watch-failed'),
+      duty(reportMs, () => reportSafety(safetyDeps(sentinel!)), 'safety-failed'),
+    ];
     const until = clock.steadyMs() + LOOK_ON_MS;
     while (clock.steadyMs() < until && context.getRemainingTimeInMillis() > RESERVE_MS) {
       const began = clock.steadyMs();
+      for (const each of duties) each.attend();
       try {
         await sentinel.tick();
       } catch (error) {
         telemetry.event('look-failed', { why: String(error) });
       }
-      if (attaching === undefined && began >= attachDue) {
-        attachDue = began + REATTACH_MS;
-        attaching = takeBackIn()
-          .catch((error) => telemetry.event('reattach-failed', { why: String(error) }))
-          .finally(() => {
-            attaching = undefined;
-          });
-      }
-      if (clock.steadyMs() - reported > WATCH_MS) {
-        reported = clock.steadyMs();
-        void report();
-      }
       await sleep(Math.max(1, profile.lookMs - (clock.steadyMs() - began)));
     }
-    await attaching;
+    // What is frozen half-way would tell of a minute ago when it goes on.
+    const patience = sleep(context.getRemainingTimeInMillis() - RESERVE_MS / 2, undefined, { ref: false });
+    await Promise.race([Promise.all(duties.map(({ done }) => done)), patience]);
   });
 
 /** There is no fence of the engine's own here: the report says so. */
@@ -95,6 +98,34 @@ async function reportLag(): Promise<void> {
   });
   // Any Region may have to lead one day: its stream must be fit for capture before that.
   await store.checkStream();
+}
+
+/** What a leader says of the whole group rests on the same plan that `understudy plan` shows. */
+function safetyDeps(sentinel: Sentinel): SafetyDeps {
+  const { acceptors, clock, control, peers, profile, region, sleep, telemetry } = controlDeps();
+  const { config } = theRuntime();
+  const survey = () =>
+    surveyGroup({
+      regions: acceptors.members,
+      peers: {
+        acceptor: (at) => peers.acceptor(at),
+        log: (at) => peers.log(at),
+        control: (at) => peers.control(at),
+      },
+      clock,
+      sleep,
+      patienceMs: SURVEY_MS,
+    });
+  return {
+    region,
+    acceptor: acceptors.of(region),
+    control,
+    divergences: peers.divergences(region),
+    plan: () => planGroup({ config, profile, survey }, { kind: 'failover', force: false }),
+    leaseLeft: () => sentinel.takeLeastLeft(),
+    settled,
+    telemetry,
+  };
 }
 
 /** The next step of this Region's way back, if it has one to go. */

@@ -5,6 +5,9 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { type GroupConfig, type KeySchema, parseGroup } from '#lib/domain/topology.ts';
 
+/** Time between two reports of a Region's figures: two in each minute that an alarm looks at. */
+const REPORT_MS = 30_000;
+
 const keyAttribute = z.object({ name: z.string().min(1), type: z.enum(['S', 'N', 'B']) });
 
 const failoverSchema = z.object({
@@ -30,6 +33,7 @@ const schema = z.object({
   controlTable: z.string().min(3),
   failureQueueUrl: z.url(),
   failover: failoverSchema.prefault({}),
+  reportMs: z.int().positive().default(REPORT_MS),
 });
 
 const endpointsSchema = z.record(
@@ -63,6 +67,8 @@ export type RuntimeConfig = GroupConfig & {
   readonly failureQueueUrl: string;
   readonly buckets: Readonly<Record<RegionId, string>>;
   readonly endpoints: Endpoints;
+  /** Time between two reports of a Region's figures, ms. */
+  readonly reportMs: number;
   readonly failover: FailoverConfig & {
     /** This Region's failover workflow, where it is one of Step Functions. */
     readonly stateMachineArn?: string;
@@ -88,13 +94,23 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
       `Use one of ${Object.keys(buckets).join(', ')}.`,
     );
   }
-  const { logTable, controlTable, failureQueueUrl } = input;
+  const { logTable, controlTable, failureQueueUrl, reportMs } = input;
   const { stateMachineArn, ...rules } = input.failover;
   const failover = {
     ...parseFailover(rules, group.regions),
     ...(stateMachineArn === undefined ? {} : { stateMachineArn }),
   };
-  return { ...group, region, logTable, controlTable, failureQueueUrl, buckets, endpoints, failover };
+  return {
+    ...group,
+    region,
+    logTable,
+    controlTable,
+    failureQueueUrl,
+    buckets,
+    endpoints,
+    reportMs,
+    failover,
+  };
 }
 
 function parse<T>(type: z.ZodType<T>, name: string, text: string | undefined): T {

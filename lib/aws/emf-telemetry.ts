@@ -1,4 +1,5 @@
-import type { Clock, Metric, Telemetry } from '#lib/ports/telemetry.ts';
+import { COUNTED, METRICS, type MetricName } from '#lib/domain/metrics.ts';
+import type { Clock, Figures, Telemetry } from '#lib/ports/telemetry.ts';
 
 /**
  * Telemetry as lines of JSON on standard output. Metrics are in CloudWatch's embedded metric format, which
@@ -21,27 +22,43 @@ export class EmfTelemetry implements Telemetry {
   }
 
   event(kind: string, fields: Readonly<Record<string, string | number | boolean>>): void {
-    this.#write(JSON.stringify({ kind, atMs: this.#clock.now(), ...this.#context, ...fields }));
+    const atMs = this.#clock.now();
+    const counted = Object.hasOwn(COUNTED, kind) ? COUNTED[kind] : undefined;
+    this.#line({
+      ...(counted && { _aws: this.#directive(atMs, [counted]), [counted]: 1 }),
+      kind,
+      atMs,
+      ...fields,
+      ...this.#context,
+    });
   }
 
-  metrics(metrics: readonly Metric[]): void {
-    if (metrics.length === 0) return;
-    const values = Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
-    this.#write(
-      JSON.stringify({
-        _aws: {
-          Timestamp: this.#clock.now(),
-          CloudWatchMetrics: [
-            {
-              Namespace: 'Understudy',
-              Dimensions: [Object.keys(this.#context)],
-              Metrics: metrics.map(({ name, unit }) => ({ Name: name, Unit: unit })),
-            },
-          ],
+  metrics(figures: Figures): void {
+    // JSON has no word for NaN and infinity: CloudWatch would refuse the line, and all that is in it.
+    const known = Object.entries(figures).filter(([, value]) => Number.isFinite(value));
+    if (known.length === 0) return;
+    const names = known.map(([name]) => name as MetricName);
+    this.#line({
+      _aws: this.#directive(this.#clock.now(), names),
+      ...this.#context,
+      ...Object.fromEntries(known),
+    });
+  }
+
+  #directive(Timestamp: number, names: readonly MetricName[]) {
+    return {
+      Timestamp,
+      CloudWatchMetrics: [
+        {
+          Namespace: 'Understudy',
+          Dimensions: [Object.keys(this.#context)],
+          Metrics: names.map((Name) => ({ Name, Unit: METRICS[Name].unit })),
         },
-        ...this.#context,
-        ...values,
-      }),
-    );
+      ],
+    };
+  }
+
+  #line(value: object): void {
+    this.#write(JSON.stringify(value));
   }
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Connection, connect } from '#lib/cli/connect.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
-import { askedOf, makePlan, refuseBy } from '#lib/cli/plan.ts';
+import { askedOf, refuseBy } from '#lib/cli/plan.ts';
 import { endOfRun, type RunEnd } from '#lib/cli/run-end.ts';
 import { workflowsOf } from '#lib/cli/workflow-access.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
@@ -9,6 +9,7 @@ import type { Plan } from '#lib/domain/control/plan.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Decision } from '#lib/ports/history.ts';
+import { planGroup } from '#lib/usecases/control/plan-group.ts';
 
 type RunOptions = { cloud?: string; json?: boolean; to?: string; reason?: string; detach?: boolean };
 
@@ -40,7 +41,7 @@ export async function switchoverCommand(options: RunOptions): Promise<number> {
 async function begin(kind: 'failover' | 'switchover', options: RunOptions, force: boolean): Promise<number> {
   const connection = await connect(options.cloud);
   try {
-    const plan = await makePlan(connection, { kind, force, ...askedOf(connection, options.to) });
+    const plan = await planGroup(connection, { kind, force, ...askedOf(connection, options.to) });
     refuseBy(plan);
     const { input, region } = inputOf(connection, plan, options);
     const { register } = connection;

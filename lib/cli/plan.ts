@@ -1,11 +1,10 @@
 import { type Connection, connect, regionOf } from '#lib/cli/connect.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { table } from '#lib/cli/table.ts';
-import { type Plan, type PlanRequest, planOf, type Refusal } from '#lib/domain/control/plan.ts';
-import { registerOf } from '#lib/domain/control/survey.ts';
+import type { Plan, Refusal } from '#lib/domain/control/plan.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { guardOf } from '#lib/usecases/control/guard.ts';
+import { planGroup } from '#lib/usecases/control/plan-group.ts';
 
 type PlanOptions = { cloud?: string; json?: boolean; to?: string; force?: boolean; switchover?: boolean };
 
@@ -18,7 +17,7 @@ const STOPPED = { any: 'it', operator: 'it now', automatic: 'an automatic one' }
 export async function planCommand(options: PlanOptions): Promise<number> {
   const connection = await connect(options.cloud);
   try {
-    const plan = await makePlan(connection, {
+    const plan = await planGroup(connection, {
       kind: options.switchover ? 'switchover' : 'failover',
       force: options.force === true,
       ...askedOf(connection, options.to),
@@ -35,21 +34,6 @@ export async function planCommand(options: PlanOptions): Promise<number> {
 
 export function askedOf({ config }: Connection, to: string | undefined): { asked?: RegionId } {
   return to === undefined ? {} : { asked: regionOf(config, to) };
-}
-
-/** The plan by what the Regions say now. */
-export async function makePlan({ config, profile, survey }: Connection, request: PlanRequest): Promise<Plan> {
-  const now = await survey();
-  const known = registerOf(now);
-  const { noFailover = [], priorities, record } = config.failover;
-  const { buckets, controlTable, group, logTable, table } = config;
-  return planOf(now, request, {
-    profile,
-    priorityOf: (region) => priorities?.[region] ?? 0,
-    noFailover: (region) => noFailover.includes(region),
-    guarded: known && guardOf(known.register, now.atMs),
-    resources: { group, table, logTable, controlTable, buckets, ...(record && { record }) },
-  });
 }
 
 /** Throws the first of the refusals that count. */

@@ -1,127 +1,124 @@
 import { Duration, Stack } from 'aws-cdk-lib';
 import {
   Alarm,
+  type AlarmBase,
+  AlarmRule,
   ComparisonOperator,
-  type IMetric,
+  CompositeAlarm,
   Metric,
-  Stats,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
-import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import type { Handler } from '#lib/constructs/handler.ts';
-import { type FunctionName, resourceName } from '#lib/constructs/names.ts';
+import { ALARMS, type AlarmSpec, describeAlarm, UNSAFE } from '#lib/constructs/alarm-specs.ts';
+import { workflowArn } from '#lib/constructs/failover-workflow.ts';
+import { resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
+import { alarmName } from '#lib/domain/alarms.ts';
 
 type AlarmsProps = {
   readonly place: Place;
-  readonly handlers: Readonly<Record<FunctionName, Handler>>;
-  readonly failures: Queue;
-  /** Name of an SNS topic that exists in every Region of the group. */
+  /** The lag above which a replica is no candidate. */
+  readonly maxLag: Duration;
+  /** Name of an SNS topic that exists in every Region of the group: it gets every alarm. */
   readonly topicName?: string | undefined;
+  /** Name of another, for what is to be paged on; `topicName` if there is none. */
+  readonly pageTopicName?: string | undefined;
 };
 
-type AlarmSpec = {
-  readonly metric: IMetric;
-  readonly above: number;
-  readonly severity: 'page' | 'ticket';
-  readonly text: string;
-  /** Heading of docs/RUNBOOK.md, as an anchor. */
-  readonly runbook: string;
-  /** Minutes out of five that have to breach; without it, one alone does. */
-  readonly of5?: number;
-  /** Whether a missing figure is a breach: so for every lag, and never for a count of failures. */
-  readonly missing: TreatMissingData;
-};
+const MISSING = {
+  breaching: TreatMissingData.BREACHING,
+  notBreaching: TreatMissingData.NOT_BREACHING,
+} as const;
 
-const MINUTE = Duration.minutes(1);
-
-/** What wakes an operator up. An alarm's description is its severity, what it means, and the runbook section. */
+/**
+ * What wakes an operator up. An alarm's description is its severity, what it means, and the runbook section. All that
+ * is watched is called by its name: the construct needs nothing of the others.
+ */
 export class Alarms extends Construct {
-  readonly #group: Place['config']['group'];
-  readonly #topic: ITopic | undefined;
+  readonly #place: Place;
+  readonly #maxLag: Duration;
 
-  constructor(scope: Construct, id: string, { place, handlers, failures, topicName }: AlarmsProps) {
+  constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
-    this.#group = place.config.group;
-    if (topicName !== undefined) {
-      const arn = Stack.of(this).formatArn({ service: 'sns', resource: topicName });
-      this.#topic = Topic.fromTopicArn(this, 'Topic', arn);
-    }
-    const own = (metricName: string, statistic: string) =>
-      new Metric({
-        namespace: 'Understudy',
-        metricName,
-        dimensionsMap: { group: place.config.group, region: place.region },
-        statistic,
-        period: MINUTE,
-      });
-
-    this.#lag('applied-lag', {
-      metric: own('AppliedLagSeconds', Stats.MAXIMUM),
-      above: 300,
-      text: 'The store here is more than 5 minutes behind the leader, or nobody says how far.',
-    });
-    this.#lag('durable-lag', {
-      metric: own('DurableLagSeconds', Stats.MAXIMUM),
-      above: 300,
-      text: 'The log here is more than 5 minutes behind the leader, or nobody says how far.',
-    });
-    this.#lag('capture-age', {
-      metric: handlers.capture.fn.metric('IteratorAge', { statistic: Stats.MAXIMUM, period: MINUTE }),
-      above: 60_000,
-      text: 'Changes wait for more than a minute to be captured, or none are, heartbeats included.',
-    });
-    this.#count('rejected-records', {
-      metric: own('RejectedRecords', Stats.SUM),
-      severity: 'page',
-      text: 'A change could not be logged: replicas lack it until it is made again.',
-      runbook: 'capture_record_rejected',
-    });
-    this.#count('failure-queue', {
-      metric: failures.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, period: MINUTE }),
-      severity: 'page',
-      text: 'The failure queue holds changes that nobody has looked at; it keeps them for 14 days.',
-      runbook: 'capture_record_rejected',
-    });
-    for (const [name, { fn }] of Object.entries(handlers)) {
-      this.#count(`${name}-errors`, {
-        metric: fn.metricErrors({ statistic: Stats.SUM, period: MINUTE }),
-        severity: 'ticket',
-        text: `The function ${name} keeps failing.`,
-        runbook: 'alarm-function-errors',
-        // Lambda tries again by itself: one failure alone is no news.
-        of5: 3,
-      });
-    }
+    const { place, maxLag, topicName, pageTopicName = topicName } = props;
+    this.#place = place;
+    this.#maxLag = maxLag;
+    const alarms = ALARMS.map((spec) => this.#alarm(spec));
+    const unsafe = this.#composite();
+    // The rule names them, and CloudWatch takes no name that it does not know.
+    unsafe.node.addDependency(...alarms);
+    notify(alarms, this.#topic('Topic', topicName));
+    notify([unsafe], this.#topic('PageTopic', pageTopicName));
   }
 
-  /** A lag in force for 3 of 5 minutes; a missing figure is a breach. */
-  #lag(name: string, spec: Pick<AlarmSpec, 'metric' | 'above' | 'text'>): void {
-    const missing = TreatMissingData.BREACHING;
-    this.#alarm(name, { ...spec, severity: 'page', runbook: `alarm-${name}`, of5: 3, missing });
-  }
-
-  /** Anything above none; a figure that is missing is none. */
-  #count(name: string, spec: Omit<AlarmSpec, 'above' | 'missing'>): void {
-    this.#alarm(name, { ...spec, above: 0, missing: TreatMissingData.NOT_BREACHING });
-  }
-
-  #alarm(name: string, { metric, above, severity, text, runbook, of5, missing }: AlarmSpec): void {
-    const alarm = new Alarm(this, name, {
-      alarmName: resourceName(this.#group, name),
-      alarmDescription: `[${severity}] ${text} See docs/RUNBOOK.md#${runbook}`,
-      metric,
-      threshold: above,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+  #alarm(spec: AlarmSpec): Alarm {
+    const { name, of5, missing, statistic, threshold } = spec;
+    const isAbove = 'above' in threshold;
+    const limit = isAbove ? threshold.above : threshold.below;
+    return new Alarm(this, name, {
+      alarmName: alarmName(this.#place.config.group, name),
+      alarmDescription: describeAlarm(spec),
+      metric: new Metric({ ...this.#watched(spec), statistic, period: Duration.minutes(1) }),
+      threshold: limit === 'lag' ? this.#maxLag.toSeconds() : limit,
+      comparisonOperator: isAbove
+        ? ComparisonOperator.GREATER_THAN_THRESHOLD
+        : ComparisonOperator.LESS_THAN_THRESHOLD,
       evaluationPeriods: of5 === undefined ? 1 : 5,
       datapointsToAlarm: of5 ?? 1,
-      treatMissingData: missing,
+      treatMissingData: MISSING[missing],
     });
-    if (this.#topic === undefined) return;
-    alarm.addAlarmAction(new SnsAction(this.#topic));
-    alarm.addOkAction(new SnsAction(this.#topic));
+  }
+
+  #composite(): CompositeAlarm {
+    const { group } = this.#place.config;
+    return new CompositeAlarm(this, UNSAFE.name, {
+      compositeAlarmName: alarmName(group, UNSAFE.name),
+      alarmDescription: describeAlarm(UNSAFE),
+      alarmRule: AlarmRule.fromString(
+        UNSAFE.of.map((name) => `ALARM("${alarmName(group, name)}")`).join(' OR '),
+      ),
+    });
+  }
+
+  #watched({ metric }: AlarmSpec) {
+    const { config, region } = this.#place;
+    const { name: metricName } = metric;
+    switch (metric.of) {
+      case 'region':
+        return { namespace: 'Understudy', metricName, dimensionsMap: { group: config.group, region } };
+      case 'function':
+        return {
+          namespace: 'AWS/Lambda',
+          metricName,
+          dimensionsMap: { FunctionName: resourceName(config.group, metric.fn) },
+        };
+      case 'failure-queue':
+        return {
+          namespace: 'AWS/SQS',
+          metricName,
+          dimensionsMap: { QueueName: resourceName(config.group, 'failures') },
+        };
+      case 'workflow':
+        return {
+          namespace: 'AWS/States',
+          metricName,
+          dimensionsMap: { StateMachineArn: workflowArn(this, this.#place) },
+        };
+    }
+  }
+
+  #topic(id: string, name: string | undefined): ITopic | undefined {
+    if (name === undefined) return undefined;
+    return Topic.fromTopicArn(this, id, Stack.of(this).formatArn({ service: 'sns', resource: name }));
+  }
+}
+
+function notify(alarms: readonly AlarmBase[], topic: ITopic | undefined): void {
+  if (topic === undefined) return;
+  for (const alarm of alarms) {
+    alarm.addAlarmAction(new SnsAction(topic));
+    alarm.addOkAction(new SnsAction(topic));
   }
 }

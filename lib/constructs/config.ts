@@ -7,6 +7,8 @@ import { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
 
 const keyAttribute = z.strictObject({ name: z.string().min(1).max(255), type: z.enum(['S', 'N', 'B']) });
 
+const topicName = z.string().regex(/^[a-zA-Z0-9_-]{1,256}$/, 'is not the name of an SNS topic');
+
 const failoverSchema = z.strictObject({
   profile: z.enum(['fast', 'balanced', 'cautious']).default('balanced'),
   record: z
@@ -34,10 +36,8 @@ const schema = z.strictObject({
     .regex(/^\d{12}$/, 'is not an account number of 12 digits')
     .optional(),
   failover: failoverSchema.prefault({}),
-  alarmTopic: z
-    .string()
-    .regex(/^[a-zA-Z0-9_-]{1,256}$/, 'is not the name of an SNS topic')
-    .optional(),
+  alarmTopic: topicName.optional(),
+  pageTopic: topicName.optional(),
 });
 
 /** What one config file deploys. */
@@ -46,8 +46,10 @@ export type Deployment = {
   readonly failover: FailoverConfig;
   /** Where to; without it, the account that the CDK finds credentials for. */
   readonly account: string | undefined;
-  /** Name of an SNS topic that exists in every Region. */
+  /** Name of an SNS topic that exists in every Region, and gets every alarm. */
   readonly alarmTopic: string | undefined;
+  /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
+  readonly pageTopic: string | undefined;
 };
 
 /** Reads a config file. Throws CONFIG_INVALID or CONFIG_REGION_REPEATED. */
@@ -63,7 +65,7 @@ export function parseDeployment(value: unknown, source: string): Deployment {
     const where = issue?.path.length ? issue.path.join('.') : 'the top level';
     throw invalid(`${source}: ${where}: ${issue?.message}`, `Correct ${where} in ${source}.`);
   }
-  const { group, table, key, regions, account, alarmTopic } = parsed.data;
+  const { group, table, key, regions, account, alarmTopic, pageTopic } = parsed.data;
   if (key.length === 2 && key[0].name === key[1].name) {
     throw invalid(`${source}: key: both attributes are ${key[0].name}`, 'Give the sort key its own name.');
   }
@@ -74,7 +76,8 @@ export function parseDeployment(value: unknown, source: string): Deployment {
       'Give the table another name.',
     );
   }
-  return { config, failover: parseFailover(parsed.data.failover, config.regions), account, alarmTopic };
+  const failover = parseFailover(parsed.data.failover, config.regions);
+  return { config, failover, account, alarmTopic, pageTopic };
 }
 
 function read(path: string): string {

@@ -13,11 +13,14 @@ import { MinuteTick } from '#lib/constructs/minute-tick.ts';
 import { bucketName, type FunctionName, resourceName, tableNames } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
+import { PROFILES } from '#lib/domain/control/profile.ts';
 
 type RegionStackProps = Place & {
   readonly failover: FailoverConfig;
   /** Name of an SNS topic, one in every Region, that alarms go to. */
   readonly alarmTopic?: string | undefined;
+  /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
+  readonly pageTopic?: string | undefined;
   /** Bundled from `functions/` if not given. */
   readonly code?: CodeOf;
 };
@@ -26,7 +29,7 @@ type RegionStackProps = Place & {
 export class RegionStack extends Stack {
   constructor(
     scope: Construct,
-    { failover: rules, alarmTopic, code = handlerCode, ...place }: RegionStackProps,
+    { failover: rules, alarmTopic, pageTopic, code = handlerCode, ...place }: RegionStackProps,
   ) {
     super(scope, resourceName(place.config.group, place.region), {
       env: { account: place.account, region: place.region },
@@ -80,9 +83,9 @@ export class RegionStack extends Stack {
     new MinuteTick(this, 'Tick', place, [relay, apply, sentinel]);
     new Alarms(this, 'Alarms', {
       place,
-      handlers: { capture, relay, apply, sentinel, failover },
-      failures: failures.queue,
+      maxLag: Duration.millis(PROFILES[rules.profile].maxLagMs),
       topicName: alarmTopic,
+      pageTopicName: pageTopic,
     });
   }
 }

@@ -1,14 +1,12 @@
-/** A number with its unit, as CloudWatch knows them. */
-export type Metric = {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: 'Count' | 'Milliseconds' | 'Seconds' | 'Bytes';
-};
+import type { MetricName } from '#lib/domain/metrics.ts';
+
+/** Figures by name. One that is not known is undefined, and is not sent. */
+export type Figures = { readonly [Name in MetricName]?: number | undefined };
 
 /** Structured log lines and metrics. Never row data: names, positions and counts only. */
 export interface Telemetry {
   event(kind: string, fields: Readonly<Record<string, string | number | boolean>>): void;
-  metrics(metrics: readonly Metric[]): void;
+  metrics(figures: Figures): void;
 }
 
 /** Time, passed in. */

@@ -130,7 +130,7 @@ async function putRejects<R>(
 ): Promise<{ index: number; sequence: string } | undefined> {
   let taken = 0;
   const count = () => {
-    if (taken > 0) deps.telemetry.metrics([{ name: 'RejectedRecords', value: taken, unit: 'Count' }]);
+    if (taken > 0) deps.telemetry.metrics({ RejectedRecords: taken });
   };
   for (const { index, reject } of batch.rejects) {
     try {
@@ -150,7 +150,7 @@ async function putRejects<R>(
 /** Somebody wrote to a follower: the leader's next write of that item will overwrite it. */
 function reportLocalWrites(telemetry: Telemetry, batch: EncodedBatch): void {
   const local = batch.segment?.draft.count ?? 0;
-  if (local > 0) telemetry.metrics([{ name: 'LocalWritesAtFollower', value: local, unit: 'Count' }]);
+  if (local > 0) telemetry.metrics({ LocalWritesAtFollower: local });
 }
 
 function fenced(epoch: Epoch, head: Head): UnderstudyError {

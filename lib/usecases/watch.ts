@@ -1,8 +1,9 @@
 import type { RegionId } from '#lib/domain/ids.ts';
+import type { Lag } from '#lib/domain/lag.ts';
 import type { GroupConfig } from '#lib/domain/topology.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
-import type { Metric, Telemetry } from '#lib/ports/telemetry.ts';
+import type { Telemetry } from '#lib/ports/telemetry.ts';
 import { measureLag } from '#lib/usecases/measure-lag.ts';
 
 /**
@@ -22,23 +23,31 @@ export async function watch(deps: {
   if (role.leader === deps.region) await deps.beat(deps.nowMs());
   const [own] = await measureLag(deps, role, [deps.region]);
   if (own === undefined) return;
-  const metrics: Metric[] = [];
-  if (own.captureAgeMs !== undefined) {
-    metrics.push({ name: 'CaptureAgeSeconds', value: own.captureAgeMs / 1000, unit: 'Seconds' });
-  }
-  // The leader's own copy is the original: it lags by nothing.
-  const none = own.role === 'leader' && own.end ? { records: 0n, bytes: 0n, ms: 0 } : undefined;
-  for (const [name, lag] of [
-    ['Durable', own.durableLag ?? none],
-    ['Applied', own.appliedLag ?? none],
-  ] as const) {
-    if (lag === undefined) continue;
-    metrics.push(
-      { name: `${name}LagSeconds`, value: lag.ms / 1000, unit: 'Seconds' },
-      { name: `${name}LagRecords`, value: Number(lag.records), unit: 'Count' },
-      { name: `${name}LagBytes`, value: Number(lag.bytes), unit: 'Bytes' },
-    );
-  }
-  deps.telemetry.metrics(metrics);
+  // The leader's own copy is the original: it lags by nothing, and says so, lest the alarm miss it.
+  const isOriginal = own.role === 'leader' && own.end !== undefined;
+  const durable = isOriginal ? ORIGINAL : figuresOf(own.durableLag);
+  const applied = isOriginal ? ORIGINAL : figuresOf(own.appliedLag);
+  deps.telemetry.metrics({
+    CaptureAgeSeconds: seconds(own.captureAgeMs),
+    DurableLagSeconds: durable.seconds,
+    DurableLagRecords: durable.records,
+    DurableLagBytes: durable.bytes,
+    AppliedLagSeconds: applied.seconds,
+    AppliedLagRecords: applied.records,
+    AppliedLagBytes: applied.bytes,
+  });
   if (own.error !== undefined) deps.telemetry.event('lag-unknown', { why: own.error });
+}
+
+type LagFigures = { readonly seconds?: number; readonly records?: number; readonly bytes?: number };
+
+const ORIGINAL: LagFigures = { seconds: 0 };
+
+function figuresOf(lag: Lag | undefined): LagFigures {
+  if (lag === undefined) return {};
+  return { seconds: lag.ms / 1000, records: Number(lag.records), bytes: Number(lag.bytes) };
+}
+
+function seconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : ms / 1000;
 }

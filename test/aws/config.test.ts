@@ -40,6 +40,7 @@ describe('the configuration of a function', () => {
       failureQueueUrl: VALID.failureQueueUrl,
       buckets: { 'eu-west-1': 'bucket-eu', 'us-east-1': 'bucket-us' },
       endpoints: {},
+      reportMs: 30_000,
       failover: { profile: 'balanced', targets: {} },
     });
   });

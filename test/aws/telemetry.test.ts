@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { EmfTelemetry } from '#lib/aws/emf-telemetry.ts';
+import { COUNTED, METRICS, type MetricName } from '#lib/domain/metrics.ts';
 
 /** CloudWatch's schema of a line in embedded metric format (User Guide, "Specification: Embedded metric format"). */
 const name = z.string().min(1).max(255);
@@ -15,7 +16,11 @@ const emf = z
             Dimensions: z.array(z.array(z.string().min(1).max(250)).max(30)).min(1),
             Metrics: z
               .array(
-                z.strictObject({ Name: name, Unit: z.enum(['Count', 'Milliseconds', 'Seconds', 'Bytes']) }),
+                z.strictObject({
+                  Name: name,
+                  // Of CloudWatch's units, those that are used here.
+                  Unit: z.enum(['Count', 'Seconds', 'Bytes', 'Percent', 'None']),
+                }),
               )
               .min(1)
               .max(100),
@@ -47,11 +52,7 @@ function record(use: (telemetry: EmfTelemetry) => void): unknown[] {
 describe('telemetry', () => {
   test('writes metrics as CloudWatch reads them, by group and Region', () => {
     const lines = record((telemetry) =>
-      telemetry.metrics([
-        { name: 'AppliedLagSeconds', value: 1.25, unit: 'Seconds' },
-        { name: 'AppliedLagRecords', value: 0, unit: 'Count' },
-        { name: 'AppliedLagBytes', value: 2 ** 53, unit: 'Bytes' },
-      ]),
+      telemetry.metrics({ AppliedLagSeconds: 1.25, AppliedLagRecords: 0, AppliedLagBytes: 2 ** 53 }),
     );
     expect(lines).toHaveLength(1);
     expect(() => emf.parse(lines[0])).not.toThrow();
@@ -78,8 +79,47 @@ describe('telemetry', () => {
     });
   });
 
+  test('sends every figure that there is in a form that CloudWatch takes', () => {
+    const names = Object.keys(METRICS) as MetricName[];
+    const [line] = record((telemetry) =>
+      telemetry.metrics(Object.fromEntries(names.map((name, index) => [name, index]))),
+    );
+    expect(() => emf.parse(line)).not.toThrow();
+    expect(line).toMatchObject(Object.fromEntries(names.map((name, index) => [name, index])));
+  });
+
+  test.each([undefined, Number.NaN, Number.POSITIVE_INFINITY])(
+    'does not send %s, least of all as 0',
+    (value) => {
+      expect(record((telemetry) => telemetry.metrics({ RpoRecords: value }))).toEqual([]);
+      const [line] = record((telemetry) => telemetry.metrics({ RpoRecords: value, Candidates: 2 }));
+      expect(() => emf.parse(line)).not.toThrow();
+      expect(line).not.toHaveProperty('RpoRecords');
+      expect(line).toMatchObject({ Candidates: 2 });
+    },
+  );
+
   test('writes no line for no metric', () => {
-    expect(record((telemetry) => telemetry.metrics([]))).toEqual([]);
+    expect(record((telemetry) => telemetry.metrics({}))).toEqual([]);
+  });
+
+  test.each(Object.entries(COUNTED))(
+    'counts an event %s in the very line that tells of it',
+    (kind, counted) => {
+      const [line] = record((telemetry) => telemetry.event(kind, { epoch: 3 }));
+      expect(() => emf.parse(line)).not.toThrow();
+      expect(line).toMatchObject({ kind, epoch: 3, [counted]: 1 });
+    },
+  );
+
+  test.each(['captured', 'constructor', 'toString'])('counts no event %s', (kind) => {
+    const [line] = record((telemetry) => telemetry.event(kind, {}));
+    expect(line).not.toHaveProperty('_aws');
+  });
+
+  test('lets no field of an event pass for its group or Region', () => {
+    const [line] = record((telemetry) => telemetry.event('voted', { group: 'other', region: 'us-east-1' }));
+    expect(line).toMatchObject({ group: 'orders', region: 'eu-west-1' });
   });
 
   test('writes an event as one line with its kind, time, group and Region', () => {

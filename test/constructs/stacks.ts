@@ -37,14 +37,13 @@ const WITHOUT = { 'aws:cdk:disable-stack-trace': true, '@aws-cdk/core:validateAg
 
 /** The app of a config file, with stubs for code, under the context of cdk.json; its templates by Region. */
 export function appOf(file: object) {
-  const { config, failover, alarmTopic } = parseDeployment(file, 'test');
+  const { config, ...deployment } = parseDeployment(file, 'test');
   const outdir = mkdtempSync(join(tmpdir(), 'understudy-synth-'));
   const { context } = JSON.parse(readFileSync('cdk.json', 'utf8'));
   const app = new App({ outdir, context: { ...context, ...WITHOUT } });
   const code = () => Code.fromInline('exports.handler = async () => {};');
   const stacks = config.regions.map(
-    ({ name }) =>
-      new RegionStack(app, { config, failover, alarmTopic, region: name, account: ACCOUNT, code }),
+    ({ name }) => new RegionStack(app, { ...deployment, config, region: name, account: ACCOUNT, code }),
   );
   const templates = stacks.map((stack) => Template.fromStack(stack));
   rmSync(outdir, { recursive: true });

@@ -1,18 +1,22 @@
-import type { Metric, Telemetry } from '#lib/ports/telemetry.ts';
+import type { MetricName } from '#lib/domain/metrics.ts';
+import type { Figures, Telemetry } from '#lib/ports/telemetry.ts';
 
 type Fields = Readonly<Record<string, string | number | boolean>>;
 
 /** Telemetry that remembers. */
 export class RecordedTelemetry implements Telemetry {
   readonly events: { readonly kind: string; readonly fields: Fields }[] = [];
-  readonly sent: Metric[] = [];
+  /** Every figure that was known, in the order in which they were sent. */
+  readonly sent: (readonly [name: MetricName, value: number])[] = [];
 
   event(kind: string, fields: Fields): void {
     this.events.push({ kind, fields });
   }
 
-  metrics(metrics: readonly Metric[]): void {
-    this.sent.push(...metrics);
+  metrics(figures: Figures): void {
+    for (const [name, value] of Object.entries(figures)) {
+      if (value !== undefined) this.sent.push([name as MetricName, value]);
+    }
   }
 
   kinds(): readonly string[] {
@@ -20,7 +24,7 @@ export class RecordedTelemetry implements Telemetry {
   }
 
   /** The last value sent under a name; undefined if none was. */
-  metric(name: string): number | undefined {
-    return this.sent.findLast((metric) => metric.name === name)?.value;
+  metric(name: MetricName): number | undefined {
+    return this.sent.findLast(([each]) => each === name)?.[1];
   }
 }

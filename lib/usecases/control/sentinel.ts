@@ -58,6 +58,7 @@ export class Sentinel {
   #watch: Watch | undefined;
   /** Of the newest beat that a majority took. */
   #lent: { readonly epoch: Epoch; readonly sent: Moment } | undefined;
+  #leastLeft: number | undefined;
   #beatDueMs = Number.NEGATIVE_INFINITY;
   #counter = 0;
   #canary: { readonly begunMs: number } | undefined;
@@ -85,6 +86,13 @@ export class Sentinel {
   get leaseLeftMs(): number {
     if (this.#lent === undefined) return 0;
     return Math.max(0, leaseLeftMs(this.#lent.sent, this.#deps.profile.leaseMs, this.#moment()));
+  }
+
+  /** The least of the lease that was left when it was renewed, as a share, since last asked; 0 once it was lost. */
+  takeLeastLeft(): number | undefined {
+    const least = this.#leastLeft;
+    this.#leastLeft = undefined;
+    return least;
   }
 
   /** One look. Call it every `profile.lookMs`; a look that is late does no harm, two at a time would. */
@@ -166,6 +174,8 @@ export class Sentinel {
   async #beat(register: Register, sent: Moment): Promise<void> {
     const { acceptors, profile, telemetry } = this.#deps;
     const left = this.leaseLeftMs;
+    // A process that was frozen has nothing left to tell of: another one has beaten meanwhile.
+    if (left > 0) this.#leastLeft = Math.min(this.#leastLeft ?? 1, left / profile.leaseMs);
     const beat: Beat = {
       epoch: register.epoch,
       counter: this.#counter,
@@ -186,7 +196,7 @@ export class Sentinel {
       this.#lent = { epoch: register.epoch, sent };
       // A beat tells the lease of the one before it: clients see the first lease with the second beat.
       if (left === 0) this.#beatDueMs = sent.steadyMs;
-    }
+    } else telemetry.event('beat-refused', { epoch: register.epoch, lent, need });
     for (const { acceptor } of answers.values()) {
       this.#counter = Math.max(this.#counter, counterOf(acceptor, register.epoch));
     }
@@ -224,6 +234,7 @@ export class Sentinel {
   async #loseLease(register: Register): Promise<void> {
     if (this.#fenced === register.epoch || this.#lent === undefined) return;
     const { fence, telemetry } = this.#deps;
+    this.#leastLeft = 0;
     this.#open = undefined;
     telemetry.event('lease-lost', { epoch: register.epoch, proven: await fence.raise(register.epoch) });
     this.#fenced = register.epoch;

@@ -18,8 +18,9 @@ export type SurveyDeps = {
     acceptor(region: RegionId): Pick<AcceptorStore, 'read'>;
     log(region: RegionId): Pick<ReplicaLog, 'head'>;
     control(region: RegionId): Pick<Control, 'role' | 'applyState'>;
-    divergences(region: RegionId): Pick<Divergences, 'of'>;
-    approvals(region: RegionId): Pick<Approvals, 'pending'>;
+    /** These are asked only where they are given. */
+    divergences?(region: RegionId): Pick<Divergences, 'of'>;
+    approvals?(region: RegionId): Pick<Approvals, 'pending'>;
   };
   readonly record?: { readonly name: string; readonly of: Pick<LeaderRecord, 'read'> };
   readonly clock: SteadyClock;
@@ -65,13 +66,13 @@ async function learn({ clock, peers }: SurveyDeps, known: Known): Promise<void> 
   const [head, { applied, snapshot }, divergences, approval] = await Promise.all([
     peers.log(region).head(LANE_0),
     peers.control(region).applyState(LANE_0),
-    divergencesOf(peers.divergences(region), newest),
-    peers.approvals(region).pending(),
+    peers.divergences && divergencesOf(peers.divergences(region), newest),
+    peers.approvals?.(region).pending(),
   ]);
   known.head = head;
   if (applied !== undefined) known.applied = { lsn: applied.lsn, commitMs: applied.commitMs };
   known.copying = snapshot !== undefined && snapshot.phase !== 'settle';
-  known.divergences = divergences;
+  if (divergences !== undefined) known.divergences = divergences;
   if (approval !== undefined) {
     known.approval = { run: approval.input.run, askedAtMs: approval.askedAtMs };
   }

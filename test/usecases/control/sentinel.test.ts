@@ -56,6 +56,27 @@ describe('the sentinel of the leader', () => {
     ]);
   });
 
+  test('says the least of the lease that was left when it was renewed, since last asked', async () => {
+    const watchers = await peace();
+    const sentinel = watchers.sentinels.get(EU)!;
+    sentinel.takeLeastLeft();
+    expect(sentinel.takeLeastLeft()).toBeUndefined();
+    await watchers.pass(4 * beatMs);
+    const usual = sentinel.takeLeastLeft()!;
+    expect(usual).toBeGreaterThan(1 - (2 * beatMs) / leaseMs);
+    for (const region of [US, AP]) watchers.answerMs.set(region, leaseMs / 2);
+    await watchers.pass(2 * leaseMs);
+    const least = sentinel.takeLeastLeft()!;
+    expect(least).toBeLessThan(0.6);
+    expect(least).toBeGreaterThan(0);
+    expect(watchers.events('beat-refused')).toBe(0);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    watchers.cut(EU, US, AP);
+    await watchers.pass(2 * leaseMs);
+    expect(watchers.events('beat-refused')).toBeGreaterThan(0);
+    expect(sentinel.takeLeastLeft()).toBe(0);
+  });
+
   test('has no lease, and says so, before its first beat was taken', async () => {
     const group = await new FailoverGroup(MEMBERS).found(EU);
     const watchers = new Watchers(group);

@@ -1,0 +1,182 @@
+import { FUNCTIONS, type FunctionName } from '#lib/constructs/names.ts';
+import type { MetricName } from '#lib/domain/metrics.ts';
+
+/** What an alarm looks at: a figure that the Region sends itself, or one that AWS keeps of a resource. */
+type Watched =
+  | { readonly of: 'region'; readonly name: MetricName }
+  | { readonly of: 'function'; readonly name: 'Errors' | 'IteratorAge'; readonly fn: FunctionName }
+  | { readonly of: 'failure-queue'; readonly name: 'ApproximateNumberOfMessagesVisible' }
+  | { readonly of: 'workflow'; readonly name: 'ExecutionsFailed' };
+
+export type AlarmSpec = {
+  readonly name: string;
+  readonly metric: Watched;
+  readonly statistic: 'Maximum' | 'Minimum' | 'Sum';
+  /** The figure breaches above this, or below it. `lag`: the lag at which a replica is no candidate any more. */
+  readonly threshold: { readonly above: number | 'lag' } | { readonly below: number };
+  /** Minutes out of five that have to breach; without it, one alone does. */
+  readonly of5?: number;
+  /**
+   * Whether a missing figure is a breach: so for every lag, which every Region sends, and for nothing else. What only
+   * the leader sends is missing anywhere else; what counts incidents is missing while there are none. A sentinel that
+   * is dead is missed by the lag that it does not send.
+   */
+  readonly missing: 'breaching' | 'notBreaching';
+  /** page: the group is not safe, or soon won't be. ticket: see to it in working hours. */
+  readonly severity: 'page' | 'ticket';
+  readonly text: string;
+  /** Heading of docs/RUNBOOK.md, as an anchor. */
+  readonly runbook: string;
+};
+
+/** Of an alarm whose runbook section bears its own name. */
+function spec(name: string, rest: Omit<AlarmSpec, 'name' | 'runbook'> & { runbook?: string }): AlarmSpec {
+  return { name, runbook: `alarm-${name}`, ...rest };
+}
+
+function lag(name: string, metric: Watched, above: number | 'lag', text: string): AlarmSpec {
+  const rest = { of5: 3, missing: 'breaching', severity: 'page' } as const;
+  return spec(name, { metric, statistic: 'Maximum', threshold: { above }, text, ...rest });
+}
+
+/** Anything above none. */
+function count(
+  name: string,
+  metric: Watched,
+  severity: AlarmSpec['severity'],
+  text: string,
+  rest: Partial<Pick<AlarmSpec, 'of5' | 'runbook'>> = {},
+): AlarmSpec {
+  const threshold = { above: 0 };
+  return spec(name, {
+    metric,
+    statistic: 'Sum',
+    threshold,
+    missing: 'notBreaching',
+    severity,
+    text,
+    ...rest,
+  });
+}
+
+const own = (name: MetricName): Watched => ({ of: 'region', name });
+
+/** What a Region's CloudWatch watches. Every Region has the same alarms, whoever leads. */
+export const ALARMS: readonly AlarmSpec[] = [
+  lag(
+    'applied-lag',
+    own('AppliedLagSeconds'),
+    'lag',
+    'The store here is too far behind the leader to take over, or nobody says how far.',
+  ),
+  lag(
+    'durable-lag',
+    own('DurableLagSeconds'),
+    'lag',
+    'The log here is too far behind the leader to take over, or nobody says how far.',
+  ),
+  lag(
+    'capture-age',
+    { of: 'function', fn: 'capture', name: 'IteratorAge' },
+    60_000,
+    'Changes wait for more than a minute to be captured, or none are, heartbeats included.',
+  ),
+  spec('lease-at-risk', {
+    metric: own('LeaseLeftPercent'),
+    statistic: 'Minimum',
+    threshold: { below: 40 },
+    of5: 3,
+    missing: 'notBreaching',
+    severity: 'page',
+    text: 'The leader here keeps renewing its lease at the last moment, or has lost it.',
+  }),
+  spec('no-candidate', {
+    metric: own('Candidates'),
+    statistic: 'Maximum',
+    threshold: { below: 1 },
+    of5: 3,
+    missing: 'notBreaching',
+    severity: 'page',
+    text: 'If the leader here were lost now, no replica could take over.',
+  }),
+  count(
+    'run-failed',
+    { of: 'workflow', name: 'ExecutionsFailed' },
+    'page',
+    'A failover, a switchover or a drill that was run from here did not reach its end.',
+  ),
+  count(
+    'rejected-records',
+    own('RejectedRecords'),
+    'page',
+    'A change could not be logged: replicas lack it until it is made again.',
+    { runbook: 'capture_record_rejected' },
+  ),
+  {
+    ...count(
+      'failure-queue',
+      { of: 'failure-queue', name: 'ApproximateNumberOfMessagesVisible' },
+      'page',
+      'The failure queue holds changes that nobody has looked at; it keeps them for 14 days.',
+      { runbook: 'capture_record_rejected' },
+    ),
+    statistic: 'Maximum',
+  },
+  count(
+    'votes',
+    own('VotesInForce'),
+    'ticket',
+    'This Region has voted against the leader: it does not hear its beats, and cannot write there.',
+    { of5: 2 },
+  ),
+  count(
+    'late-canaries',
+    own('CanariesLate'),
+    'ticket',
+    'The store of the leader here takes writes late, or not at all.',
+    {
+      of5: 2,
+    },
+  ),
+  count(
+    'divergence',
+    own('Divergences'),
+    'ticket',
+    'This Region had changes that the group has not. They are saved.',
+  ),
+  count(
+    'behind-retention',
+    own('BehindRetention'),
+    'ticket',
+    'The log here had to start over, as its source no longer reached back far enough.',
+    { runbook: 'follower_behind_retention' },
+  ),
+  ...FUNCTIONS.map((fn) =>
+    count(
+      `${fn}-errors`,
+      { of: 'function', fn, name: 'Errors' },
+      'ticket',
+      `The function ${fn} keeps failing.`,
+      // Lambda tries again by itself: one failure alone is no news.
+      { of5: 3, runbook: 'alarm-function-errors' },
+    ),
+  ),
+];
+
+/** The composite alarm of all that is to be paged on. */
+export const UNSAFE = {
+  name: 'unsafe',
+  severity: 'page',
+  text: 'The group is not safe here: something that is to be paged on is in alarm.',
+  runbook: 'alarm-unsafe',
+  of: ALARMS.filter(({ severity }) => severity === 'page').map(({ name }) => name),
+} as const;
+
+/** What an alarm says to whoever gets it: how bad it is, what it means, and where to read on. */
+export function describeAlarm({
+  severity,
+  text,
+  runbook,
+}: Pick<AlarmSpec, 'severity' | 'text' | 'runbook'>): string {
+  return `[${severity}] ${text} See docs/RUNBOOK.md#${runbook}`;
+}

@@ -1,0 +1,28 @@
+import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
+import { type Plan, type PlanRequest, planOf } from '#lib/domain/control/plan.ts';
+import type { Resources } from '#lib/domain/control/plan-calls.ts';
+import type { Profile } from '#lib/domain/control/profile.ts';
+import { registerOf, type Survey } from '#lib/domain/control/survey.ts';
+import { guardOf } from '#lib/usecases/control/guard.ts';
+
+/** What a failover or a switchover would do if it began now, by what the Regions say now. */
+export async function planGroup(
+  deps: {
+    readonly config: Omit<Resources, 'record'> & { readonly failover: FailoverConfig };
+    readonly profile: Profile;
+    readonly survey: () => Promise<Survey>;
+  },
+  request: PlanRequest,
+): Promise<Plan> {
+  const survey = await deps.survey();
+  const known = registerOf(survey);
+  const { noFailover = [], priorities, record } = deps.config.failover;
+  const { buckets, controlTable, group, logTable, table } = deps.config;
+  return planOf(survey, request, {
+    profile: deps.profile,
+    priorityOf: (region) => priorities?.[region] ?? 0,
+    noFailover: (region) => noFailover.includes(region),
+    guarded: known && guardOf(known.register, survey.atMs),
+    resources: { group, table, logTable, controlTable, buckets, ...(record && { record }) },
+  });
+}
