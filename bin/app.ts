@@ -3,6 +3,7 @@ import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { readDeployment } from '#lib/constructs/config.ts';
 import { RegionStack } from '#lib/constructs/region-stack.ts';
+import { WitnessStack } from '#lib/constructs/witness-stack.ts';
 import { isFailure } from '#lib/domain/errors.ts';
 
 /** Stands for the account where neither the config file nor credentials name one: enough to synthesize. */
@@ -16,6 +17,9 @@ try {
   const account = deployment.account ?? process.env.CDK_DEFAULT_ACCOUNT ?? NO_ACCOUNT;
   for (const { name } of deployment.config.regions) {
     new RegionStack(app, { ...deployment, region: name, account });
+  }
+  for (const region of deployment.config.witnesses) {
+    new WitnessStack(app, { ...deployment, region, account });
   }
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
   app.synth();

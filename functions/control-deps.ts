@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { theRuntime } from '#functions/runtime.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
+import { membersOf } from '#lib/domain/topology.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
 import type { WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
@@ -10,10 +11,9 @@ import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
 /** What sentinel and failover share: the register's acceptors, chance, time, and the write path of every store. */
 export function controlDeps() {
   const { config, region, peers, control, telemetry } = theRuntime();
-  const members = config.regions.map(({ name }) => name);
   const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
   const register: RegisterDeps = {
-    acceptors: { members, of: (member) => peers.acceptor(member) },
+    acceptors: { members: membersOf(config), of: (member) => peers.acceptor(member) },
     region,
     chance: () => randomUUID().slice(0, 8),
     random: Math.random,

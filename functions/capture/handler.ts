@@ -56,7 +56,7 @@ function createDeps(): CaptureDeps<StreamRecord> {
     log: peers.log(region),
     control,
     divergences: peers.divergences(region),
-    rejects: new SqsRejects({ sqs: peers.clients(region).sqs, queueUrl: config.failureQueueUrl }),
+    rejects: new SqsRejects({ sqs: peers.clients(region).sqs, queueUrl: config.failureQueueUrl! }),
     telemetry,
   };
 }

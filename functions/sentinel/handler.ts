@@ -32,24 +32,26 @@ const settled = new Set<Epoch>();
 let waiting: { readonly epoch: Epoch; readonly sinceMs: number } | undefined;
 
 /**
- * On a tick: reports this Region's lag, and then looks after the group, look after look, until the time is up: beats,
- * votes, failover, re-attachment. A group that has no register yet is left alone.
+ * On a tick: looks after the group, look after look, until the time is up: beats, votes, failover; where there is data,
+ * re-attachment and reports, too. A group that has no register yet is left alone.
  */
 export const handler = middy<z.infer<typeof tick>, void>()
   .use(reported('sentinel'))
   .use(parsed(tick))
   .handler(async (_, context) => {
-    const deps = controlDeps();
+    const { control, ...deps } = controlDeps();
     const { acceptors, clock, profile, region, telemetry } = deps;
+    const { config } = theRuntime();
+    const holdsData = !config.witnesses.includes(region);
     const { accepted } = await acceptors.of(region).read();
-    if (accepted === undefined) return reportLag();
+    if (accepted === undefined) return holdsData ? reportLag() : undefined;
 
     sentinel ??= new Sentinel({
       ...deps,
-      group: theRuntime().config.group,
+      group: config.group,
       log: deps.peers.log(region),
       fence: noFence,
-      workflow: theWorkflow(),
+      ...(holdsData && { control, workflow: theWorkflow() }),
     });
     const duty = (everyMs: number, work: () => Promise<unknown>, failed: string) =>
       new Duty({
@@ -58,13 +60,15 @@ export const handler = middy<z.infer<typeof tick>, void>()
         work,
         onError: (error) => telemetry.event(failed, { why: String(error) }),
       });
-    const { reportMs } = theRuntime().config;
-    const duties = [
-      duty(REATTACH_MS, takeBackIn, 'reattach-failed'),
-      // None waits for another: a leader that does not answer must hold up neither the looks nor what is known here.
-      duty(reportMs, reportLag, 'watch-failed'),
-      duty(reportMs, () => reportSafety(safetyDeps(sentinel!)), 'safety-failed'),
-    ];
+    const { reportMs } = config;
+    // None waits for another: a leader that does not answer must hold up neither the looks nor what is known here.
+    const duties = holdsData
+      ? [
+          duty(REATTACH_MS, takeBackIn, 'reattach-failed'),
+          duty(reportMs, reportLag, 'watch-failed'),
+          duty(reportMs, () => reportSafety(safetyDeps(sentinel!)), 'safety-failed'),
+        ]
+      : [];
     const until = clock.steadyMs() + LOOK_ON_MS;
     while (clock.steadyMs() < until && context.getRemainingTimeInMillis() > RESERVE_MS) {
       const began = clock.steadyMs();
@@ -106,7 +110,8 @@ function safetyDeps(sentinel: Sentinel): SafetyDeps {
   const { config } = theRuntime();
   const survey = () =>
     surveyGroup({
-      regions: acceptors.members,
+      replicas: config.regions.map(({ name }) => name),
+      witnesses: config.witnesses,
       peers: {
         acceptor: (at) => peers.acceptor(at),
         log: (at) => peers.log(at),

@@ -3,7 +3,7 @@ import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
-import { type GroupConfig, type KeySchema, parseGroup } from '#lib/domain/topology.ts';
+import { type GroupConfig, type KeySchema, membersOf, parseGroup } from '#lib/domain/topology.ts';
 
 /** Time between two reports of a Region's figures: two in each minute that an alarm looks at. */
 const REPORT_MS = 30_000;
@@ -30,8 +30,9 @@ const schema = z.object({
     z.object({ name: z.string(), bucket: z.string().min(3), follows: z.string().exactOptional() }),
   ),
   logTable: z.string().min(3),
+  witnesses: z.array(z.string()).default([]),
   controlTable: z.string().min(3),
-  failureQueueUrl: z.url(),
+  failureQueueUrl: z.url().exactOptional(),
   failover: failoverSchema.prefault({}),
   reportMs: z.int().positive().default(REPORT_MS),
 });
@@ -40,7 +41,7 @@ const endpointsSchema = z.record(
   z.string(),
   z.object({
     dynamodb: z.url(),
-    s3: z.url(),
+    s3: z.url().exactOptional(),
     sqs: z.url().exactOptional(),
     route53: z.url().exactOptional(),
     credentials: z.object({ accessKeyId: z.string(), secretAccessKey: z.string() }).exactOptional(),
@@ -50,7 +51,8 @@ const endpointsSchema = z.record(
 /** Where the services of a Region are reached, if not at AWS's own endpoints. */
 export type RegionEndpoints = {
   readonly dynamodb: string;
-  readonly s3: string;
+  /** A witness has none. */
+  readonly s3?: string;
   readonly sqs?: string;
   /** Route 53's control plane as it is reached from this Region. */
   readonly route53?: string;
@@ -64,7 +66,8 @@ export type RuntimeConfig = GroupConfig & {
   readonly region: RegionId;
   readonly logTable: string;
   readonly controlTable: string;
-  readonly failureQueueUrl: string;
+  /** Every replica has one, a witness has none. */
+  readonly failureQueueUrl?: string;
   readonly buckets: Readonly<Record<RegionId, string>>;
   readonly endpoints: Endpoints;
   /** Time between two reports of a Region's figures, ms. */
@@ -87,14 +90,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
   const group = parseGroup({ ...input, key: input.key as KeySchema });
   const region = parseRegionId(input.region);
   const buckets = Object.fromEntries(input.regions.map(({ name, bucket }) => [name, bucket]));
-  if (buckets[region] === undefined) {
+  if (!membersOf(group).includes(region)) {
     throw new UnderstudyError(
       'CONFIG_INVALID',
       `Region ${region} is not one of the group`,
-      `Use one of ${Object.keys(buckets).join(', ')}.`,
+      `Use one of ${membersOf(group).join(', ')}.`,
     );
   }
   const { logTable, controlTable, failureQueueUrl, reportMs } = input;
+  if (failureQueueUrl === undefined && !group.witnesses.includes(region)) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      'UNDERSTUDY_CONFIG: failureQueueUrl is not set',
+      'Deploy the functions by the constructs, which set it.',
+    );
+  }
   const { stateMachineArn, ...rules } = input.failover;
   const failover = {
     ...parseFailover(rules, group.regions),
@@ -105,7 +115,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     region,
     logTable,
     controlTable,
-    failureQueueUrl,
+    ...(failureQueueUrl === undefined ? {} : { failureQueueUrl }),
     buckets,
     endpoints,
     reportMs,

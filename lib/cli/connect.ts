@@ -9,7 +9,7 @@ import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import type { Survey } from '#lib/domain/control/survey.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { Leadership } from '#lib/domain/topology.ts';
+import { type Leadership, membersOf } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { findCloud, readCloudFile } from '#lib/local/cloud-file.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
@@ -52,10 +52,9 @@ export async function connect(file: string | undefined): Promise<Connection> {
       );
     }
   };
-  const regions = config.regions.map(({ name }) => name);
   const sleep = (ms: number) => sleepFor(ms);
   const register: RegisterDeps = {
-    acceptors: { members: regions, of: (region) => peers.acceptor(region) },
+    acceptors: { members: membersOf(config), of: (region) => peers.acceptor(region) },
     // No member of the group: its ballots differ from the Region's own by the word of chance.
     region: config.region,
     chance: () => `cli-${randomUUID().slice(0, 8)}`,
@@ -65,7 +64,8 @@ export async function connect(file: string | undefined): Promise<Connection> {
   const dns = openRecord(config);
   const survey = () =>
     surveyGroup({
-      regions,
+      replicas: config.regions.map(({ name }) => name),
+      witnesses: config.witnesses,
       peers,
       ...(dns && { record: { name: dns.name, of: dns.record } }),
       clock: { now: () => Date.now(), steadyMs: () => performance.now() },
@@ -96,13 +96,15 @@ function openRecord({ endpoints, failover, region }: RuntimeConfig) {
   return { name: failover.record.name, record, close: () => route53.destroy() };
 }
 
-/** A Region of the group by name. Throws CONFIG_INVALID that lists them. */
+/** A replica of the group by name. Throws CONFIG_INVALID that lists them. */
 export function regionOf(config: RuntimeConfig, name: string): RegionId {
   const found = config.regions.find((each) => each.name === name);
   if (found !== undefined) return found.name;
   throw new UnderstudyError(
     'CONFIG_INVALID',
-    `${name} is not a Region of group ${config.group}`,
+    config.witnesses.some((each) => each === name)
+      ? `${name} is a witness of group ${config.group} and holds no data`
+      : `${name} is not a Region of group ${config.group}`,
     `Use one of ${config.regions.map((each) => each.name).join(', ')}.`,
   );
 }

@@ -22,10 +22,11 @@ export async function reattachCommand(options: {
   const untilMs = Date.now() + waitOf(options.wait) * 1000;
   const { close, register, survey } = await connect(options.cloud);
   try {
-    let standings = (await survey()).regions.map(standingOf);
+    const look = async () => (await survey()).regions.filter(({ witness }) => !witness).map(standingOf);
+    let standings = await look();
     while (standings.some(({ attached }) => !attached) && Date.now() < untilMs) {
       await register.sleep(POLL_MS);
-      standings = (await survey()).regions.map(standingOf);
+      standings = await look();
     }
     if (options.json) for (const standing of standings) console.log(jsonLine(standing));
     else {

@@ -76,16 +76,17 @@ function regionLines(survey: Survey): readonly string[] {
     survey.regions.map((each) => {
       const { acceptor, applied, head: end, role } = each;
       const leads = role?.leader === each.region;
+      const unknown = each.witness ? '' : 'unknown';
       return [
         each.region,
-        role === undefined ? 'unknown' : leads ? 'leader' : 'follower',
+        each.witness ? 'witness' : role === undefined ? 'unknown' : leads ? 'leader' : 'follower',
         role === undefined ? '' : role.attached === role.epoch ? 'yes' : 'no',
         `${acceptor?.accepted?.value.epoch ?? (acceptor ? 'none' : 'unknown')}`,
         acceptor?.vote === undefined ? '' : `against ${acceptor.vote}`,
-        end ? `${end.lastLsn} (epoch ${end.lastEpoch})` : 'unknown',
+        end ? `${end.lastLsn} (epoch ${end.lastEpoch})` : unknown,
         end ? `epoch ${end.sealedEpoch}` : '',
-        leads ? '' : `${applied?.lsn ?? 'unknown'}`,
-        leads ? '' : lagText(survey, each),
+        leads ? '' : `${applied?.lsn ?? unknown}`,
+        leads || each.witness ? '' : lagText(survey, each),
         each.error ?? (each.copying ? 'first copy under way' : ''),
       ];
     }),

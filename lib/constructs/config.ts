@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { tableNames } from '#lib/constructs/names.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
-import { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
+import { type GroupConfig, parseGroup, refuseTooFew } from '#lib/domain/topology.ts';
 
 const keyAttribute = z.strictObject({ name: z.string().min(1).max(255), type: z.enum(['S', 'N', 'B']) });
 
@@ -31,6 +31,7 @@ const schema = z.strictObject({
     'must be one or two attributes',
   ),
   regions: z.array(z.strictObject({ name: z.string(), follows: z.string().optional() })),
+  witnesses: z.array(z.string()).optional(),
   account: z
     .string()
     .regex(/^\d{12}$/, 'is not an account number of 12 digits')
@@ -52,7 +53,7 @@ export type Deployment = {
   readonly pageTopic: string | undefined;
 };
 
-/** Reads a config file. Throws CONFIG_INVALID or CONFIG_REGION_REPEATED. */
+/** Reads a config file. Throws CONFIG_INVALID, CONFIG_REGION_REPEATED or REGIONS_TOO_FEW. */
 export function readDeployment(path: string): Deployment {
   return parseDeployment(parseJson(read(path), path), path);
 }
@@ -65,11 +66,12 @@ export function parseDeployment(value: unknown, source: string): Deployment {
     const where = issue?.path.length ? issue.path.join('.') : 'the top level';
     throw invalid(`${source}: ${where}: ${issue?.message}`, `Correct ${where} in ${source}.`);
   }
-  const { group, table, key, regions, account, alarmTopic, pageTopic } = parsed.data;
+  const { group, table, key, regions, witnesses, account, alarmTopic, pageTopic } = parsed.data;
   if (key.length === 2 && key[0].name === key[1].name) {
     throw invalid(`${source}: key: both attributes are ${key[0].name}`, 'Give the sort key its own name.');
   }
-  const config = parseGroup({ group, table, key, regions });
+  const config = parseGroup({ group, table, key, regions, witnesses });
+  refuseTooFew(config);
   if (Object.values(tableNames(config.group)).includes(table)) {
     throw invalid(
       `${source}: table: ${table} is a table of Understudy's own`,

@@ -45,8 +45,13 @@ export class ControlStore extends Construct {
 
   /** Beating, voting and reading in every Region; here, following who leads, and taking the store back. */
   grantWatch(handler: Handler): void {
-    handler.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], this.#everywhere());
+    this.grantVote(handler);
     handler.allow(['dynamodb:PutItem', 'dynamodb:ConditionCheckItem'], [this.#tableArn]);
+  }
+
+  /** Voting for a Region without data, and reading in every Region. */
+  grantVote(handler: Handler): void {
+    handler.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], this.#everywhere());
   }
 
   /** Changing the register, the roles and the positions of every Region, and writing decisions down. */

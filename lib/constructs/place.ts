@@ -1,8 +1,8 @@
 import { Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
-import { bucketName } from '#lib/constructs/names.ts';
+import { bucketName, tableNames } from '#lib/constructs/names.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { GroupConfig } from '#lib/domain/topology.ts';
+import { type GroupConfig, membersOf } from '#lib/domain/topology.ts';
 
 /** One Region of a group in an account: what every construct needs to know of where it is. */
 export type Place = {
@@ -16,9 +16,11 @@ export function tableArn(scope: Construct, table: string, region: RegionId): str
   return Stack.of(scope).formatArn({ service: 'dynamodb', region, resource: 'table', resourceName: table });
 }
 
-/** ARNs of a table of this account in every Region of the group. */
-export function tableArns(scope: Construct, place: Place, table: string): readonly string[] {
-  return place.config.regions.map(({ name }) => tableArn(scope, table, name));
+/** ARNs of a table of this account in every replica's Region; of the control table, in every member's. */
+export function tableArns(scope: Construct, { config }: Place, table: string): readonly string[] {
+  const all = table === tableNames(config.group).control;
+  const regions = all ? membersOf(config) : config.regions.map(({ name }) => name);
+  return regions.map((region) => tableArn(scope, table, region));
 }
 
 /** ARNs of the segment bucket in `region` and of the group's objects in it. */

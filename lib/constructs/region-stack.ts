@@ -10,8 +10,9 @@ import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
 import { handlerCode } from '#lib/constructs/handler-code.ts';
 import { LogStore } from '#lib/constructs/log-store.ts';
 import { MinuteTick } from '#lib/constructs/minute-tick.ts';
-import { bucketName, type FunctionName, resourceName, tableNames } from '#lib/constructs/names.ts';
+import { type FunctionName, resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
+import { settingsOf } from '#lib/constructs/settings.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 
@@ -25,7 +26,7 @@ type RegionStackProps = Place & {
   readonly code?: CodeOf;
 };
 
-/** A Region of a group: the same in each, whoever leads, so that a failover changes no template. */
+/** The Region of a replica: the same in each, whoever leads, so that a failover changes no template. */
 export class RegionStack extends Stack {
   constructor(
     scope: Construct,
@@ -41,7 +42,8 @@ export class RegionStack extends Stack {
     const failures = new FailureQueue(this, 'Failures', place);
 
     const settings = {
-      ...settingsOf(place, failures),
+      ...settingsOf(place),
+      failureQueueUrl: failures.queue.queueUrl,
       failover: { ...rules, stateMachineArn: workflowArn(this, place) },
     };
     const handler = (name: FunctionName, memorySize: number, timeout: Duration) =>
@@ -99,22 +101,4 @@ function grantRepoint(scope: Stack, failover: Handler, zoneId: string): void {
     [arn('hostedzone', zoneId)],
   );
   failover.allow(['route53:GetChange'], [arn('change', '*')], 'The id of a change is not known before.');
-}
-
-/** What every function knows of its group and Region, as `readConfig` of lib/aws/config.ts takes it. */
-function settingsOf({ config, region, account }: Place, failures: FailureQueue): object {
-  const { log, control } = tableNames(config.group);
-  return {
-    group: config.group,
-    region,
-    table: config.table,
-    key: config.key,
-    regions: config.regions.map((each) => ({
-      ...each,
-      bucket: bucketName(config.group, account, each.name),
-    })),
-    logTable: log,
-    controlTable: control,
-    failureQueueUrl: failures.queue.queueUrl,
-  };
 }

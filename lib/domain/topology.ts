@@ -18,7 +18,10 @@ export type GroupConfig = {
   readonly group: GroupId;
   readonly table: string;
   readonly key: KeySchema;
+  /** The replicas. */
   readonly regions: readonly RegionConfig[];
+  /** Regions without data that vote and accept: two replicas need one. */
+  readonly witnesses: readonly RegionId[];
 };
 
 /** Who leads which epoch. */
@@ -42,27 +45,45 @@ export function roleAfter(before: Role | undefined, next: Leadership, self: Regi
   return { ...next, attached: before.attached, ...(led === undefined ? {} : { led }) };
 }
 
+/** The Regions that decide by majority: every replica and every witness. */
+export function membersOf({ regions, witnesses }: GroupConfig): readonly RegionId[] {
+  return [...regions.map(({ name }) => name), ...witnesses];
+}
+
+/** Throws REGIONS_TOO_FEW if the loss of one Region would leave no majority: nobody could be promoted then. */
+export function refuseTooFew(group: GroupConfig): void {
+  if (membersOf(group).length >= 3) return;
+  throw new UnderstudyError(
+    'REGIONS_TOO_FEW',
+    `${membersOf(group).join(' and ')} cannot outvote each other when one is lost`,
+    'Add a third replica, or a Region to witnesses: it votes and holds no data.',
+  );
+}
+
 /** Checks a group and brands its names. Throws CONFIG_INVALID or CONFIG_REGION_REPEATED. */
 export function parseGroup(input: {
   group: string;
   table: string;
   key: KeySchema;
   regions: readonly { name: string; follows?: string | undefined }[];
+  witnesses?: readonly string[] | undefined;
 }): GroupConfig {
   const regions = input.regions.map(({ name, follows }) => ({
     name: parseRegionId(name),
     ...(follows === undefined ? {} : { follows: parseRegionId(follows) }),
   }));
-  const names = new Set<RegionId>();
-  for (const { name } of regions) {
-    if (names.has(name)) {
+  const witnesses = (input.witnesses ?? []).map(parseRegionId);
+  const names = new Set(regions.map(({ name }) => name));
+  const seen = new Set<RegionId>();
+  for (const name of [...regions.map((each) => each.name), ...witnesses]) {
+    if (seen.has(name)) {
       throw new UnderstudyError(
         'CONFIG_REGION_REPEATED',
         `Region ${name} is there twice`,
-        'Name each Region once.',
+        'Name each Region once, as a replica or as a witness.',
       );
     }
-    names.add(name);
+    seen.add(name);
   }
   if (regions.length < 2) {
     throw new UnderstudyError(
@@ -80,7 +101,7 @@ export function parseGroup(input: {
       );
     }
   }
-  return { group: parseGroupId(input.group), table: input.table, key: input.key, regions };
+  return { group: parseGroupId(input.group), table: input.table, key: input.key, regions, witnesses };
 }
 
 /**

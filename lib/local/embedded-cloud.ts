@@ -11,7 +11,7 @@ import type { Profile } from '#lib/domain/control/profile.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
-import type { GroupConfig } from '#lib/domain/topology.ts';
+import { type GroupConfig, membersOf } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { startApplication } from '#lib/local/application/application.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
@@ -22,7 +22,7 @@ import { KeptProcess } from '#lib/local/kept-process.ts';
 import type { LinkSettings } from '#lib/local/link.ts';
 import { Network } from '#lib/local/network.ts';
 import { freePort } from '#lib/local/ports.ts';
-import { namesOf, provisionRegion } from '#lib/local/provision.ts';
+import { namesOf, provisionRegion, provisionWitness } from '#lib/local/provision.ts';
 import { startS3Server } from '#lib/local/s3-server.ts';
 import type { Server, Supervised } from '#lib/local/supervised.ts';
 import { failoverDefinition } from '#lib/local/workflow/definition.ts';
@@ -58,7 +58,8 @@ const USERS = 'users';
 
 const CREDENTIALS = { accessKeyId: '000000000000', secretAccessKey: 'embedded' };
 /**
- * Regions on one machine: each a DynamoDB server, an S3 server and a worker that runs the functions, as
+ * Regions on one machine: each a DynamoDB server, an S3 server and a worker that runs the functions (a witness has no
+ * S3, and its worker runs the sentinel alone), as
  * processes of their own, with a network between the Regions. A process that dies is started again, on the
  * same port and data, until the cloud or its Region is stopped. All data is in one temporary folder.
  */
@@ -153,7 +154,7 @@ export class EmbeddedCloud implements AsyncDisposable {
 
   /** Cuts a Region off from the other Regions, but not from its own users, or ends that. */
   async partition(region: RegionId, state: 'hang' | 'up'): Promise<void> {
-    for (const { name } of this.group.regions) {
+    for (const name of membersOf(this.group)) {
       if (name === region) continue;
       await this.network.set(name, region, { state });
       await this.network.set(region, name, { state });
@@ -206,11 +207,18 @@ export class EmbeddedCloud implements AsyncDisposable {
   }
 
   async #boot(): Promise<void> {
-    const regions = this.group.regions.map(({ name }) => name);
-    await all(regions.map((region) => this.#bootServers(region)));
+    const replicas = this.group.regions.map(({ name }) => name);
+    const { witnesses } = this.group;
+    await all([
+      ...replicas.map((region) => this.#bootReplica(region)),
+      ...witnesses.map((region) => this.#bootWitness(region)),
+    ]);
     const peers = this.peers();
-    await all(
-      regions.map(async (region) => {
+    await all([
+      ...witnesses.map((region) =>
+        provisionWitness(peers.clients(region).dynamodb, namesOf(this.group, region)),
+      ),
+      ...replicas.map(async (region) => {
         this.#queueUrls[region] = await provisionRegion(
           peers.clients(region),
           this.group,
@@ -218,15 +226,15 @@ export class EmbeddedCloud implements AsyncDisposable {
         );
         await peers.control(region).nameLeader({ epoch: parseEpoch(1), leader: this.#options.leader });
       }),
-    );
+    ]);
     if (this.#options.failover !== undefined) await this.#found(peers);
-    const endpoints = await this.#openLinks(regions);
+    const endpoints = await this.#openLinks();
     await all(
-      regions.map((region) =>
+      membersOf(this.group).map((region) =>
         this.#run(region, 'worker', () => this.#startWorker(region, endpoints.get(region)!)),
       ),
     );
-    if (this.#options.failover !== undefined) await this.#openApplications(regions, endpoints);
+    if (this.#options.failover !== undefined) await this.#openApplications(replicas, endpoints);
     await writeCloudFile(this.#folder, {
       pid: process.pid,
       config: this.#configOf(this.#options.leader),
@@ -238,7 +246,7 @@ export class EmbeddedCloud implements AsyncDisposable {
   async #found(peers: AwsPeers): Promise<void> {
     const { leader } = this.#options;
     this.#dns = await startDnsServer({ zone: ZONE, propagationMs: this.#failover.propagationMs });
-    const members = this.group.regions.map(({ name }) => name);
+    const members = membersOf(this.group);
     for (const region of members) {
       this.#direct[region] = { ...this.#direct[region]!, route53: this.#dns.endpoint };
     }
@@ -281,38 +289,8 @@ export class EmbeddedCloud implements AsyncDisposable {
     for (const [index, region] of regions.entries()) this.#applicationPorts.set(region, reached[index]!);
   }
 
-  async #bootServers(region: RegionId): Promise<void> {
-    const folder = join(this.#folder, region);
-    await mkdir(folder, { recursive: true });
-    // A server that comes back takes the port that it had.
-    const again = (start: (port: { port?: number }) => Promise<Server>) => {
-      let port: { port?: number } = {};
-      return async () => {
-        const server = await start(port);
-        port = { port: server.port };
-        return server;
-      };
-    };
-    const [dynamodb, s3] = await all<Server>([
-      this.#run(
-        region,
-        'dynamodb',
-        again((port) =>
-          startDynamoServer({
-            file: join(folder, 'dynamodb.sqlite'),
-            name: `DynamoDB server of ${region}`,
-            ...port,
-          }),
-        ),
-      ),
-      this.#run(
-        region,
-        's3',
-        again((port) =>
-          startS3Server({ directory: join(folder, 's3'), name: `S3 server of ${region}`, ...port }),
-        ),
-      ),
-    ]);
+  async #bootReplica(region: RegionId): Promise<void> {
+    const [dynamodb, s3] = await all([this.#bootDynamo(region), this.#bootS3(region)]);
     this.#direct[region] = {
       dynamodb: dynamodb!.endpoint,
       s3: s3!.endpoint,
@@ -321,18 +299,44 @@ export class EmbeddedCloud implements AsyncDisposable {
     };
   }
 
+  async #bootWitness(region: RegionId): Promise<void> {
+    const { endpoint } = await this.#bootDynamo(region);
+    this.#direct[region] = { dynamodb: endpoint, credentials: CREDENTIALS };
+  }
+
+  async #bootDynamo(region: RegionId): Promise<Server> {
+    const folder = join(this.#folder, region);
+    await mkdir(folder, { recursive: true });
+    const file = join(folder, 'dynamodb.sqlite');
+    const name = `DynamoDB server of ${region}`;
+    return this.#run(
+      region,
+      'dynamodb',
+      onOnePort((port) => startDynamoServer({ file, name, ...port })),
+    );
+  }
+
+  #bootS3(region: RegionId): Promise<Server> {
+    const directory = join(this.#folder, region, 's3');
+    const name = `S3 server of ${region}`;
+    return this.#run(
+      region,
+      's3',
+      onOnePort((port) => startS3Server({ directory, name, ...port })),
+    );
+  }
+
   /** For each Region, the endpoints of all as it sees them: its own at hand, the others over the network. */
-  async #openLinks(regions: readonly RegionId[]): Promise<ReadonlyMap<RegionId, Endpoints>> {
+  async #openLinks(): Promise<ReadonlyMap<RegionId, Endpoints>> {
+    const regions = membersOf(this.group);
     const links = regions.flatMap((from) =>
       regions
         .filter((to) => to !== from)
         .flatMap((to) =>
-          (['dynamodb', 's3'] as const).map((service) => ({
-            from,
-            to,
-            service,
-            targetPort: Number(new URL(this.#direct[to]![service]).port),
-          })),
+          (['dynamodb', 's3'] as const).flatMap((service) => {
+            const url = this.#direct[to]![service];
+            return url === undefined ? [] : [{ from, to, service, targetPort: Number(new URL(url).port) }];
+          }),
         ),
     );
     const ports = await this.network.open(links, this.#options.link);
@@ -346,11 +350,13 @@ export class EmbeddedCloud implements AsyncDisposable {
   }
 
   async #startWorker(region: RegionId, endpoints: Endpoints): Promise<Child> {
-    const folder = join(this.#folder, region, 'checkpoints');
-    await mkdir(folder, { recursive: true });
-    const worker = spawnNode(new URL('./worker.ts', import.meta.url), {
+    const witness = this.group.witnesses.includes(region);
+    const entry = witness
+      ? new URL('./witness-worker.ts', import.meta.url)
+      : new URL('./worker.ts', import.meta.url);
+    const worker = spawnNode(entry, {
       name: `worker of ${region}`,
-      args: [folder, ...(await this.#workflowOf(region))],
+      args: witness ? [] : await this.#foldersOf(region),
       env: this.#environmentOf(region, endpoints),
     });
     worker.onMessage((message) => this.#options.onMessage?.({ region, message }));
@@ -358,14 +364,16 @@ export class EmbeddedCloud implements AsyncDisposable {
     return worker;
   }
 
-  /** Folder of the runs of a Region's failover workflow, and the file of its definition. */
-  async #workflowOf(region: RegionId): Promise<readonly string[]> {
-    if (this.#options.failover === undefined) return [];
+  /** Folder of checkpoints; folder of the runs of a Region's failover workflow, and the file of its definition. */
+  async #foldersOf(region: RegionId): Promise<readonly string[]> {
+    const checkpoints = join(this.#folder, region, 'checkpoints');
+    await mkdir(checkpoints, { recursive: true });
+    if (this.#options.failover === undefined) return [checkpoints];
     const runs = join(this.#folder, region, 'runs');
     await mkdir(runs, { recursive: true });
     const file = join(this.#folder, region, 'workflow.json');
     await writeFile(file, JSON.stringify(failoverDefinition(this.group.group, region)));
-    return [runs, file];
+    return [checkpoints, runs, file];
   }
 
   #environmentOf(region: RegionId, endpoints: Endpoints): Readonly<Record<string, string>> {
@@ -443,6 +451,16 @@ export class EmbeddedCloud implements AsyncDisposable {
     ) as GroupResources['buckets'];
     return { logTable, controlTable, buckets };
   }
+}
+
+/** A server that comes back takes the port that it had. */
+function onOnePort(start: (port: { port?: number }) => Promise<Server>): () => Promise<Server> {
+  let port: { port?: number } = {};
+  return async () => {
+    const server = await start(port);
+    port = { port: server.port };
+    return server;
+  };
 }
 
 /** Waits for all and then fails with the first failure, so that nothing is still coming up behind the caller's back. */

@@ -50,6 +50,14 @@ export async function provisionRegion(
   return QueueUrl!;
 }
 
+/** Makes what a witness holds: the control table. */
+export async function provisionWitness(
+  dynamodb: DynamoDBClient,
+  { controlTable }: RegionNames,
+): Promise<void> {
+  await createTable(dynamodb, controlTable, [{ name: 'id', type: 'S' }]);
+}
+
 /** ARN of a table's stream. */
 export async function streamArnOf(dynamodb: DynamoDBClient, table: string): Promise<string> {
   const { Table } = await dynamodb.send(new DescribeTableCommand({ TableName: table }));

@@ -47,7 +47,7 @@ writeTelemetryTo((line) => tellParent({ kind: 'telemetry', line }));
 const { config, region, peers } = theRuntime();
 const { dynamodb, sqs } = peers.clients(region);
 const checkpoints = new FileCheckpointStore(folder);
-const failures = new SqsRejects({ sqs, queueUrl: config.failureQueueUrl });
+const failures = new SqsRejects({ sqs, queueUrl: config.failureQueueUrl! });
 
 function invoker<E>(
   name: string,

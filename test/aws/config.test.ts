@@ -35,6 +35,7 @@ describe('the configuration of a function', () => {
       table: 'orders',
       key: VALID.key,
       regions: [{ name: 'eu-west-1' }, { name: 'us-east-1', follows: 'eu-west-1' }],
+      witnesses: [],
       logTable: 'log-table',
       controlTable: 'control-table',
       failureQueueUrl: VALID.failureQueueUrl,
@@ -48,6 +49,14 @@ describe('the configuration of a function', () => {
   test('takes endpoints per Region where the group does not live at AWS', () => {
     const endpoints = { 'eu-west-1': { dynamodb: 'http://127.0.0.1:1', s3: 'http://127.0.0.1:2' } };
     expect(read({}, endpoints).endpoints).toEqual(endpoints);
+  });
+
+  test('is that of a witness, which has neither bucket nor queue', () => {
+    const witness = { witnesses: ['ap-south-1'], region: 'ap-south-1' };
+    expect(read({ ...witness, failureQueueUrl: undefined })).toMatchObject({
+      ...witness,
+      buckets: { 'eu-west-1': 'bucket-eu', 'us-east-1': 'bucket-us' },
+    });
   });
 
   test('says how the group fails over', () => {
@@ -83,6 +92,8 @@ describe('the configuration of a function', () => {
     ['logTable', undefined, 'logTable'],
     ['controlTable', 'x', 'controlTable'],
     ['failureQueueUrl', 'failures', 'failureQueueUrl'],
+    ['failureQueueUrl', undefined, 'failureQueueUrl'],
+    ['witnesses', ['Ireland'], 'Ireland'],
     ['failover', { profile: 'brave' }, 'profile'],
     ['failover', { noFailover: ['ap-south-1'] }, 'ap-south-1'],
     ['failover', { record: { zoneId: 'Z1', name: 'n', ttlSeconds: 5 } }, 'eu-west-1'],

@@ -69,7 +69,7 @@ describe('an approval', () => {
     tables += 1;
     const table = `control-${tables}`;
     await servers.provision(
-      { group: GROUP, table: `data-${tables}`, key: [{ name: 'pk', type: 'S' }], regions: [] },
+      { group: GROUP, table: `data-${tables}`, key: [{ name: 'pk', type: 'S' }], regions: [], witnesses: [] },
       { controlTable: table, logTable: `log-${tables}`, bucket: `bucket-${tables}` },
     );
     return (sfn?: SFNClient) =>

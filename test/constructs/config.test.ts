@@ -14,9 +14,10 @@ describe('a config file', () => {
       priorities: { 'us-east-1': 1 },
       noFailover: ['eu-west-1'],
     };
-    const file = fileOf({ regions, failover, account: '111122223333', alarmTopic: 'on-call' });
+    const witnesses = ['eu-central-1'];
+    const file = fileOf({ regions, witnesses, failover, account: '111122223333', alarmTopic: 'on-call' });
     expect(parseDeployment(file, 'f.json')).toEqual({
-      config: { group: 'orders', table: 'orders-data', key: file.key, regions },
+      config: { group: 'orders', table: 'orders-data', key: file.key, regions, witnesses },
       failover,
       account: '111122223333',
       alarmTopic: 'on-call',
@@ -38,6 +39,18 @@ describe('a config file', () => {
       { regions: [{ name: 'eu-west-1' }, { name: 'eu-west-1' }] },
       'CONFIG_REGION_REPEATED',
       'eu-west-1',
+    ],
+    [
+      'two replicas and no witness',
+      { regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }], failover: {} },
+      'REGIONS_TOO_FEW',
+      'witnesses',
+    ],
+    [
+      'a target for a witness',
+      { witnesses: ['eu-central-1'], failover: { targets: { 'eu-central-1': 'eu.example.com' } } },
+      'CONFIG_INVALID',
+      'not a replica',
     ],
     ['one Region alone', { regions: [{ name: 'eu-west-1' }] }, 'CONFIG_INVALID', 'two Regions'],
     [

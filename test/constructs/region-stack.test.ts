@@ -6,6 +6,16 @@ import { FUNCTIONS } from '#lib/constructs/names.ts';
 import { ACCOUNT, appOf, fileOf, permissionsOf, QUEUE_URL, settingsOf } from './stacks.ts';
 
 const REGIONS = ['ap-southeast-2', 'eu-west-1', 'us-east-1'];
+/** Of a group with a witness. */
+const WITNESSED = ['eu-central-1', 'eu-west-1', 'us-east-1'];
+const [LOG, CONTROL, DATA] = ['understudy-orders-log', 'understudy-orders-control', 'orders-data'];
+/** What every function may do for its log and traces. */
+const logs = (name: string) => ({
+  'logs:CreateLogStream': [`${name}Logs.Arn`],
+  'logs:PutLogEvents': [`${name}Logs.Arn`],
+  'xray:PutTelemetryRecords': ['*'],
+  'xray:PutTraceSegments': ['*'],
+});
 
 let app: ReturnType<typeof appOf>['app'];
 let eu: Template;
@@ -237,19 +247,12 @@ describe('permissions', () => {
   const everywhere = (table: string) => REGIONS.map((region) => `${region} ${table}`);
   const buckets = (suffix: string) =>
     REGIONS.map((region) => `understudy-orders-${ACCOUNT}-${region}${suffix}`);
-  const [LOG, CONTROL, DATA] = ['understudy-orders-log', 'understudy-orders-control', 'orders-data'];
   const [HERE_LOG, HERE_CONTROL, HERE_DATA] = [
     `eu-west-1 ${LOG}`,
     `eu-west-1 ${CONTROL}`,
     `eu-west-1 ${DATA}`,
   ];
   const HERE_BUCKET = `understudy-orders-${ACCOUNT}-eu-west-1`;
-  const logs = (name: string) => ({
-    'logs:CreateLogStream': [`${name}Logs.Arn`],
-    'logs:PutLogEvents': [`${name}Logs.Arn`],
-    'xray:PutTelemetryRecords': ['*'],
-    'xray:PutTraceSegments': ['*'],
-  });
   const reads = (stream: string, table: string) => ({
     'dynamodb:DescribeStream': [stream],
     'dynamodb:GetRecords': [stream],
@@ -346,5 +349,52 @@ describe('permissions', () => {
   it('lets failover touch no DNS where the group has no record', () => {
     const [template] = appOf(fileOf({ failover: { profile: 'fast' } })).templates;
     expect(permissionsOf(template!, 'failover')).toEqual(FAILOVER);
+  });
+});
+
+describe('the stack of a witness', () => {
+  const build = () => {
+    const built = appOf(
+      fileOf({
+        regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }],
+        witnesses: ['eu-central-1'],
+        failover: { profile: 'fast' },
+      }),
+    );
+    return { ...built, witness: built.templates[2]! };
+  };
+
+  it('holds the control table and the sentinel, and no data, log or workflow', () => {
+    const { app, witness } = build();
+    const tables = Object.values(witness.findResources('AWS::DynamoDB::Table'));
+    expect(tables.map(({ Properties }) => Properties.TableName)).toEqual(['understudy-orders-control']);
+    const functions = Object.values(witness.findResources('AWS::Lambda::Function'));
+    expect(functions.map(({ Properties }) => Properties.FunctionName)).toEqual([
+      'understudy-orders-sentinel',
+    ]);
+    for (const type of ['AWS::S3::Bucket', 'AWS::SQS::Queue', 'AWS::StepFunctions::StateMachine']) {
+      witness.resourceCountIs(type, 0);
+    }
+    witness.resourceCountIs('AWS::Events::Rule', 1);
+    expect(new AwsSolutionsChecks(app).validateScope(app).violations).toEqual([]);
+  });
+
+  it('lets its sentinel vote everywhere and try the write path of every replica, and nothing more', () => {
+    expect(permissionsOf(build().witness, 'sentinel')).toEqual({
+      ...logs('sentinel'),
+      'dynamodb:GetItem': WITNESSED.map((name) => `${name} ${CONTROL}`),
+      'dynamodb:UpdateItem': WITNESSED.map((name) => `${name} ${CONTROL}`),
+      'dynamodb:PutItem': ['eu-west-1', 'us-east-1'].map((name) => `${name} ${DATA}`),
+    });
+  });
+
+  it('tells its sentinel of all, and lets the replicas act on its control table', () => {
+    const { templates, witness } = build();
+    const config = readConfig({ UNDERSTUDY_CONFIG: settingsOf(witness, 'understudy-orders-sentinel') });
+    expect(config).toMatchObject({ region: 'eu-central-1', witnesses: ['eu-central-1'] });
+    expect(config.failureQueueUrl).toBeUndefined();
+    const { 'dynamodb:UpdateItem': may } = permissionsOf(templates[0]!, 'failover');
+    expect(may).toContain(`eu-central-1 ${CONTROL}`);
+    expect(may).not.toContain(`eu-central-1 ${LOG}`);
   });
 });

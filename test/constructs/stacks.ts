@@ -6,6 +6,7 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { parseDeployment } from '#lib/constructs/config.ts';
 import { RegionStack } from '#lib/constructs/region-stack.ts';
+import { WitnessStack } from '#lib/constructs/witness-stack.ts';
 
 export const ACCOUNT = '111122223333';
 export const QUEUE_URL = 'https://sqs.example.com/failures';
@@ -35,16 +36,18 @@ export function fileOf(changes: object = {}) {
 /** Where things were created, and CloudFormation's own rules: both slow, and covered by the test of the app. */
 const WITHOUT = { 'aws:cdk:disable-stack-trace': true, '@aws-cdk/core:validateAgainstDefaultRules': false };
 
-/** The app of a config file, with stubs for code, under the context of cdk.json; its templates by Region. */
+/** The app of a config file, with stubs for code, under the context of cdk.json; its templates, the replicas' first. */
 export function appOf(file: object) {
   const { config, ...deployment } = parseDeployment(file, 'test');
   const outdir = mkdtempSync(join(tmpdir(), 'understudy-synth-'));
   const { context } = JSON.parse(readFileSync('cdk.json', 'utf8'));
   const app = new App({ outdir, context: { ...context, ...WITHOUT } });
   const code = () => Code.fromInline('exports.handler = async () => {};');
-  const stacks = config.regions.map(
-    ({ name }) => new RegionStack(app, { ...deployment, config, region: name, account: ACCOUNT, code }),
-  );
+  const given = { ...deployment, config, account: ACCOUNT, code };
+  const stacks = [
+    ...config.regions.map(({ name }) => new RegionStack(app, { ...given, region: name })),
+    ...config.witnesses.map((region) => new WitnessStack(app, { ...given, region })),
+  ];
   const templates = stacks.map((stack) => Template.fromStack(stack));
   rmSync(outdir, { recursive: true });
   return { app, templates };
@@ -54,7 +57,10 @@ export function appOf(file: object) {
 export function settingsOf(template: Template, functionName: string): string {
   const named = { Properties: { FunctionName: functionName } };
   for (const { Properties } of Object.values(template.findResources('AWS::Lambda::Function', named))) {
-    const [separator, parts] = Properties.Environment.Variables.UNDERSTUDY_CONFIG['Fn::Join'];
+    const text = Properties.Environment.Variables.UNDERSTUDY_CONFIG;
+    // Nothing in it that is known only once it is deployed.
+    if (typeof text === 'string') return text;
+    const [separator, parts] = text['Fn::Join'];
     return parts.map((part: unknown) => (typeof part === 'string' ? part : QUEUE_URL)).join(separator);
   }
   throw new Error(`the template has no function ${functionName}`);

@@ -5,7 +5,9 @@ import {
   downstreamsOf,
   type GroupConfig,
   type KeySchema,
+  membersOf,
   parseGroup,
+  refuseTooFew,
   upstreamOf,
 } from '#lib/domain/topology.ts';
 
@@ -95,6 +97,40 @@ describe('a group', () => {
   test('is refused where a Region follows itself or one that is not there', () => {
     expect(() => group({ 'eu-west-1': EU }, [EU, US])).toThrow(code('CONFIG_INVALID', 'follows eu-west-1'));
     expect(() => group({ 'eu-west-1': AP }, [EU, US])).toThrow(code('CONFIG_INVALID', AP));
+  });
+
+  test('has its witnesses among those that decide, and not among those that hold data', () => {
+    const config = parseGroup({
+      group: 'orders',
+      table: 'orders',
+      key,
+      regions: [{ name: EU }, { name: US }],
+      witnesses: [AP],
+    });
+    expect(membersOf(config)).toEqual([EU, US, AP]);
+    expect(downstreamsOf(config, EU, EU)).toEqual([US]);
+    expect(() => refuseTooFew(config)).not.toThrow();
+    expect(() => refuseTooFew(group({}, [EU, US]))).toThrow(code('REGIONS_TOO_FEW', 'witnesses'));
+    expect(membersOf(group({}, [EU, US]))).toEqual([EU, US]);
+  });
+
+  test.each([
+    ['is a replica, too', [EU, US], [EU], 'CONFIG_REGION_REPEATED', EU],
+    ['is there twice', [EU, US], [AP, AP], 'CONFIG_REGION_REPEATED', AP],
+    ['has a name that is none', [EU, US], ['Ireland'], 'CONFIG_INVALID', 'Ireland'],
+    ['stands for a replica', [EU], [US, AP], 'CONFIG_INVALID', 'two Regions'],
+  ] as const)('is refused with a witness that %s', (_, names, witnesses, expected, naming) => {
+    const regions = names.map((name) => ({ name }));
+    expect(() => parseGroup({ group: 'orders', table: 'orders', key, regions, witnesses })).toThrow(
+      code(expected, naming),
+    );
+  });
+
+  test('is refused where a Region follows a witness', () => {
+    const regions = [{ name: EU }, { name: US, follows: AP }];
+    expect(() => parseGroup({ group: 'orders', table: 'orders', key, regions, witnesses: [AP] })).toThrow(
+      code('CONFIG_INVALID', AP),
+    );
   });
 
   test('is refused with a name that is none', () => {

@@ -120,17 +120,19 @@ export class RegionTwin {
       group: world.group.group,
       profile: world.profile,
       clock: process.clock,
-      control: world.control(process, this.region),
+      ...(world.site(this.region).replica && { control: world.control(process, this.region) }),
       log: world.log(process, this.region),
       writePath: { canary: (region) => world.store(process, region).canary() },
       fence: { raise: (epoch) => store.raise(epoch), lower: (epoch) => store.lower(epoch) },
-      // The service of the own Region: reached as its tables are.
-      workflow: {
-        start: (input) =>
-          world.network.call(process, this.region, 'control', 'workflow.start', [input], () =>
-            this.workflow.start(input),
-          ),
-      },
+      // The service of the own Region: reached as its tables are. A witness has none.
+      ...(world.site(this.region).replica && {
+        workflow: {
+          start: (input: FailoverInput) =>
+            world.network.call(process, this.region, 'control', 'workflow.start', [input], () =>
+              this.workflow.start(input),
+            ),
+        },
+      }),
       telemetry: this.#telemetry(process),
     };
     const make = (given: SentinelDeps) => new Sentinel(given);

@@ -4,6 +4,7 @@ import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { founded, type Register } from '#lib/domain/control/register.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
+import { membersOf } from '#lib/domain/topology.ts';
 import { DynamoCapture } from '#lib/engines/dynamodb/dynamo-capture.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
@@ -63,17 +64,20 @@ export class FailoverGroup extends ReplicatedGroup {
   #sequence = 0;
   #chance = 0;
 
-  constructor(regions: readonly RegionId[]) {
-    super(regions.map((name) => ({ name })));
+  constructor(regions: readonly RegionId[], witnesses: readonly RegionId[] = []) {
+    super(
+      regions.map((name) => ({ name })),
+      witnesses,
+    );
     this.record = new MemoryLeaderRecord({ inventory: regions.map(targetOf) });
+    for (const region of this.members) this.#acceptors.set(region, new MemoryAcceptor());
     for (const region of regions) {
-      this.#acceptors.set(region, new MemoryAcceptor());
       this.divergences.set(region, new MemoryDivergences());
     }
   }
 
   get members(): readonly RegionId[] {
-    return this.config.regions.map(({ name }) => name);
+    return membersOf(this.config);
   }
 
   now(): number {

@@ -25,8 +25,11 @@ export class MemoryGroup implements GroupPeers {
   readonly #logs = new Map<RegionId, MemoryLog>();
   readonly #controls = new Map<RegionId, MemoryControl>();
 
-  constructor(regions: readonly { readonly name: RegionId; readonly follows?: RegionId }[]) {
-    this.config = parseGroup({ group: GROUP, table: 'orders', key: PK, regions });
+  constructor(
+    regions: readonly { readonly name: RegionId; readonly follows?: RegionId }[],
+    witnesses: readonly RegionId[] = [],
+  ) {
+    this.config = parseGroup({ group: GROUP, table: 'orders', key: PK, regions, witnesses });
     for (const { name } of regions) {
       this.#logs.set(name, new MemoryLog(GROUP));
       this.#controls.set(name, new MemoryControl(name));

@@ -1,6 +1,7 @@
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
+import type { Workflow } from '#lib/ports/sentinel-ports.ts';
 import { Sentinel, type SentinelDeps } from '#lib/usecases/control/sentinel.ts';
 import type { FailoverGroup } from './failover-group.ts';
 import { never } from './intercepted-log.ts';
@@ -86,6 +87,7 @@ export class Watchers {
   #deps(region: RegionId): SentinelDeps {
     const { group } = this;
     const register = group.registerDeps(region);
+    const witness = group.config.witnesses.includes(region);
     const isCut = (at: RegionId) => this.#cuts.has(`${region} ${at}`);
     return {
       ...register,
@@ -96,7 +98,8 @@ export class Watchers {
       },
       group: GROUP,
       profile: group.profile,
-      control: group.control(region),
+      // A witness votes, and has neither a data path to tell nor a workflow.
+      ...(!witness && { control: group.control(region), workflow: this.#workflow(region) }),
       log: group.own(region),
       writePath: {
         canary: async (at) => {
@@ -107,14 +110,17 @@ export class Watchers {
         },
       },
       fence: group.fenceAt(region),
-      workflow: {
-        start: async (input) => {
-          if (this.runs.some((each) => each.input.run === input.run)) return 'exists';
-          this.runs.push({ by: region, input });
-          return 'started';
-        },
-      },
       telemetry: group.telemetry,
+    };
+  }
+
+  #workflow(region: RegionId): Workflow {
+    return {
+      start: async (input) => {
+        if (this.runs.some((each) => each.input.run === input.run)) return 'exists';
+        this.runs.push({ by: region, input });
+        return 'started';
+      },
     };
   }
 

@@ -161,11 +161,11 @@ function dnsOf({ dns }: Survey, { epoch, phase }: Register): readonly Advice[] {
 
 function regionsOf({ regions }: Survey): readonly Advice[] {
   const found: Advice[] = [];
-  for (const { region, error, role, divergences = [] } of regions) {
+  for (const { region, error, role, witness, divergences = [] } of regions) {
     if (error !== undefined) {
       found.push({
         kind: 'unreachable',
-        text: `${region} does not answer (${error}). It is re-attached by itself once it is back.`,
+        text: `${region} does not answer (${error}). It ${witness ? 'votes again' : 'is re-attached by itself'} once it is back.`,
       });
     }
     if (role !== undefined && role.attached !== role.epoch) {

@@ -21,14 +21,14 @@ type Input = Omit<FailoverConfig, 'targets' | 'priorities' | 'noFailover'> & {
   readonly noFailover?: readonly string[];
 };
 
-/** Checks the failover section of a group with these Regions, and brands its names. Throws CONFIG_INVALID. */
+/** Checks the failover section of a group with these replicas, and brands its names. Throws CONFIG_INVALID. */
 export function parseFailover(input: Input, regions: readonly { readonly name: RegionId }[]): FailoverConfig {
   const { targets, priorities = {}, noFailover = [] } = input;
   const known = new Set(regions.map(({ name }) => name));
   for (const name of [...Object.keys(targets), ...Object.keys(priorities), ...noFailover]) {
     if (!known.has(parseRegionId(name))) {
       throw invalid(
-        `failover names ${name}, which is not a Region of the group`,
+        `failover names ${name}, which is not a replica of the group`,
         `Use one of ${[...known].join(', ')}.`,
       );
     }

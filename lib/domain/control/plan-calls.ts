@@ -28,14 +28,16 @@ const ROUTE53_REGION = 'us-east-1';
 export function callsOf(course: {
   readonly kind: 'failover' | 'switchover';
   readonly epoch: Epoch;
-  readonly regions: readonly RegionId[];
+  /** All that vote and accept. */
+  readonly members: readonly RegionId[];
+  readonly replicas: readonly RegionId[];
   readonly from: RegionId;
   readonly winner: RegionId;
   readonly startIn: RegionId;
   readonly pullFrom: readonly RegionId[];
   readonly resources: Resources;
 }): readonly ApiCall[] {
-  const { epoch, from, kind, pullFrom, regions, resources, startIn, winner } = course;
+  const { epoch, from, kind, members, pullFrom, replicas, resources, startIn, winner } = course;
   const { buckets, controlTable, group, logTable, record, table } = resources;
   const acceptor = `${controlTable}/${group}#acceptor`;
   const role = `${controlTable}/${group}#role`;
@@ -60,9 +62,9 @@ export function callsOf(course: {
     `${controlTable}/${group}#history#${epoch + 1}`,
     'writes the decision down',
   );
-  at('each step', regions).call('DynamoDB', 'UpdateItem', acceptor, 'beats for the coordinator');
+  at('each step', members).call('DynamoDB', 'UpdateItem', acceptor, 'beats for the coordinator');
   if (kind === 'switchover') {
-    at('yield', regions).call(
+    at('yield', members).call(
       'DynamoDB',
       'UpdateItem',
       acceptor,
@@ -72,16 +74,16 @@ export function callsOf(course: {
       .call('DynamoDB', 'PutItem', table, 'heartbeat: the last write of the epoch')
       .call('DynamoDB', 'GetItem', `${logTable}/head`, 'waits until it is logged');
   }
-  at('claim', regions)
+  at('claim', members)
     .call('DynamoDB', 'GetItem', acceptor, 'reads votes and beats')
     .call('DynamoDB', 'UpdateItem', acceptor, `proposes epoch ${epoch + 1}`);
-  at('fence', regions).call(
+  at('fence', replicas).call(
     'DynamoDB',
     'UpdateItem',
     `${logTable}/head`,
     `seals the log at epoch ${epoch + 1}`,
   );
-  at('elect', regions)
+  at('elect', replicas)
     .call('DynamoDB', 'GetItem', `${logTable}/head`, 'reads where the log ends')
     .call('DynamoDB', 'GetItem', role, 'reads whether it is attached')
     .call('DynamoDB', 'GetItem', apply, 'reads what the store has applied');
@@ -100,9 +102,8 @@ export function callsOf(course: {
       .call('S3', 'GetObject', buckets[winner] ?? 'segments', 'reads their segments')
       .call('DynamoDB', 'PutItem, UpdateItem, DeleteItem', table, 'applies what is left of the log');
   }
-  at('promote', regions)
-    .call('DynamoDB', 'UpdateItem', acceptor, `${winner} leads epoch ${epoch + 1}`)
-    .call('DynamoDB', 'PutItem', role, 'tells the data path');
+  at('promote', members).call('DynamoDB', 'UpdateItem', acceptor, `${winner} leads epoch ${epoch + 1}`);
+  at('promote', replicas).call('DynamoDB', 'PutItem', role, 'tells the data path');
   if (record !== undefined) {
     const name = `${record.zoneId}/${record.name}`;
     at('repoint', [ROUTE53_REGION])

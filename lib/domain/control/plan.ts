@@ -110,7 +110,8 @@ export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): 
         : callsOf({
             kind: request.kind,
             epoch,
-            regions: survey.regions.map(({ region }) => region),
+            members: survey.regions.map(({ region }) => region),
+            replicas: survey.regions.flatMap(({ region, witness }) => (witness ? [] : [region])),
             from,
             winner,
             startIn,
@@ -184,7 +185,9 @@ function startOf(
 ): RegionId | undefined {
   if (kind === 'switchover') return leader;
   if (winner !== undefined && winner !== leader) return winner;
-  return regions.find(({ acceptor, region }) => acceptor !== undefined && region !== leader)?.region;
+  return regions.find(
+    ({ acceptor, region, witness }) => acceptor !== undefined && region !== leader && witness !== true,
+  )?.region;
 }
 
 function withoutRegister(survey: Survey): Refusal {
@@ -210,7 +213,7 @@ function refusalsOf(
   const refuse = (code: ErrorCode, why: string, stops: Refusal['stops'] = 'any') =>
     found.push({ code, why, stops });
   if (survey.regions.length < 3) {
-    refuse('REGIONS_TOO_FEW', 'two Regions cannot outvote a lost one: add a third, or a witness');
+    refuse('REGIONS_TOO_FEW', 'two Regions cannot outvote a lost one: add a replica or a witness');
   }
   if (!hasMajority(survey)) found.push(unavailable());
   if (kind === 'switchover') {

@@ -8,6 +8,8 @@ import type { Role } from '#lib/domain/topology.ts';
 /** What one Region said of itself, as far as it answered. Times are Unix ms. */
 export type RegionSurvey = {
   readonly region: RegionId;
+  /** It votes and holds no data: what follows the acceptor is absent. */
+  readonly witness?: true;
   /** Why something is missing. */
   readonly error?: string;
   /** Of one request over an open connection, as measured from where the survey was made. */

@@ -5,7 +5,7 @@ import type { Item } from '#lib/domain/attribute-value.ts';
 import { amend } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
-import type { KeySchema, Role } from '#lib/domain/topology.ts';
+import { type KeySchema, membersOf, type Role } from '#lib/domain/topology.ts';
 import { type Compared, compare, until, untilCaughtUp, untilFollowing } from '#lib/local/demo/convergence.ts';
 import { Workload, type Write } from '#lib/local/demo/workload.ts';
 import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
@@ -119,9 +119,8 @@ export async function runDrill(
     until: (what, isSo) => until(signal, what, async () => isSo()),
     roleOf: (region) => peers.control(region).role(),
     acknowledge: async () => {
-      const members = group.regions.map(({ name }) => name);
       const deps = {
-        acceptors: { members, of: (region: RegionId) => peers.acceptor(region) },
+        acceptors: { members: membersOf(group), of: (region: RegionId) => peers.acceptor(region) },
         region: leader,
         chance: () => randomUUID(),
         random: Math.random,

@@ -27,7 +27,7 @@ export async function claimEpoch(deps: FailoverDeps, state: FailoverState): Prom
     });
   }
   if (deps.acceptors.members.length < 3) {
-    const why = 'two Regions cannot outvote a lost one: add a third, or a witness';
+    const why = 'two Regions cannot outvote a lost one: add a replica or a witness';
     return decide({ outcome: 'refused', code: 'REGIONS_TOO_FEW', why });
   }
   const epoch = epochOfRun(state);

@@ -29,11 +29,13 @@ export type SentinelDeps = RegisterDeps & {
   readonly group: GroupId;
   readonly profile: Profile;
   readonly clock: SteadyClock;
-  readonly control: Pick<Control, 'role' | 'nameLeader'>;
+  /** Absent at a witness: there is no data path to tell. */
+  readonly control?: Pick<Control, 'role' | 'nameLeader'>;
   readonly log: Pick<ReplicaLog, 'head' | 'seal'>;
   readonly writePath: WritePath;
   readonly fence: EngineFence;
-  readonly workflow: Workflow;
+  /** Absent at a witness, which votes and leaves the failover to the replicas: nobody is promoted without one. */
+  readonly workflow?: Workflow;
   readonly telemetry: Telemetry;
 };
 
@@ -110,7 +112,7 @@ export class Sentinel {
   /** The data path of this Region goes by its role item: it names who leads once a leader is in place. */
   async #follow(register: Register): Promise<void> {
     if (register.phase !== 'leading') return;
-    await this.#deps.control.nameLeader({ epoch: register.epoch, leader: register.leader });
+    await this.#deps.control?.nameLeader({ epoch: register.epoch, leader: register.leader });
   }
 
   async #lead(own: Acceptor, register: Register): Promise<void> {
@@ -354,6 +356,7 @@ export class Sentinel {
       return;
     }
     if (votesIn(answers) >= need) {
+      if (workflow === undefined) return;
       const before = this.#started?.epoch === epoch ? this.#started : undefined;
       if (before !== undefined && clock.steadyMs() - before.atMs < profile.takeoverMs) return;
       const guarded = guardOf(register, clock.now());

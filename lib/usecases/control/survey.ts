@@ -1,3 +1,4 @@
+import type { Acceptor } from '#lib/domain/control/acceptor.ts';
 import type { KnownDivergence, RegionSurvey, Survey } from '#lib/domain/control/survey.ts';
 import { isFailure } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
@@ -13,7 +14,8 @@ import type { SteadyClock } from '#lib/ports/telemetry.ts';
 
 /** Reads alone: what is made from a survey cannot have changed anything. */
 export type SurveyDeps = {
-  readonly regions: readonly RegionId[];
+  readonly replicas: readonly RegionId[];
+  readonly witnesses: readonly RegionId[];
   readonly peers: {
     acceptor(region: RegionId): Pick<AcceptorStore, 'read'>;
     log(region: RegionId): Pick<ReplicaLog, 'head'>;
@@ -34,9 +36,12 @@ const EPOCHS = 50;
 
 /** Asks every Region where it stands, all at once. One that does not answer in time is reported, never waited for. */
 export async function surveyGroup(deps: SurveyDeps): Promise<Survey> {
-  const { clock, record, regions } = deps;
+  const { clock, record, replicas, witnesses } = deps;
   const [answers, dns] = await Promise.all([
-    Promise.all(regions.map((region) => surveyRegion(deps, region))),
+    Promise.all([
+      ...replicas.map((region) => surveyRegion(deps, { region }, learn)),
+      ...witnesses.map((region) => surveyRegion(deps, { region, witness: true }, learnAcceptor)),
+    ]),
     record && surveyDns(deps, record),
   ]);
   return { atMs: clock.now(), regions: answers, ...(dns && { dns }) };
@@ -44,10 +49,13 @@ export async function surveyGroup(deps: SurveyDeps): Promise<Survey> {
 
 type Known = { -readonly [K in keyof RegionSurvey]: RegionSurvey[K] };
 
-async function surveyRegion(deps: SurveyDeps, region: RegionId): Promise<RegionSurvey> {
-  const known: Known = { region };
+async function surveyRegion(
+  deps: SurveyDeps,
+  known: Known,
+  ask: (deps: SurveyDeps, known: Known) => Promise<unknown>,
+): Promise<RegionSurvey> {
   try {
-    await within(deps, learn(deps, known));
+    await within(deps, ask(deps, known));
   } catch (error) {
     // A copy: what still arrives is for nobody.
     return { ...known, error: error instanceof Error ? error.message : String(error) };
@@ -55,14 +63,23 @@ async function surveyRegion(deps: SurveyDeps, region: RegionId): Promise<RegionS
   return { ...known };
 }
 
-async function learn({ clock, peers }: SurveyDeps, known: Known): Promise<void> {
-  const { region } = known;
-  known.acceptor = await peers.acceptor(region).read();
+/** Reads twice: the time of the second is that of an open connection. */
+async function learnAcceptor({ clock, peers }: SurveyDeps, known: Known): Promise<Acceptor> {
+  const acceptor = peers.acceptor(known.region);
+  await acceptor.read();
   const begunMs = clock.steadyMs();
-  const role = await roleOf(peers.control(region));
+  known.acceptor = await acceptor.read();
   known.roundTripMs = clock.steadyMs() - begunMs;
+  return known.acceptor;
+}
+
+async function learn(deps: SurveyDeps, known: Known): Promise<void> {
+  const { peers } = deps;
+  const { region } = known;
+  const { accepted } = await learnAcceptor(deps, known);
+  const role = await roleOf(peers.control(region));
   if (role !== undefined) known.role = role;
-  const newest = Math.max(known.acceptor.accepted?.value.epoch ?? 0, role?.epoch ?? 0);
+  const newest = Math.max(accepted?.value.epoch ?? 0, role?.epoch ?? 0);
   const [head, { applied, snapshot }, divergences, approval] = await Promise.all([
     peers.log(region).head(LANE_0),
     peers.control(region).applyState(LANE_0),

@@ -65,6 +65,18 @@ describe('the plan of a failover', () => {
     ).toBe(AP);
   });
 
+  test('counts on the vote of a witness, and neither elects it nor asks it for data', () => {
+    const vote = acceptorOf(LEADING, { vote: E2 });
+    const witness: RegionSurvey = { region: AP, witness: true, roundTripMs: 80, acceptor: vote };
+    const plan = failover(surveyOf({ eu: lost(EU), us: ahead(US, 95), ap: witness }));
+    expect(plan).toMatchObject({ winner: US, startIn: US, refusals: [] });
+    expect(plan.candidates.map(({ region }) => region)).toEqual([US]);
+    const asked = plan.calls.filter(({ region }) => region === AP);
+    expect(new Set(asked.map(({ target }) => target))).toEqual(new Set(['control/orders#acceptor']));
+    const alone = failover(surveyOf({ eu: lost(EU), us: lost(US), ap: witness }));
+    expect(alone.startIn).toBeUndefined();
+  });
+
   test('never runs at the leader, even if nobody else may be promoted', () => {
     const none = { noFailover: (region: typeof EU) => region !== EU };
     expect(failover(surveyOf({ us: voting(US), ap: voting(AP) }), {}, none)).toMatchObject({

@@ -49,7 +49,8 @@ async function report(region: RegionId): Promise<Readonly<Record<string, number>
   telemetry.sent.length = 0;
   const survey = () =>
     surveyGroup({
-      regions: group.members,
+      replicas: group.members,
+      witnesses: [],
       peers: {
         acceptor: (at) => group.reach(at, group.acceptor(at)),
         log: (at) => group.reach(at, group.log(at)),

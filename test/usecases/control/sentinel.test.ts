@@ -343,6 +343,16 @@ describe('the failover that a majority has voted for', () => {
     expect(watchers.runs.map(({ input }) => input.run)).toContain(`orders-2-${US}-2`);
   });
 
+  test('is started by the replica alone where the other vote is a witness', async () => {
+    const watchers = new Watchers(await new FailoverGroup([EU, US], [AP]).found(EU));
+    await watchers.pass(2_000);
+    loseLeader(watchers);
+    await watchers.until(() => watchers.runs.length > 0);
+    expect([await watchers.vote(US), await watchers.vote(AP)]).toEqual([E1, E1]);
+    await watchers.pass(2 * takeoverMs);
+    expect(new Set(watchers.runs.map(({ by }) => by))).toEqual(new Set([US]));
+  });
+
   test('asks a person first where the profile says so', async () => {
     const group = await new FailoverGroup(MEMBERS).found(EU);
     group.profile = { ...PROFILES.fast, approval: true };

@@ -13,13 +13,17 @@ const REGIONS = [EU, US, AP];
 const BALLOT = '000000000001#eu-west-1#x' as never;
 
 /** A group that EU leads; what `broken` says stands for a Region's acceptor. Time passes once `elapse` is called. */
-async function open(broken: Partial<Record<RegionId, () => Promise<never>>> = {}) {
+async function open(
+  broken: Partial<Record<RegionId, () => Promise<never>>> = {},
+  witnesses: readonly RegionId[] = [],
+) {
   const group = await new MemoryGroup(REGIONS.map((name) => ({ name }))).lead(EU);
   const acceptors = new Map(REGIONS.map((region) => [region, new MemoryAcceptor()]));
   for (const acceptor of acceptors.values()) await acceptor.accept(BALLOT, founded(EU, E1, 'founding'));
   const { promise: elapsed, resolve: elapse } = Promise.withResolvers<void>();
   const survey = surveyGroup({
-    regions: REGIONS,
+    replicas: REGIONS.filter((region) => !witnesses.includes(region)),
+    witnesses,
     peers: {
       acceptor: (region) => ({ read: broken[region] ?? (() => acceptors.get(region)!.read()) }),
       log: (region) => group.log(region),
@@ -63,6 +67,17 @@ test('a register that only a minority shows is not called agreed', async () => {
   await turn();
   elapse();
   expect(registerOf(await survey)).toMatchObject({ agreed: false, register: { leader: EU } });
+});
+
+test('a witness is asked for its vote alone, and counts in the majority', async () => {
+  const refused = () => Promise.reject(new Error('refused'));
+  const { elapse, survey } = await open({ [EU]: refused }, [AP]);
+  await turn();
+  elapse();
+  const found = await survey;
+  const [, , witness] = found.regions;
+  expect(Object.keys(witness!).sort()).toEqual(['acceptor', 'region', 'roundTripMs', 'witness']);
+  expect(registerOf(found)).toMatchObject({ agreed: true, register: { leader: EU } });
 });
 
 test('epochs are counted from the newest back', () => {

@@ -1,0 +1,20 @@
+import { bucketName, tableNames } from '#lib/constructs/names.ts';
+import type { Place } from '#lib/constructs/place.ts';
+
+/** What every function knows of its group and Region, as `readConfig` of lib/aws/config.ts takes it. */
+export function settingsOf({ config, region, account }: Place): object {
+  const { log, control } = tableNames(config.group);
+  return {
+    group: config.group,
+    region,
+    table: config.table,
+    key: config.key,
+    regions: config.regions.map((each) => ({
+      ...each,
+      bucket: bucketName(config.group, account, each.name),
+    })),
+    witnesses: config.witnesses,
+    logTable: log,
+    controlTable: control,
+  };
+}

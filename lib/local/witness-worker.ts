@@ -1,0 +1,25 @@
+import type { Context } from 'aws-lambda';
+import { theRuntime, writeTelemetryTo } from '#functions/runtime.ts';
+import { handler } from '#functions/sentinel/handler.ts';
+import { FunctionInvoker } from '#lib/local/event-source/function-invoker.ts';
+import { Schedule, type TickEvent } from '#lib/local/event-source/schedule.ts';
+import { systemTimer } from '#lib/local/event-source/timer.ts';
+import { serveParent, tellParent } from '#lib/local/parent.ts';
+
+/* The one function of a witness, run as Lambda runs it. Configuration: the function's own environment. */
+
+/** How often the schedule fires, ms; a minute on AWS. */
+const SENTINEL_MS = 500;
+
+writeTelemetryTo((line) => tellParent({ kind: 'telemetry', line }));
+const { config, region } = theRuntime();
+const functionName = `understudy-${config.group}-sentinel`;
+const invoker = new FunctionInvoker<TickEvent>({
+  functionName,
+  functionArn: `arn:aws:lambda:${region}:000000000000:function:${functionName}`,
+  handler: handler as (event: TickEvent, context: Context) => Promise<unknown>,
+  timeoutMs: 30_000,
+  timer: systemTimer,
+});
+new Schedule({ everyMs: SENTINEL_MS, invoker, timer: systemTimer }).start();
+serveParent();
