@@ -2,14 +2,16 @@ import { parseArgs } from 'node:util';
 import { table } from '#lib/cli/table.ts';
 import { benchEngine } from './engine.ts';
 import { benchLag } from './lag.ts';
+import { benchPostgres } from './postgres.ts';
 import type { BenchResult } from './result.ts';
 import { benchSegment } from './segment.ts';
 
-/** `npm run bench [-- segment engine lag] [-- --json]`: all of them without a name. */
+/** `npm run bench [-- segment engine lag postgres] [-- --json]`: all of them without a name. */
 const BENCHES: Readonly<Record<string, () => Promise<readonly BenchResult[]>>> = {
   segment: () => benchSegment(),
   engine: () => benchEngine(),
   lag: () => benchLag(),
+  postgres: () => benchPostgres(),
 };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });

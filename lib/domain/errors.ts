@@ -20,6 +20,10 @@ export const ERRORS = {
   CAPTURE_SHARD_UNKNOWN: { summary: 'The event does not name its shard', retry: 'never' },
   CAPTURE_RECORD_REJECTED: { summary: 'A stream record cannot be logged', retry: 'never' },
   ITEM_TOO_LARGE: { summary: 'An item leaves no room for the reserved attribute', retry: 'never' },
+  PGOUTPUT_MALFORMED: {
+    summary: 'A change message of PostgreSQL is not as its protocol says',
+    retry: 'never',
+  },
   SEGMENT_TORN: { summary: 'A segment ends before its footer', retry: 'later' },
   SEGMENT_CORRUPT: { summary: 'A segment fails its checksum or breaks its format', retry: 'later' },
   SEGMENT_FORGED: { summary: 'A segment is not the one that its entry names', retry: 'later' },
