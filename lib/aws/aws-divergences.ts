@@ -1,5 +1,7 @@
 import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { z } from 'zod';
+import { SegmentBucket } from '#lib/aws/segment-bucket.ts';
 import { readStored } from '#lib/aws/stored-item.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 import type { Draft } from '#lib/domain/log.ts';
@@ -15,16 +17,40 @@ const reportSchema = z.object({
 });
 const discardedSchema = z.object({ by: z.string(), reason: z.string(), atMs: z.number() });
 
-/** Items `<group>#divergence#<epoch>` of a Region's control table. They are never deleted. */
+/** Where a group's divergent changes are, in its log bucket: no group and no segment has a name that begins so. */
+export function divergencePrefix(group: GroupId): string {
+  return `_divergence/${group}`;
+}
+
+/**
+ * Items `<group>#divergence#<epoch>` of a Region's control table, and objects under `_divergence/<group>/<sha256>` of its
+ * log bucket. Neither is ever deleted.
+ */
 export class AwsDivergences implements Divergences {
   readonly #dynamodb: DynamoDBClient;
   readonly #group: GroupId;
   readonly #table: string;
+  readonly #objects: SegmentBucket;
 
-  constructor(deps: { dynamodb: DynamoDBClient; group: GroupId; table: string }) {
+  constructor(deps: {
+    dynamodb: DynamoDBClient;
+    s3: S3Client;
+    group: GroupId;
+    table: string;
+    bucket: string;
+  }) {
+    this.#objects = new SegmentBucket({ ...deps, prefix: divergencePrefix(deps.group) });
     this.#dynamodb = deps.dynamodb;
     this.#group = deps.group;
     this.#table = deps.table;
+  }
+
+  put(hash: string, bytes: Uint8Array): Promise<void> {
+    return this.#objects.put(hash, bytes);
+  }
+
+  get(hash: string): Promise<Uint8Array> {
+    return this.#objects.get(hash);
   }
 
   async collect(epoch: Epoch, { hash, maxCommitMs }: Pick<Draft, 'hash' | 'maxCommitMs'>): Promise<void> {

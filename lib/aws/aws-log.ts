@@ -1,15 +1,13 @@
 import {
-  DeleteItemCommand,
   type DynamoDBClient,
-  GetItemCommand,
   PutItemCommand,
-  QueryCommand,
   TransactWriteItemsCommand,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { conditional, isContention, type SdkItem, sitOut, transactional } from '#lib/aws/dynamo-failure.ts';
-import { entryAttributes, entryKey, HEAD, headAttributes, readEntry, readHead } from '#lib/aws/log-items.ts';
+import { conditional, isContention, sitOut, transactional } from '#lib/aws/dynamo-failure.ts';
+import { entryAttributes, entryKey, HEAD, headAttributes, readHead } from '#lib/aws/log-items.ts';
+import { LogTable } from '#lib/aws/log-table.ts';
 import { SegmentBucket } from '#lib/aws/segment-bucket.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import {
@@ -22,7 +20,6 @@ import {
   rebase,
   rewind,
   type SealOutcome,
-  trim,
 } from '#lib/domain/log.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
@@ -38,7 +35,7 @@ export class AwsLog implements ReplicaLog {
   readonly #dynamodb: DynamoDBClient;
   readonly #segments: SegmentBucket;
   readonly #group: GroupId;
-  readonly #table: string;
+  readonly #table: LogTable;
 
   constructor(deps: {
     dynamodb: DynamoDBClient;
@@ -49,42 +46,28 @@ export class AwsLog implements ReplicaLog {
   }) {
     this.#dynamodb = deps.dynamodb;
     this.#group = deps.group;
-    this.#table = deps.table;
-    this.#segments = new SegmentBucket(deps);
+    this.#table = new LogTable(deps);
+    this.#segments = new SegmentBucket({ ...deps, prefix: deps.group });
   }
 
-  putSegment(hash: string, bytes: Uint8Array): Promise<void> {
-    return this.#segments.put(hash, bytes);
+  putSegment(hash: string, bytes: Uint8Array, { generation }: Pick<Head, 'generation'>): Promise<void> {
+    return this.#segments.put(hash, bytes, generation);
   }
 
   getSegment(hash: string): Promise<Uint8Array> {
     return this.#segments.get(hash);
   }
 
-  async head(lane: LaneId): Promise<Head> {
-    const { Item } = await this.#dynamodb.send(
-      new GetItemCommand({ TableName: this.#table, Key: this.#key(lane, HEAD), ConsistentRead: true }),
-    );
-    return Item === undefined ? emptyHead(this.#group, lane) : readHead(Item);
+  head(lane: LaneId): Promise<Head> {
+    return this.#table.head(lane);
   }
 
-  async entries(lane: LaneId, from: Lsn, limit: number): Promise<readonly Entry[]> {
-    const { Items = [] } = await this.#query(lane, 'BETWEEN :from AND :end', limit, {
-      ':from': { S: entryKey(from) },
-      ':end': { S: 'entry#~' },
-    });
-    return Items.map(readEntry);
+  entries(lane: LaneId, from: Lsn, limit: number): Promise<readonly Entry[]> {
+    return this.#table.entries(lane, { from }, limit);
   }
 
   async entryAt(lane: LaneId, lsn: Lsn): Promise<Entry | undefined> {
-    const { Items = [] } = await this.#query(
-      lane,
-      'BETWEEN :start AND :upTo',
-      1,
-      { ':start': { S: 'entry#' }, ':upTo': { S: entryKey(lsn) } },
-      false,
-    );
-    const entry = Items[0] && readEntry(Items[0]);
+    const [entry] = await this.#table.entries(lane, { to: lsn }, 1, false);
     return entry && lastOf(entry) >= lsn ? entry : undefined;
   }
 
@@ -109,8 +92,8 @@ export class AwsLog implements ReplicaLog {
                 { Put: this.#moveHead(lane, expected, planned.head, authority) },
                 ...entries.map((entry) => ({
                   Put: {
-                    TableName: this.#table,
-                    Item: { ...this.#key(lane, entryKey(entry.first)), ...entryAttributes(entry) },
+                    TableName: this.#table.name,
+                    Item: { ...this.#table.key(lane, entryKey(entry.first)), ...entryAttributes(entry) },
                     ConditionExpression: 'attribute_not_exists(lane)',
                   },
                 })),
@@ -138,8 +121,7 @@ export class AwsLog implements ReplicaLog {
     const outcome = await conditional(() =>
       this.#dynamodb.send(
         new UpdateItemCommand({
-          TableName: this.#table,
-          Key: this.#key(lane, HEAD),
+          ...this.#table.at(lane, HEAD),
           UpdateExpression: 'SET sealedEpoch = :epoch',
           ConditionExpression: 'sealedEpoch < :epoch',
           ExpressionAttributeValues: { ':epoch': { N: `${epoch}` } },
@@ -153,20 +135,13 @@ export class AwsLog implements ReplicaLog {
     return { kind: head.sealedEpoch > epoch ? 'superseded' : 'sealed', head };
   }
 
-  async trim(lane: LaneId, first: Lsn): Promise<Head> {
-    for (;;) {
-      const head = await this.head(lane);
-      const trimmed = trim(head, first);
-      if (trimmed !== head && !(await this.#replaceHead(lane, head, trimmed))) continue;
-      await this.#unlinkBefore(lane, trimmed.firstLsn);
-      return trimmed;
-    }
-  }
-
   async rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head> {
     await this.#ensureHead(lane);
     const based = rebase(expected, onto);
-    const replaced = await this.#replaceHead(lane, expected, based);
+    // First what reaches beyond where the log is to end: once that is the head, an append could get in between.
+    const replaced =
+      (await this.#unlinkFrom(lane, based.firstLsn, expected)) &&
+      (await this.#replaceHead(lane, expected, based));
     const head = replaced ? based : await this.head(lane);
     // An earlier try may have moved the head and then broken off.
     if (head.chain === based.chain && head.firstLsn === based.firstLsn) {
@@ -179,7 +154,7 @@ export class AwsLog implements ReplicaLog {
     const back = rewind(expected, entry);
     const head = (await this.#replaceHead(lane, expected, back)) ? back : await this.head(lane);
     // No append can put anything there before these are gone: its entry would stand in the way of itself.
-    if (head.chain === back.chain) await this.#unlinkAfter(lane, entry);
+    if (head.chain === back.chain) await this.#unlinkFrom(lane, advance(lastOf(entry), 1), head);
     return head;
   }
 
@@ -207,18 +182,21 @@ export class AwsLog implements ReplicaLog {
   }
 
   #moveHead(lane: LaneId, expected: Head, next: Head, authority: Epoch) {
+    const inForce =
+      'sealedEpoch <= :authority AND lastLsn = :last AND chain = :chain AND generation = :generation';
     // A head that was never written is the empty head; the first append writes it.
     return {
-      TableName: this.#table,
-      Item: { ...this.#key(lane, HEAD), ...headAttributes(next) },
+      TableName: this.#table.name,
+      Item: { ...this.#table.key(lane, HEAD), ...headAttributes(next) },
       ConditionExpression:
         expected.lastLsn === 0n
-          ? 'attribute_not_exists(lane) OR (sealedEpoch <= :authority AND lastLsn = :last AND chain = :chain)'
-          : 'sealedEpoch <= :authority AND lastLsn = :last AND chain = :chain AND firstLsn = :first',
+          ? `attribute_not_exists(lane) OR (${inForce})`
+          : `${inForce} AND firstLsn = :first`,
       ExpressionAttributeValues: {
         ':authority': { N: `${authority}` },
         ':last': { N: `${expected.lastLsn}` },
         ':chain': { S: expected.chain },
+        ':generation': { N: `${expected.generation}` },
         ...(expected.lastLsn === 0n ? {} : { ':first': { N: `${expected.firstLsn}` } }),
       },
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD' as const,
@@ -229,8 +207,8 @@ export class AwsLog implements ReplicaLog {
     await conditional(() =>
       this.#dynamodb.send(
         new PutItemCommand({
-          TableName: this.#table,
-          Item: { ...this.#key(lane, HEAD), ...headAttributes(emptyHead(this.#group, lane)) },
+          TableName: this.#table.name,
+          Item: { ...this.#table.key(lane, HEAD), ...headAttributes(emptyHead(this.#group, lane)) },
           ConditionExpression: 'attribute_not_exists(lane)',
         }),
       ),
@@ -242,13 +220,15 @@ export class AwsLog implements ReplicaLog {
     const outcome = await conditional(() =>
       this.#dynamodb.send(
         new PutItemCommand({
-          TableName: this.#table,
-          Item: { ...this.#key(lane, HEAD), ...headAttributes(next) },
-          ConditionExpression: 'chain = :chain AND sealedEpoch = :sealed AND firstLsn = :first',
+          TableName: this.#table.name,
+          Item: { ...this.#table.key(lane, HEAD), ...headAttributes(next) },
+          ConditionExpression:
+            'chain = :chain AND sealedEpoch = :sealed AND firstLsn = :first AND generation = :generation',
           ExpressionAttributeValues: {
             ':chain': { S: expected.chain },
             ':sealed': { N: `${expected.sealedEpoch}` },
             ':first': { N: `${expected.firstLsn}` },
+            ':generation': { N: `${expected.generation}` },
           },
         }),
       ),
@@ -256,53 +236,19 @@ export class AwsLog implements ReplicaLog {
     return outcome.kind === 'done';
   }
 
+  /** Deletes what lies before `first`, unless the log has started over further back. */
   async #unlinkBefore(lane: LaneId, first: Lsn): Promise<void> {
+    const when = { condition: 'firstLsn >= :first', values: { ':first': { N: `${first}` } } };
+    while ((await this.#table.dropBefore(lane, first, when)) ?? 0);
+  }
+
+  /** Deletes what begins at `first` or later; false if the head is not `at` any more while there is something left. */
+  async #unlinkFrom(lane: LaneId, first: Lsn, at: Head): Promise<boolean> {
+    const when = { condition: 'chain = :chain', values: { ':chain': { S: at.chain } } };
     for (;;) {
-      const { Items = [] } = await this.#query(lane, 'BETWEEN :start AND :end', 100, {
-        ':start': { S: 'entry#' },
-        ':end': { S: entryKey(first) },
-      });
-      const old = Items.map(readEntry).filter((entry) => entry.first < first);
-      if (old.length === 0) return;
-      for (const entry of old) {
-        await this.#dynamodb.send(
-          new DeleteItemCommand({ TableName: this.#table, Key: this.#key(lane, entryKey(entry.first)) }),
-        );
-      }
+      const count = await this.#table.dropFrom(lane, first, when);
+      if (count === undefined) return false;
+      if (count === 0) return true;
     }
-  }
-
-  async #unlinkAfter(lane: LaneId, entry: Entry): Promise<void> {
-    for (;;) {
-      const stray = await this.entries(lane, advance(lastOf(entry), 1), 100);
-      if (stray.length === 0) return;
-      for (const { first } of stray.toReversed()) {
-        await this.#dynamodb.send(
-          new DeleteItemCommand({ TableName: this.#table, Key: this.#key(lane, entryKey(first)) }),
-        );
-      }
-    }
-  }
-
-  #query(lane: LaneId, condition: string, limit: number, values: SdkItem, forward = true) {
-    return this.#dynamodb.send(
-      new QueryCommand({
-        TableName: this.#table,
-        KeyConditionExpression: `lane = :lane AND #at ${condition}`,
-        ExpressionAttributeNames: { '#at': 'at' },
-        ExpressionAttributeValues: { ':lane': { S: this.#lane(lane) }, ...values },
-        ConsistentRead: true,
-        ScanIndexForward: forward,
-        Limit: limit,
-      }),
-    );
-  }
-
-  #key(lane: LaneId, at: string): SdkItem {
-    return { lane: { S: this.#lane(lane) }, at: { S: at } };
-  }
-
-  #lane(lane: LaneId): string {
-    return `${this.#group}#${lane}`;
   }
 }

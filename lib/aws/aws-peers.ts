@@ -4,6 +4,7 @@ import { AwsDivergences } from '#lib/aws/aws-divergences.ts';
 import { AwsHistory } from '#lib/aws/aws-history.ts';
 import { AwsItemStore } from '#lib/aws/aws-item-store.ts';
 import { AwsLog } from '#lib/aws/aws-log.ts';
+import { AwsLogKeeper } from '#lib/aws/aws-log-keeper.ts';
 import type { Endpoints } from '#lib/aws/config.ts';
 import { RegionClients } from '#lib/aws/region-clients.ts';
 import { SfnApproval } from '#lib/aws/sfn-approval.ts';
@@ -37,9 +38,11 @@ export class AwsPeers implements GroupPeers {
   }
 
   log(region: RegionId): AwsLog {
-    const { dynamodb, s3 } = this.clients(region);
-    const { group, logTable, buckets } = this.#resources;
-    return new AwsLog({ dynamodb, s3, group, table: logTable, bucket: buckets[region]! });
+    return new AwsLog(this.#logOf(region));
+  }
+
+  keeper(region: RegionId): AwsLogKeeper {
+    return new AwsLogKeeper(this.#logOf(region));
   }
 
   control(region: RegionId): AwsControl {
@@ -53,8 +56,7 @@ export class AwsPeers implements GroupPeers {
   }
 
   divergences(region: RegionId): AwsDivergences {
-    const { group, controlTable } = this.#resources;
-    return new AwsDivergences({ dynamodb: this.clients(region).dynamodb, group, table: controlTable });
+    return new AwsDivergences({ ...this.#logOf(region), table: this.#resources.controlTable });
   }
 
   history(region: RegionId): AwsHistory {
@@ -76,6 +78,12 @@ export class AwsPeers implements GroupPeers {
       stampAttribute: this.#stampAttribute,
       control: this.control(region),
     });
+  }
+
+  #logOf(region: RegionId) {
+    const { dynamodb, s3 } = this.clients(region);
+    const { group, logTable, buckets } = this.#resources;
+    return { dynamodb, s3, group, table: logTable, bucket: buckets[region]! };
   }
 
   /** Closes all connections. */

@@ -16,6 +16,7 @@ export function entryKey(first: Lsn): string {
 }
 
 type SdkItem = Record<string, AttributeValue>;
+
 const VERSION = '1';
 
 const number = z.object({ N: z.string().regex(/^\d+$/) });
@@ -45,6 +46,8 @@ const headSchema = z
     totalBytes: bigint,
     lastCommitMs: integer,
     marks,
+    generation: integer,
+    unlinkedAtMs: integer,
   })
   .transform(({ v: _, ...head }): Head => head);
 
@@ -86,6 +89,8 @@ export function headAttributes(head: Head): SdkItem {
     totalBytes: { N: `${head.totalBytes}` },
     lastCommitMs: { N: `${head.lastCommitMs}` },
     marks: writeMarks(head.marks),
+    generation: { N: `${head.generation}` },
+    unlinkedAtMs: { N: `${head.unlinkedAtMs}` },
   };
 }
 

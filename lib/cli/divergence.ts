@@ -140,7 +140,7 @@ async function withChanges({ peers }: Connection, found: readonly Found[]): Prom
   return Promise.all(
     found.map(async (each) => {
       if (each.report === undefined) return each;
-      const bytes = await peers.log(each.region).getSegment(each.report.hash);
+      const bytes = await peers.divergences(each.region).get(each.report.hash);
       const lines = Buffer.from(bytes).toString('utf8').split('\n');
       const changes = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Change);
       return { ...each, changes };

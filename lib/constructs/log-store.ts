@@ -49,17 +49,18 @@ export class LogStore extends Construct {
     this.#tableArn = tableArn(this, tableNames(place.config.group).log, place.region);
   }
 
-  /** Appending here: capture's way into the log. */
+  /** Appending here: capture's way into the log, and to where a former leader's changes are kept. */
   grantAppend(handler: Handler): void {
+    const { divergent, segments } = this.#bucket();
     handler.allow(APPEND, [this.#tableArn]);
-    handler.allow(['s3:PutObject'], [this.#bucket().segments], SEGMENTS);
+    handler.allow(['s3:PutObject'], [segments, divergent], SEGMENTS);
   }
 
   /** Carrying entries between any two Regions, in either direction. */
   grantRelay(handler: Handler): void {
     this.grantFailover(handler);
-    // Starting over from another Region's head unlinks the own entries before it.
-    handler.allow(['dynamodb:DeleteItem'], [this.#tableArn]);
+    // Starting over from another Region's head deletes the own entries before it.
+    handler.allow(['dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem'], [this.#tableArn]);
   }
 
   /** Sealing every copy, bringing any up to any other, and reading it. */
@@ -87,10 +88,15 @@ export class LogStore extends Construct {
 
   /** Reading every copy; sealing the one here, and taking it back to what it has in common with the leader's. */
   grantWatch(handler: Handler): void {
+    const { bucket, divergent, segments } = this.#bucket();
     handler.allow(READ, this.#everywhere());
-    handler.allow(['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'], [this.#tableArn]);
-    handler.allow(['s3:GetObject', 's3:PutObject'], [this.#bucket().segments], SEGMENTS);
-    handler.allow(['s3:ListBucket'], [this.#bucket().bucket]);
+    handler.allow(
+      ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem'],
+      [this.#tableArn],
+    );
+    handler.allow(['s3:GetObject'], [segments, divergent], SEGMENTS);
+    handler.allow(['s3:PutObject'], [divergent], SEGMENTS);
+    handler.allow(['s3:ListBucket'], [bucket]);
   }
 
   /** Invokes `handler` with new entries. DynamoDB serves two readers of a shard; relay and apply are the two. */

@@ -23,9 +23,10 @@ export function tableArns(scope: Construct, { config }: Place, table: string): r
   return regions.map((region) => tableArn(scope, table, region));
 }
 
-/** ARNs of the segment bucket in `region` and of the group's objects in it. */
+/** ARNs of the log bucket in `region`, of the group's segments in it, and of its divergent changes. */
 export function bucketArns(scope: Construct, place: Place, region: RegionId) {
   const name = bucketName(place.config.group, place.account, region);
   const bucket = Stack.of(scope).formatArn({ service: 's3', region: '', account: '', resource: name });
-  return { bucket, segments: `${bucket}/${place.config.group}/*` };
+  const { group } = place.config;
+  return { bucket, segments: `${bucket}/${group}/*`, divergent: `${bucket}/_divergence/${group}/*` };
 }

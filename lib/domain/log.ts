@@ -42,6 +42,13 @@ export type Head = {
   /** Commit time of the newest record, Unix ms; 0 for an empty log. */
   readonly lastCommitMs: number;
   readonly marks: Marks;
+  /**
+   * The generation of segment objects that an append may rely on, in this Region; 0 until retention has begun one. An
+   * object of an earlier generation that no entry names may be gone at any time.
+   */
+  readonly generation: number;
+  /** When retention last raised `firstLsn`, Unix ms; 0 if never. */
+  readonly unlinkedAtMs: number;
 };
 
 /** What became of an append. Every outcome carries the head that is in force. */
@@ -58,6 +65,14 @@ export type SealOutcome =
   /** Sealed by a newer epoch than the one asked for. */
   | { readonly kind: 'superseded'; readonly head: Head };
 
+/** What became of a step of retention: it acts in the name of an epoch, as an append does. */
+export type KeepOutcome =
+  | { readonly kind: 'kept'; readonly head: Head }
+  /** A newer epoch has sealed the log: nothing was done. */
+  | { readonly kind: 'fenced'; readonly head: Head }
+  /** The log is not as the caller thought: nothing was done. */
+  | { readonly kind: 'moved'; readonly head: Head };
+
 /** The head of a log that holds nothing. Its chain starts from the group's and the lane's name. */
 export function emptyHead(group: GroupId, lane: LaneId): Head {
   return {
@@ -69,6 +84,8 @@ export function emptyHead(group: GroupId, lane: LaneId): Head {
     totalBytes: 0n,
     lastCommitMs: 0,
     marks: {},
+    generation: 0,
+    unlinkedAtMs: 0,
   };
 }
 
@@ -92,10 +109,9 @@ export function lastOf(entry: Pick<Entry, 'first' | 'count'>): Lsn {
 /** The head after `entry`. The caller has checked that the entry fits. */
 export function headAfter(head: Head, entry: Entry): Head {
   return {
-    firstLsn: head.firstLsn,
+    ...head,
     lastLsn: lastOf(entry),
     lastEpoch: entry.epoch,
-    sealedEpoch: head.sealedEpoch,
     chain: entry.chain,
     totalBytes: entry.totalBytes,
     lastCommitMs: Math.max(head.lastCommitMs, entry.maxCommitMs),
@@ -144,10 +160,20 @@ export function seal(head: Head, epoch: Epoch): SealOutcome {
   return { kind: 'sealed', head: { ...head, sealedEpoch: epoch } };
 }
 
-/** The head of a log from which everything before `first` was unlinked. `first` is the start of an entry. */
-export function trim(head: Head, first: Lsn): Head {
-  if (first <= head.firstLsn || first > head.lastLsn + 1n) return head;
-  return { ...head, firstLsn: first };
+/**
+ * Unlinks everything before `first`, where an entry of the log begins: the newest entry stays. `moved` where that is
+ * not ahead of `firstLsn`, or beyond the end.
+ */
+export function unlink(head: Head, first: Lsn, authority: Epoch, atMs: number): KeepOutcome {
+  if (head.sealedEpoch > authority) return { kind: 'fenced', head };
+  if (first <= head.firstLsn || first > head.lastLsn) return { kind: 'moved', head };
+  return { kind: 'kept', head: { ...head, firstLsn: first, unlinkedAtMs: atMs } };
+}
+
+/** Begins a new generation of segments: from now on, no append that was prepared before it can commit. */
+export function nextGeneration(head: Head, authority: Epoch): KeepOutcome {
+  if (head.sealedEpoch > authority) return { kind: 'fenced', head };
+  return { kind: 'kept', head: { ...head, generation: head.generation + 1 } };
 }
 
 /**
@@ -157,6 +183,9 @@ export function trim(head: Head, first: Lsn): Head {
 export function rebase(head: Head, onto: Head): Head {
   return {
     ...onto,
+    // Those are of this Region's own objects and entries.
+    generation: head.generation,
+    unlinkedAtMs: head.unlinkedAtMs,
     firstLsn: advance(onto.lastLsn, 1),
     sealedEpoch: parseEpoch(Math.max(onto.sealedEpoch, head.sealedEpoch)),
   };

@@ -16,7 +16,7 @@ export type Divergence = {
   readonly discarded?: { readonly by: string; readonly reason: string; readonly atMs: number };
 };
 
-/** A report that is saved: one JSON line a change, stored as an object of that hash in the Region's log bucket. */
+/** A report that is saved: one JSON line a change, put under its hash. */
 export type DivergenceReport = {
   readonly hash: string;
   readonly changes: number;
@@ -26,8 +26,12 @@ export type DivergenceReport = {
   readonly takenBack?: Epoch;
 };
 
-/** A Region's own divergences, in its control table. */
+/** A Region's own divergences, in its control table; what they refer to is in its log bucket, apart from the log. */
 export interface Divergences {
+  /** Keeps bytes under their SHA-256 (hex), for good: retention never touches them. The same again is no error. */
+  put(hash: string, bytes: Uint8Array): Promise<void>;
+  /** What was put under `hash`. Throws SEGMENT_MISSING, or SEGMENT_FORGED if the bytes are others. */
+  get(hash: string): Promise<Uint8Array>;
   /** Notes a segment of local changes that no log took; the same one again is no error. */
   collect(epoch: Epoch, draft: Pick<Draft, 'hash' | 'maxCommitMs'>): Promise<void>;
   of(epoch: Epoch): Promise<Divergence | undefined>;

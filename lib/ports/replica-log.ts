@@ -7,8 +7,11 @@ import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
  * effect that it names or throws; a throw leaves the outcome unknown and the call may be made again.
  */
 export interface ReplicaLog {
-  /** Stores a segment under its SHA-256 (hex). Write-once: the same bytes again are no error. */
-  putSegment(hash: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Stores a segment under its SHA-256 (hex), for an append to `at`. Write-once: the same bytes again are no error.
+   * An append to a head of another generation finds the head moved: put the segment again for that one.
+   */
+  putSegment(hash: string, bytes: Uint8Array, at: Pick<Head, 'generation'>): Promise<void>;
   /** The bytes whose SHA-256 is `hash`. Throws SEGMENT_MISSING, or SEGMENT_FORGED if the bytes are others. */
   getSegment(hash: string): Promise<Uint8Array>;
 
@@ -26,8 +29,6 @@ export interface ReplicaLog {
   append(lane: LaneId, expected: Head, entries: readonly Entry[], authority: Epoch): Promise<AppendOutcome>;
   /** Fences every epoch below `epoch` and returns where the log ends, in one step. */
   seal(lane: LaneId, epoch: Epoch): Promise<SealOutcome>;
-  /** Unlinks all entries before the one that starts at `first`; the newest entry may go too. */
-  trim(lane: LaneId, first: Lsn): Promise<Head>;
   /** Starts the lane over from another log's head, if `expected` is still in force; the head in force if not. */
   rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head>;
   /** Takes the lane back to the end of `entry`, if `expected` is still in force; the head in force if not. */

@@ -18,7 +18,7 @@ export type CaptureDeps<R> = {
   readonly engine: CaptureEngine<R>;
   readonly log: ReplicaLog;
   readonly control: Pick<Control, 'role'>;
-  readonly divergences: Pick<Divergences, 'collect'>;
+  readonly divergences: Pick<Divergences, 'collect' | 'put'>;
   readonly rejects: Rejects;
   readonly telemetry: Telemetry;
 };
@@ -69,7 +69,7 @@ export async function capture<R>(
   for (let races = 0; races < MAX_RACES; races++) {
     if (encoded.segment === undefined) return { logged: 0, head, ...rest };
     const { bytes, draft } = encoded.segment;
-    await log.putSegment(draft.hash, bytes);
+    await log.putSegment(draft.hash, bytes, head);
     const outcome = await log.append(lane, head, [place(head, draft, role.epoch)], role.epoch);
     if (outcome.kind === 'appended') {
       telemetry.event('captured', { lane, lsn: `${outcome.head.lastLsn}`, records: draft.count });
@@ -103,7 +103,7 @@ async function collect<R>(
   const fresh = uncaptured(engine, await log.head(lane), shard, records);
   const { segment } = engine.encode(lane, shard, fresh);
   if (segment === undefined) return { logged: 0 };
-  await log.putSegment(segment.draft.hash, segment.bytes);
+  await divergences.put(segment.draft.hash, segment.bytes);
   await divergences.collect(led, segment.draft);
   telemetry.event('collected', { epoch: led, records: segment.draft.count });
   return { logged: 0 };

@@ -55,7 +55,7 @@ export async function relay(
       continue;
     }
 
-    await copySegments(from, to, entries);
+    await copySegments(from, to, entries, head);
     const outcome = await to.append(lane, head, entries, authority);
     if (outcome.kind === 'fenced') return { kind: 'fenced', head: outcome.head, records };
     // A stale head costs one turn; whoever moved it has done part of the work.
@@ -104,10 +104,15 @@ async function compare(
   return next?.first === head.lastLsn + 1n ? 'raced' : { kind: 'diverged', from: sender };
 }
 
-async function copySegments(from: LogReader, to: ReplicaLog, entries: readonly Entry[]): Promise<void> {
+async function copySegments(
+  from: LogReader,
+  to: ReplicaLog,
+  entries: readonly Entry[],
+  head: Head,
+): Promise<void> {
   const queue = new Set(entries.map(({ hash }) => hash)).values();
   const flight = async () => {
-    for (const hash of queue) await to.putSegment(hash, await from.getSegment(hash));
+    for (const hash of queue) await to.putSegment(hash, await from.getSegment(hash), head);
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, flight));
 }

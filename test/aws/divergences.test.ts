@@ -1,27 +1,40 @@
 import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AwsDivergences } from '#lib/aws/aws-divergences.ts';
-import { parseGroupId } from '#lib/domain/ids.ts';
+import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
+import { parseGroup } from '#lib/domain/topology.ts';
 import { divergencesContract } from '../contracts/divergences.contract.ts';
-import { CONTROL_KEY, startTestServer, type TestServer } from '../support/dynamodb.ts';
 import { E1 } from '../support/log-history.ts';
+import { type RegionServers, startRegionServers } from '../support/region-servers.ts';
 
-let server: TestServer;
+const config = parseGroup({
+  group: 'orders',
+  table: 'orders',
+  key: [{ name: 'pk', type: 'S' }],
+  regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }],
+});
+
+let servers: RegionServers;
 let table: string;
+let bucket: string;
 let groups = 0;
 beforeAll(async () => {
-  server = await startTestServer();
-  table = await server.createTable(CONTROL_KEY);
+  servers = await startRegionServers(parseRegionId('eu-west-1'));
+  ({ controlTable: table, bucket } = await servers.provision(config));
 });
 afterAll(async () => {
-  await server?.[Symbol.asyncDispose]();
+  await servers?.[Symbol.asyncDispose]();
 });
 
 function open(group = `group-${++groups}`): AwsDivergences {
-  return new AwsDivergences({ dynamodb: server.dynamodb, group: parseGroupId(group), table });
+  const { dynamodb, s3 } = servers.clients;
+  return new AwsDivergences({ dynamodb, s3, group: parseGroupId(group), table, bucket });
 }
 
-divergencesContract('the control table', async () => ({ divergences: open(), other: open() }));
+divergencesContract('the control table and the log bucket', async () => ({
+  divergences: open(),
+  other: open(),
+}));
 
 test.each([
   ['a report that is no JSON', { report: { S: '{' } }],
@@ -29,7 +42,7 @@ test.each([
   ['a discard without a name', { discarded: { S: '{"reason":"r","atMs":0}' } }],
 ])('%s in the control table is refused by name', async (_, attributes) => {
   const Item = { id: { S: 'spoiled#divergence#1' }, ...attributes };
-  await server.dynamodb.send(new PutItemCommand({ TableName: table, Item }));
+  await servers.clients.dynamodb.send(new PutItemCommand({ TableName: table, Item }));
   await expect(open('spoiled').of(E1)).rejects.toMatchObject({
     code: 'STORED_ITEM_INVALID',
     message: expect.stringContaining('spoiled#divergence#1'),

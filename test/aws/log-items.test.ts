@@ -23,6 +23,8 @@ const anyHead: fc.Arbitrary<Head> = fc.record({
   totalBytes: size,
   lastCommitMs: ms,
   marks,
+  generation: fc.nat(),
+  unlinkedAtMs: ms,
 });
 const anyEntry: fc.Arbitrary<Entry> = fc.record({
   first: lsn,

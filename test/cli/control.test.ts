@@ -349,7 +349,7 @@ describe('divergence', () => {
   async function diverge(): Promise<void> {
     await found();
     const { bytes, hash } = encodeReport(changes);
-    await group.peers.log(EU).putSegment(hash, bytes);
+    await group.peers.divergences(EU).put(hash, bytes);
     await group.peers.divergences(EU).save(E1, { hash, changes: 2, keys: 2, savedAtMs: 1_700_000_001_000 });
   }
 

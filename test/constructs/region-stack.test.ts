@@ -253,6 +253,7 @@ describe('permissions', () => {
     `eu-west-1 ${DATA}`,
   ];
   const HERE_BUCKET = `understudy-orders-${ACCOUNT}-eu-west-1`;
+  const HERE_DIVERGENT = `${HERE_BUCKET}/_divergence/orders/*`;
   const reads = (stream: string, table: string) => ({
     'dynamodb:DescribeStream': [stream],
     'dynamodb:GetRecords': [stream],
@@ -268,7 +269,7 @@ describe('permissions', () => {
       'dynamodb:Query': [HERE_LOG],
       'dynamodb:PutItem': [HERE_LOG],
       'dynamodb:UpdateItem': [HERE_CONTROL, HERE_LOG],
-      's3:PutObject': [`${HERE_BUCKET}/orders/*`],
+      's3:PutObject': [HERE_DIVERGENT, `${HERE_BUCKET}/orders/*`],
       'sqs:SendMessage': ['FailuresQueue.Arn'],
     });
   });
@@ -282,6 +283,7 @@ describe('permissions', () => {
       'dynamodb:PutItem': everywhere(LOG),
       'dynamodb:UpdateItem': everywhere(LOG),
       'dynamodb:DeleteItem': [HERE_LOG],
+      'dynamodb:ConditionCheckItem': [HERE_LOG],
       's3:GetObject': buckets('/orders/*'),
       's3:PutObject': buckets('/orders/*'),
       's3:ListBucket': buckets(''),
@@ -313,10 +315,10 @@ describe('permissions', () => {
       'dynamodb:PutItem': [...everywhere(DATA), HERE_CONTROL, HERE_LOG].sort(),
       'dynamodb:UpdateItem': [...everywhere(CONTROL), HERE_DATA, HERE_LOG].sort(),
       'dynamodb:DeleteItem': [HERE_DATA, HERE_LOG],
-      'dynamodb:ConditionCheckItem': [HERE_DATA, HERE_CONTROL],
+      'dynamodb:ConditionCheckItem': [HERE_DATA, HERE_CONTROL, HERE_LOG],
       'dynamodb:DescribeTable': [HERE_DATA],
-      's3:GetObject': [`${HERE_BUCKET}/orders/*`],
-      's3:PutObject': [`${HERE_BUCKET}/orders/*`],
+      's3:GetObject': [HERE_DIVERGENT, `${HERE_BUCKET}/orders/*`],
+      's3:PutObject': [HERE_DIVERGENT],
       's3:ListBucket': [HERE_BUCKET],
       'states:StartExecution': ['eu-west-1 understudy-orders-failover'],
     });

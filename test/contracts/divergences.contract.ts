@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Divergences } from '#lib/ports/divergences.ts';
-import { E1, E2 } from '../support/log-history.ts';
+import { E1, E2, segment as segmentOf } from '../support/log-history.ts';
 
 const REPORT = { hash: 'a'.repeat(64), changes: 3, keys: 2, savedAtMs: 1_700_000_000_123 };
 const DISCARD = { by: 'jo "j" ü', reason: 'written again\nby hand', atMs: 1_700_000_000_456 };
@@ -15,6 +15,17 @@ export function divergencesContract(
   describe(`${name} as a store of divergences`, () => {
     test('knows none before something is noted', async () => {
       expect(await (await open()).divergences.of(E1)).toBeUndefined();
+    });
+
+    test('keeps what is put, under its hash, and apart from another group', async () => {
+      const { divergences, other } = await open();
+      const { bytes, hash } = segmentOf('kept');
+      await divergences.put(hash, bytes);
+      await divergences.put(hash, bytes);
+      expect(Buffer.from(await divergences.get(hash)).equals(bytes)).toBe(true);
+      await expect(other.get(hash)).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
+      await divergences.put('0'.repeat(64), bytes);
+      await expect(divergences.get('0'.repeat(64))).rejects.toMatchObject({ code: 'SEGMENT_FORGED' });
     });
 
     test('notes each segment once, in any order, and the newest commit time of all', async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type GroupId, LANE_0, parseGroupId, parseLaneId } from '#lib/domain/ids.ts';
 import { type Entry, emptyHead, headAfter, place } from '#lib/domain/log.ts';
 import { LSN_ZERO, parseLsn } from '#lib/domain/lsn.ts';
+import type { LogKeeper } from '#lib/ports/log-keeper.ts';
 import { MAX_APPEND, type ReplicaLog } from '#lib/ports/replica-log.ts';
 import {
   allEntries,
@@ -14,17 +15,23 @@ import {
   placeAll,
   segment,
   sha256,
+  trimTo,
 } from '../support/log-history.ts';
+import { logKeeperContract } from './log-keeper.contract.ts';
 
 /** What an implementation of the port lends to the suite. */
 export type LogSubject = {
   /** The log of a group that nobody has written to, in the first or the second of two Regions. */
   open(group: GroupId, place?: 'second'): ReplicaLog;
+  /** Retention of a log that was opened. */
+  keep(log: ReplicaLog): LogKeeper;
   /** Puts bytes under a name that is not theirs, past the log. */
   forge(group: GroupId, hash: string, bytes: Uint8Array): Promise<void>;
 };
 
 let groups = 0;
+/** No append follows. */
+const ANY = { generation: 0 };
 
 /** A group that no other test uses. */
 export function freshGroup(): GroupId {
@@ -59,14 +66,14 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
     describe('segments', () => {
       test('are read as they were put, and may be put again', async () => {
         const { hash, bytes } = segment('a');
-        await log.putSegment(hash, bytes);
-        await log.putSegment(hash, bytes);
+        await log.putSegment(hash, bytes, ANY);
+        await log.putSegment(hash, bytes, ANY);
         expect(Buffer.from(await log.getSegment(hash)).equals(bytes)).toBe(true);
       });
 
       test('are bytes, whatever they hold', async () => {
         const all = Uint8Array.from({ length: 300_000 }, (_, index) => (index * 7) % 256);
-        await Promise.all(Array.from({ length: 5 }, () => log.putSegment(sha256(all), all)));
+        await Promise.all(Array.from({ length: 5 }, () => log.putSegment(sha256(all), all, ANY)));
         expect(Buffer.from(await log.getSegment(sha256(all))).equals(all)).toBe(true);
       });
 
@@ -76,8 +83,8 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
 
       test('are written once: a later put of other bytes changes nothing', async () => {
         const { hash, bytes } = segment('a');
-        await log.putSegment(hash, bytes);
-        await log.putSegment(hash, Buffer.from('other'));
+        await log.putSegment(hash, bytes, ANY);
+        await log.putSegment(hash, Buffer.from('other'), ANY);
         expect(Buffer.from(await log.getSegment(hash)).equals(bytes)).toBe(true);
       });
 
@@ -91,7 +98,7 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
 
       test('of one group are not those of another', async () => {
         const { hash, bytes } = segment('a');
-        await log.putSegment(hash, bytes);
+        await log.putSegment(hash, bytes, ANY);
         const other = subject.open(freshGroup());
         await expect(other.getSegment(hash)).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
       });
@@ -230,7 +237,7 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
         await fill(log, ['a']);
         const head = await log.head(LANE_0);
         const { hash, bytes } = segment('orphan');
-        await log.putSegment(hash, bytes);
+        await log.putSegment(hash, bytes, ANY);
         expect(await log.head(LANE_0)).toEqual(head);
         await fill(log, ['b', 'orphan']);
         expect((await log.head(LANE_0)).lastLsn).toBe(9n);
@@ -318,10 +325,17 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
         expect(await log.head(lane)).toEqual(emptyHead(group, lane));
         await fill(log, ['other'], { lane });
         await log.seal(lane, E3);
-        await log.trim(lane, parseLsn(4));
+        await fill(log, ['another'], { lane, epoch: E3 });
+        await trimTo(log, subject.keep(log), parseLsn(4), lane);
+        await subject.keep(log).nextGeneration(lane, E3);
         expect(await allEntries(log)).toEqual(written);
-        expect(await log.head(LANE_0)).toMatchObject({ firstLsn: 1n, lastLsn: 15n, sealedEpoch: 1 });
-        expect(await log.entries(lane, LSN_ZERO, 10)).toEqual([]);
+        expect(await log.head(LANE_0)).toMatchObject({
+          firstLsn: 1n,
+          lastLsn: 15n,
+          sealedEpoch: 1,
+          generation: 0,
+        });
+        expect(await log.entries(lane, LSN_ZERO, 10)).toHaveLength(1);
       });
 
       test('of one group are not those of another', async () => {
@@ -359,72 +373,10 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
       });
     });
 
-    describe('trim', () => {
-      beforeEach(async () => {
-        await fill(log, names('e', 4));
-      });
-      const firsts = async () => (await allEntries(log)).map(({ first }) => first);
-
-      test('unlinks what lies before an entry, and no more', async () => {
-        const head = await log.trim(LANE_0, parseLsn(7));
-        expect(head).toMatchObject({ firstLsn: 7n, lastLsn: 12n });
-        expect(await log.head(LANE_0)).toEqual(head);
-        expect(await firsts()).toEqual([7n, 10n]);
-        expect(await log.entryAt(LANE_0, parseLsn(6))).toBeUndefined();
-      });
-
-      test('may be repeated, and never goes back', async () => {
-        const head = await log.trim(LANE_0, parseLsn(10));
-        expect(await log.trim(LANE_0, parseLsn(10))).toEqual(head);
-        expect(await log.trim(LANE_0, parseLsn(4))).toEqual(head);
-        expect(await firsts()).toEqual([10n]);
-      });
-
-      test('of everything leaves a log that goes on from the same place', async () => {
-        expect(await log.trim(LANE_0, parseLsn(13))).toMatchObject({ firstLsn: 13n, lastLsn: 12n });
-        expect(await firsts()).toEqual([]);
-        await fill(log, ['next']);
-        expect(await firsts()).toEqual([13n]);
-        expect(await log.head(LANE_0)).toMatchObject({ firstLsn: 13n, lastLsn: 15n });
-      });
-
-      test('beyond the end, or before the beginning, changes nothing', async () => {
-        const head = await log.head(LANE_0);
-        expect(await log.trim(LANE_0, parseLsn(14))).toEqual(head);
-        expect(await log.trim(LANE_0, LSN_ZERO)).toEqual(head);
-        expect(await firsts()).toHaveLength(4);
-      });
-
-      test('that comes between the look and the append of a writer stays in force', async () => {
-        const writer = await appendOne('late');
-        const trimmed = await log.trim(LANE_0, parseLsn(7));
-        expect(await writer.send()).toEqual({ kind: 'moved', head: trimmed });
-        const again = await appendOne('late');
-        expect((await again.send()).head).toMatchObject({ firstLsn: 7n, lastLsn: 15n });
-        expect(await firsts()).toEqual([7n, 10n, 13n]);
-      });
-
-      test('that races an append loses neither', async () => {
-        const [outcome] = await Promise.all([
-          (await appendOne('racer')).send(),
-          log.trim(LANE_0, parseLsn(10)),
-        ]);
-        const end = outcome.kind === 'appended' ? 15n : 12n;
-        expect(await log.head(LANE_0)).toMatchObject({ firstLsn: 10n, lastLsn: end });
-        expect(await firsts()).toEqual(outcome.kind === 'appended' ? [10n, 13n] : [10n]);
-      });
-
-      test('of hundreds of entries unlinks them all', async () => {
-        let head = await log.head(LANE_0);
-        for (let run = 0; run < 3; run++) {
-          const entries = placeAll(
-            head,
-            names(`r${run}-`, MAX_APPEND).map((name) => draft(name, { count: 1 })),
-          );
-          head = (await log.append(LANE_0, head, entries, E1)).head;
-        }
-        await log.trim(LANE_0, head.lastLsn);
-        expect(await firsts()).toEqual([head.lastLsn]);
+    describe('retention', () => {
+      logKeeperContract(() => {
+        const opened = subject.open(freshGroup());
+        return { log: opened, keeper: subject.keep(opened) };
       });
     });
 
@@ -444,6 +396,17 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
         expect((await log.head(LANE_0)).chain).toBe((await other.head(LANE_0)).chain);
       });
 
+      test('of a log that reaches beyond the other leaves nothing of it behind', async () => {
+        const other = subject.open(group, 'second');
+        await fill(other, ['x', 'y']);
+        await fill(log, names('e', 5));
+        const based = await log.rebase(LANE_0, await log.head(LANE_0), await other.head(LANE_0));
+        expect(await allEntries(log)).toEqual([]);
+        const [next] = await fill(other, ['next']);
+        expect((await log.append(LANE_0, based, [next!], E1)).kind).toBe('appended');
+        expect(await allEntries(log)).toEqual([next]);
+      });
+
       test('of a log that was never written takes the other place, too', async () => {
         const other = subject.open(group, 'second');
         await fill(other, names('e', 2));
@@ -461,7 +424,7 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
         expect(await log.rebase(LANE_0, start, onto)).toEqual(appended);
         const { head: sealed } = await log.seal(LANE_0, E2);
         expect(await log.rebase(LANE_0, appended, onto)).toEqual(sealed);
-        const trimmed = await log.trim(LANE_0, parseLsn(4));
+        const trimmed = await trimTo(log, subject.keep(log), parseLsn(4));
         expect(await log.rebase(LANE_0, sealed, onto)).toEqual(trimmed);
         expect(await log.head(LANE_0)).toEqual(trimmed);
         expect(await allEntries(log)).toHaveLength(1);

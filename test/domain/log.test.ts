@@ -10,10 +10,11 @@ import {
   type Head,
   headAfter,
   lastOf,
+  nextGeneration,
   place,
   rebase,
   seal,
-  trim,
+  unlink,
 } from '#lib/domain/log.ts';
 import { EPOCH_ZERO, LSN_ZERO, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 import { isCaptured } from '#lib/domain/marks.ts';
@@ -89,6 +90,8 @@ describe('append', () => {
       totalBytes: 70n,
       lastCommitMs: entry.maxCommitMs,
       marks: entry.marks,
+      generation: 0,
+      unlinkedAtMs: 0,
     });
   });
 
@@ -188,7 +191,7 @@ describe('seal', () => {
   });
 });
 
-describe('trim', () => {
+describe('unlink', () => {
   const entries = placeAll(
     EMPTY,
     names('e', 3).map((name) => draft(name, { count: 2 })),
@@ -199,24 +202,26 @@ describe('trim', () => {
     ['the first entry', 1n, 1n],
     ['an entry', 3n, 3n],
     ['the last entry', 5n, 5n],
-    ['the end', 7n, 7n],
-    ['beyond the end', 8n, 1n],
-    ['nothing', 0n, 1n],
   ])('before %s leaves what comes after', (_, first, expected) => {
-    expect(trim(head, parseLsn(first))).toEqual({ ...head, firstLsn: expected });
+    const outcome = unlink(head, parseLsn(first), E1, 42);
+    if (first === 1n) expect(outcome).toEqual({ kind: 'moved', head });
+    else expect(outcome).toEqual({ kind: 'kept', head: { ...head, firstLsn: expected, unlinkedAtMs: 42 } });
+  });
+
+  test.each([7n, 8n, 0n])('at %s, beyond the newest entry or before the first, changes nothing', (first) => {
+    expect(unlink(head, parseLsn(first), E1, 42)).toEqual({ kind: 'moved', head });
   });
 
   test('never brings back what is gone', () => {
-    const trimmed = trim(head, parseLsn(5));
-    expect(trim(trimmed, parseLsn(3))).toBe(trimmed);
+    const { head: trimmed } = unlink(head, parseLsn(5), E1, 42);
+    expect(unlink(trimmed, parseLsn(3), E1, 43)).toEqual({ kind: 'moved', head: trimmed });
   });
 
-  test('of everything leaves a log that goes on', () => {
-    const trimmed = trim(head, parseLsn(7));
-    expect(committed(trimmed, [place(trimmed, draft('next'), E1)])).toMatchObject({
-      firstLsn: 7n,
-      lastLsn: 9n,
-    });
+  test('and a new generation are refused in the name of an epoch below the seal', () => {
+    const sealed = { ...head, sealedEpoch: E3 };
+    expect(unlink(sealed, parseLsn(3), E1, 42)).toEqual({ kind: 'fenced', head: sealed });
+    expect(nextGeneration(sealed, E1)).toEqual({ kind: 'fenced', head: sealed });
+    expect(nextGeneration(sealed, E3).head).toEqual({ ...sealed, generation: 1 });
   });
 });
 
@@ -227,6 +232,12 @@ describe('rebase', () => {
     expect(rebase(EMPTY, onto)).toEqual({ ...onto, firstLsn: 7n });
     expect(rebase({ ...EMPTY, sealedEpoch: E3 }, onto)).toEqual({ ...onto, firstLsn: 7n, sealedEpoch: 3 });
     expect(rebase(EMPTY, { ...onto, sealedEpoch: E3 }).sealedEpoch).toBe(3);
+    // Objects and entries are the Region's own.
+    const own = { ...EMPTY, generation: 4, unlinkedAtMs: 9 };
+    expect(rebase(own, { ...onto, generation: 7, unlinkedAtMs: 8 })).toMatchObject({
+      generation: 4,
+      unlinkedAtMs: 9,
+    });
   });
 
   test('goes on with the very entries of the other log', () => {
@@ -240,7 +251,8 @@ describe('whatever several writers do', () => {
   const property = (check: (steps: readonly Step[], journal: readonly Entry[]) => void) =>
     fc.assert(
       fc.asyncProperty(anyOperations(40), async (operations) => {
-        const steps = await perform(new MemoryLog(GROUP), operations);
+        const log = new MemoryLog(GROUP);
+        const steps = await perform(log, log, operations);
         const journal = steps.flatMap(({ outcome, sent }) =>
           sent && outcome?.kind === 'appended' && !outcome.again ? sent.entries : [],
         );
@@ -284,6 +296,7 @@ describe('whatever several writers do', () => {
         expect(after.sealedEpoch).toBeGreaterThanOrEqual(before.sealedEpoch);
         expect(after.lastLsn).toBeGreaterThanOrEqual(before.lastLsn);
         expect(after.firstLsn).toBeGreaterThanOrEqual(before.firstLsn);
+        expect(after.generation).toBeGreaterThanOrEqual(before.generation);
         for (const [shard, mark] of Object.entries(before.marks)) {
           expect(isCaptured(after.marks, shard, mark.sequence)).toBe(true);
         }
@@ -296,7 +309,8 @@ describe('whatever several writers do', () => {
       for (const { before, after, outcome, operation } of steps) {
         if (outcome === undefined) continue;
         expect(outcome.head).toEqual(after);
-        const changed = outcome.kind === 'sealed' || (outcome.kind === 'appended' && !outcome.again);
+        const changed =
+          ['sealed', 'kept'].includes(outcome.kind) || (outcome.kind === 'appended' && !outcome.again);
         if (!changed) expect(after, operation.kind).toEqual(before);
       }
     }));
@@ -315,8 +329,26 @@ describe('whatever several writers do', () => {
 
   test('a writer is told that it is fenced only by a seal above its epoch', () =>
     property((steps) => {
+      for (const { before, operation, outcome, sent } of steps) {
+        const authority = sent?.authority ?? ('epoch' in operation ? operation.epoch : Number.NaN);
+        if (outcome?.kind === 'fenced') expect(before.sealedEpoch).toBeGreaterThan(authority);
+      }
+    }));
+
+  test('an append commits in the generation for which it was prepared, or not at all', () =>
+    property((steps) => {
       for (const { before, outcome, sent } of steps) {
-        if (outcome?.kind === 'fenced') expect(before.sealedEpoch).toBeGreaterThan(sent!.authority);
+        if (sent === undefined || outcome?.kind !== 'appended' || outcome.again) continue;
+        expect(sent.expected.generation).toBe(before.generation);
+      }
+    }));
+
+  test('retention keeps the newest entry and acts in no name below the seal', () =>
+    property((steps) => {
+      for (const { before, after, operation, outcome } of steps) {
+        if (outcome?.kind !== 'kept') continue;
+        expect(after.firstLsn).toBeLessThanOrEqual(after.lastLsn === 0n ? 1n : after.lastLsn);
+        expect((operation as { epoch: number }).epoch).toBeGreaterThanOrEqual(before.sealedEpoch);
       }
     }));
 });

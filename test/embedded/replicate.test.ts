@@ -7,6 +7,7 @@ import type { Item } from '#lib/domain/attribute-value.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { digestOf } from '#lib/engines/dynamodb/dynamo-digest.ts';
 import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
+import { trimTo } from '../support/log-history.ts';
 import {
   AP,
   checkedEntries,
@@ -136,7 +137,7 @@ test('a lost follower holds up nobody, and one that comes back behind the retain
   await expectEqual(US);
 
   for (const region of [EU, US])
-    await peers.log(region).trim(LANE_0, (await peers.log(region).head(LANE_0)).lastLsn);
+    await trimTo(peers.log(region), peers.keeper(region), (await peers.log(region).head(LANE_0)).lastLsn);
   await cloud.restoreRegion(AP);
   for (let i = 0; i < 40; i++) await put(`meanwhile-${i}`);
   await until('AP has been told', async () =>

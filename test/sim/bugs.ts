@@ -61,7 +61,6 @@ function logBy(change: (sound: ReplicaLog) => Partial<ReplicaLog>): NonNullable<
       entryAt: (...args) => sound.entryAt(...args),
       append: (...args) => sound.append(...args),
       seal: (...args) => sound.seal(...args),
-      trim: (...args) => sound.trim(...args),
       rebase: (...args) => sound.rebase(...args),
       rewind: (...args) => sound.rewind(...args),
     };

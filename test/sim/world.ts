@@ -161,7 +161,6 @@ export class World {
       'entryAt',
       'append',
       'seal',
-      'trim',
       'rebase',
       'rewind',
     ] as const;
@@ -174,7 +173,7 @@ export class World {
   }
 
   divergences(process: Process, region: RegionId): Divergences {
-    const methods = ['collect', 'of', 'save', 'discard'] as const;
+    const methods = ['put', 'get', 'collect', 'of', 'save', 'discard'] as const;
     return remote(
       this.site(region).divergences,
       methods,
@@ -236,7 +235,7 @@ export class World {
       item: () => item,
       control: watchedControl(hooks.control?.(control) ?? control, region, monitor, store),
       log: watchedLog(brokenLog, region, monitor, () => this.onAppend(region)),
-      divergences: watchedDivergences(new MemoryDivergences(), log, region, monitor),
+      divergences: watchedDivergences(new MemoryDivergences(), region, monitor),
       store: hooks.store?.(store) ?? store,
       onCrash,
     };
@@ -314,12 +313,11 @@ function watchedControl(inner: Control, region: RegionId, monitor: Monitor, stor
 
 function watchedLog(inner: ReplicaLog, region: RegionId, monitor: Monitor, onAppend: () => void): ReplicaLog {
   return {
-    putSegment: (hash, bytes) => inner.putSegment(hash, bytes),
+    putSegment: (hash, bytes, at) => inner.putSegment(hash, bytes, at),
     getSegment: (hash) => inner.getSegment(hash),
     head: (lane) => inner.head(lane),
     entries: (lane, from, limit) => inner.entries(lane, from, limit),
     entryAt: (lane, lsn) => inner.entryAt(lane, lsn),
-    trim: (lane, first) => inner.trim(lane, first),
     async append(lane, expected, entries, authority) {
       const outcome = await inner.append(lane, expected, entries, authority);
       if (outcome.kind === 'appended' && !outcome.again) {
@@ -349,18 +347,15 @@ function watchedLog(inner: ReplicaLog, region: RegionId, monitor: Monitor, onApp
   };
 }
 
-function watchedDivergences(
-  inner: Divergences,
-  log: ReplicaLog,
-  region: RegionId,
-  monitor: Monitor,
-): Divergences {
+function watchedDivergences(inner: Divergences, region: RegionId, monitor: Monitor): Divergences {
   return {
+    put: (hash, bytes) => inner.put(hash, bytes),
+    get: (hash) => inner.get(hash),
     collect: (epoch, draft) => inner.collect(epoch, draft),
     of: (epoch) => inner.of(epoch),
     discard: (epoch, by) => inner.discard(epoch, by),
     async save(epoch, report) {
-      const bytes = await log.getSegment(report.hash);
+      const bytes = await inner.get(report.hash);
       const reported = monitor.reported.get(region) ?? new Set();
       for (const line of Buffer.from(bytes).toString().split('\n')) {
         if (line !== '') reported.add((JSON.parse(line) as { key: { id: { S: string } } }).key.id.S);

@@ -13,7 +13,6 @@ export function intercepted(log: ReplicaLog, hooks: LogHooks): ReplicaLog {
     entryAt: (...args) => log.entryAt(...args),
     append: (...args) => log.append(...args),
     seal: (...args) => log.seal(...args),
-    trim: (...args) => log.trim(...args),
     rebase: (...args) => log.rebase(...args),
     rewind: (...args) => log.rewind(...args),
   };

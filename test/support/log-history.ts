@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { LANE_0, type LaneId, parseGroupId } from '#lib/domain/ids.ts';
 import { type Draft, type Entry, type Head, headAfter, place } from '#lib/domain/log.ts';
-import { LSN_ZERO, parseEpoch } from '#lib/domain/lsn.ts';
+import { LSN_ZERO, type Lsn, parseEpoch } from '#lib/domain/lsn.ts';
+import type { LogKeeper } from '#lib/ports/log-keeper.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 
 export const GROUP = parseGroupId('orders');
@@ -55,14 +56,32 @@ export async function fill(
   const entries: Entry[] = [];
   for (const name of names) {
     const { bytes, hash } = segment(name);
-    await log.putSegment(hash, bytes);
     const head = await log.head(lane);
+    await log.putSegment(hash, bytes, head);
     const entry = place(head, draft(name, { at: Number(head.lastLsn) + 1, ...given }), epoch);
     const outcome = await log.append(lane, head, [entry], epoch);
     if (outcome.kind !== 'appended') throw new Error(`${name} was not appended: ${outcome.kind}`);
     entries.push(entry);
   }
   return entries;
+}
+
+/** Unlinks and deletes all entries before the one that holds `lsn`, as retention does without grace. */
+export async function trimTo(
+  log: ReplicaLog,
+  keeper: LogKeeper,
+  lsn: Lsn,
+  lane: LaneId = LANE_0,
+): Promise<Head> {
+  const head = await log.head(lane);
+  const entry = await log.entryAt(lane, lsn);
+  if (entry === undefined) throw new Error(`no entry holds ${lsn}`);
+  const { head: trimmed } = await keeper.unlink(lane, head, entry, head.sealedEpoch, 1);
+  for (;;) {
+    const dropped = await keeper.dropEntries(lane, trimmed.firstLsn, head.sealedEpoch);
+    if (dropped.kind !== 'dropped') throw new Error(`entries were not dropped: ${dropped.kind}`);
+    if (dropped.count === 0) return trimmed;
+  }
 }
 
 /** `count` names from `prefix`0 on. */

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { LANE_0 } from '#lib/domain/ids.ts';
-import { type AppendOutcome, type Entry, type Head, lastOf, type SealOutcome } from '#lib/domain/log.ts';
-import { advance, type Epoch, LSN_ZERO, parseEpoch } from '#lib/domain/lsn.ts';
+import type { AppendOutcome, Entry, Head, KeepOutcome, SealOutcome } from '#lib/domain/log.ts';
+import { type Epoch, LSN_ZERO, parseEpoch } from '#lib/domain/lsn.ts';
+import type { LogKeeper } from '#lib/ports/log-keeper.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import { draft, placeAll } from './log-history.ts';
 
@@ -16,8 +17,10 @@ export type Operation =
   /** It is made leader of a later epoch. */
   | { readonly kind: 'promote'; readonly writer: number; readonly by: number }
   | { readonly kind: 'seal'; readonly epoch: number }
-  /** Everything before the n-th entry that is there is unlinked, or all of it. */
-  | { readonly kind: 'trim'; readonly keep: number };
+  /** Everything before the n-th entry that is there is unlinked and deleted, in the name of an epoch. */
+  | { readonly kind: 'trim'; readonly keep: number; readonly epoch: number }
+  /** A new generation of segments begins. */
+  | { readonly kind: 'generation'; readonly epoch: number };
 
 const WRITERS = 3;
 const writer = fc.nat(WRITERS - 1);
@@ -45,7 +48,11 @@ export const anyOperations = (maxLength: number): fc.Arbitrary<readonly Operatio
         }),
       },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('seal' as const), epoch: fc.nat(8) }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant('trim' as const), keep: fc.nat(4) }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({ kind: fc.constant('trim' as const), keep: fc.nat(4), epoch: fc.nat(8) }),
+      },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('generation' as const), epoch: fc.nat(8) }) },
     ),
     { minLength: 1, maxLength },
   );
@@ -55,12 +62,21 @@ export type Step = {
   readonly operation: Operation;
   readonly before: Head;
   readonly after: Head;
-  readonly sent?: { readonly entries: readonly Entry[]; readonly authority: Epoch; readonly again: boolean };
-  readonly outcome?: AppendOutcome | SealOutcome;
+  readonly sent?: {
+    readonly expected: Head;
+    readonly entries: readonly Entry[];
+    readonly authority: Epoch;
+    readonly again: boolean;
+  };
+  readonly outcome?: AppendOutcome | SealOutcome | KeepOutcome;
 };
 
 /** Runs operations against a log, one after the other. What is sent depends on earlier outcomes alone. */
-export async function perform(log: ReplicaLog, operations: readonly Operation[]): Promise<readonly Step[]> {
+export async function perform(
+  log: ReplicaLog,
+  keeper: LogKeeper,
+  operations: readonly Operation[],
+): Promise<readonly Step[]> {
   const start = await log.head(LANE_0);
   const writers = Array.from({ length: WRITERS }, (_, index) => ({
     epoch: parseEpoch(index + 1),
@@ -102,13 +118,17 @@ export async function perform(log: ReplicaLog, operations: readonly Operation[])
       case 'seal':
         return { outcome: await log.seal(LANE_0, parseEpoch(operation.epoch)) };
       case 'trim': {
-        const entries = await log.entries(LANE_0, LSN_ZERO, 1_000);
-        const kept = entries[operation.keep];
-        const last = entries.at(-1);
-        const first = kept?.first ?? (last && advance(lastOf(last), 1));
-        if (first !== undefined) await log.trim(LANE_0, first);
-        return {};
+        const kept = (await log.entries(LANE_0, LSN_ZERO, 1_000))[operation.keep];
+        if (kept === undefined) return {};
+        const epoch = parseEpoch(operation.epoch);
+        const outcome = await keeper.unlink(LANE_0, await log.head(LANE_0), kept, epoch, at + 1);
+        for (;;) {
+          const dropped = await keeper.dropEntries(LANE_0, outcome.head.firstLsn, epoch);
+          if (dropped.kind !== 'dropped' || dropped.count === 0) return { outcome };
+        }
       }
+      case 'generation':
+        return { outcome: await keeper.nextGeneration(LANE_0, parseEpoch(operation.epoch)) };
     }
   }
 }

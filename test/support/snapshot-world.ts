@@ -206,8 +206,8 @@ export class SnapshotWorld {
     const source = { group: GROUP, lane: LANE_0, table: 't', key: PK, shard: `${shard}` };
     const { segment } = encodeBatch(source, records);
     if (segment === undefined) return;
-    await this.leaderLog.putSegment(segment.draft.hash, segment.bytes);
     const head = await this.leaderLog.head(LANE_0);
+    await this.leaderLog.putSegment(segment.draft.hash, segment.bytes, head);
     const epoch = parseEpoch(this.#epoch);
     await this.leaderLog.append(LANE_0, head, [place(head, segment.draft, epoch)], epoch);
     let lsn: bigint = head.lastLsn;
@@ -226,7 +226,7 @@ export class SnapshotWorld {
     const from = (head.lastLsn + 1n) as Lsn;
     const entries = await this.leaderLog.entries(LANE_0, from, limit);
     for (const { hash } of entries)
-      await this.followerLog.putSegment(hash, await this.leaderLog.getSegment(hash));
+      await this.followerLog.putSegment(hash, await this.leaderLog.getSegment(hash), head);
     const last = entries.at(-1);
     if (last !== undefined) await this.followerLog.append(LANE_0, head, entries, last.epoch);
   }

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import { parseLsn } from '#lib/domain/lsn.ts';
 import { intercepted } from '../support/intercepted-log.ts';
-import { allEntries, E1, fill } from '../support/log-history.ts';
+import { allEntries, E1, fill, trimTo } from '../support/log-history.ts';
 import { AP, EU, US } from '../support/memory-group.ts';
 import { ReplicatedGroup } from '../support/replicated-group.ts';
 
@@ -196,7 +196,7 @@ describe('a follower', () => {
     }
     group.store(EU).delete({ pk: { S: 'k1' } });
     await group.capture(EU);
-    await group.own(EU).trim(LANE_0, parseLsn(await end()));
+    await trimTo(group.own(EU), group.own(EU), parseLsn(await end()));
     await group.round(EU);
     expect(group.telemetry.kinds()).toContain('FOLLOWER_BEHIND_RETENTION');
     await join();
@@ -209,7 +209,7 @@ describe('a follower', () => {
       await group.capture(EU);
     }
     await group.pull(US);
-    await group.own(US).trim(LANE_0, parseLsn(await end()));
+    await trimTo(group.own(US), group.own(US), parseLsn(await end()));
     const before = completed();
     await join();
     expect(completed()).toBeGreaterThan(before);

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { pull } from '#lib/usecases/pull.ts';
 import { intercepted } from '../support/intercepted-log.ts';
-import { allEntries, E2, fill, names } from '../support/log-history.ts';
+import { allEntries, E2, fill, names, trimTo } from '../support/log-history.ts';
 import { AP, EU, MemoryGroup, US } from '../support/memory-group.ts';
 
 let group: MemoryGroup;
@@ -20,7 +20,7 @@ const unreachable = (region: RegionId) => {
 };
 const keep = async (region: RegionId, newest: number) => {
   const first = (await allEntries(group.own(region))).at(-newest)!.first;
-  await group.own(region).trim(LANE_0, first);
+  await trimTo(group.own(region), group.own(region), first);
 };
 
 describe('a pull', () => {
@@ -81,7 +81,7 @@ describe('a follower behind what is retained', () => {
       { kind: 'FOLLOWER_BEHIND_RETENTION', fields: { lsn: '3', retainedFrom: '13' } },
     ]);
     const leader = await group.own(EU).head(LANE_0);
-    expect(await group.own(US).head(LANE_0)).toEqual({ ...leader, firstLsn: 19n });
+    expect(await group.own(US).head(LANE_0)).toEqual({ ...leader, firstLsn: 19n, unlinkedAtMs: 0 });
     expect(await size(US)).toBe(0);
 
     await fill(group.own(EU), ['g']);

@@ -3,7 +3,7 @@ import { LANE_0 } from '#lib/domain/ids.ts';
 import { VirtualTimer } from '#lib/local/event-source/virtual-timer.ts';
 import { pusher } from '#lib/usecases/push.ts';
 import { intercepted, silentLog } from '../support/intercepted-log.ts';
-import { allEntries, E2, fill, names } from '../support/log-history.ts';
+import { allEntries, E2, fill, names, trimTo } from '../support/log-history.ts';
 import { AP, EU, MemoryGroup, SA, US } from '../support/memory-group.ts';
 
 let group: MemoryGroup;
@@ -226,7 +226,7 @@ describe('a follower that may not be written to', () => {
   test('because it is behind what is retained is told of', async () => {
     await fill(group.own(EU), names('e', 3));
     const [, , last] = await allEntries(group.own(EU));
-    await group.own(EU).trim(LANE_0, last!.first);
+    await trimTo(group.own(EU), group.own(EU), last!.first);
     await answered(start());
     expect(group.telemetry.kinds()).toContain('relay-behind');
     expect(await size(US)).toBe(0);

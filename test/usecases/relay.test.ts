@@ -18,6 +18,7 @@ import {
   names,
   placeAll,
   segment,
+  trimTo,
 } from '../support/log-history.ts';
 
 let from: MemoryLog;
@@ -62,8 +63,9 @@ describe('a relay', () => {
         for (const [index, name] of names('e', size).entries()) {
           const [entry] = await fill(from, [name], { count: 1 + (index % 5) });
           if (index >= have) continue;
-          await to.putSegment(entry!.hash, segment(name).bytes);
-          heads.push((await to.append(LANE_0, await to.head(LANE_0), [entry!], E1)).head);
+          const head = heads.at(-1)!;
+          await to.putSegment(entry!.hash, segment(name).bytes, head);
+          heads.push((await to.append(LANE_0, head, [entry!], E1)).head);
         }
         const known = c === null ? undefined : heads[c % heads.length];
         const missing = (await from.head(LANE_0)).lastLsn - heads.at(-1)!.lastLsn;
@@ -110,9 +112,9 @@ describe('a relay', () => {
     await fill(from, names('e', 60));
     const put = new Set<string>();
     const log = intercepted(to, {
-      putSegment: (next) => async (hash, bytes) => {
+      putSegment: (next) => async (hash, bytes, at) => {
         await Promise.resolve();
-        await next(hash, bytes);
+        await next(hash, bytes, at);
         put.add(hash);
       },
       append: (next) => (lane, head, entries, epoch) => {
@@ -250,7 +252,7 @@ describe('a relay that cannot go on', () => {
 
   test('to a log that ends before the sender begins says from where the sender can tell', async () => {
     await fill(from, names('e', 5));
-    await from.trim(LANE_0, parseLsn(7));
+    await trimTo(from, from, parseLsn(7));
     const relayed = await relay(from, to, LANE_0, E1);
     expect(relayed).toEqual({
       kind: 'behind',
@@ -265,7 +267,7 @@ describe('a relay that cannot go on', () => {
     await fill(from, names('e', 2));
     await relay(from, to, LANE_0, E1);
     await fill(from, ['e2', 'e3']);
-    await from.trim(LANE_0, parseLsn(7));
+    await trimTo(from, from, parseLsn(7));
     expect(await relay(from, to, LANE_0, E1)).toMatchObject({ kind: 'current', records: 6 });
   });
 
@@ -273,7 +275,7 @@ describe('a relay that cannot go on', () => {
     const stale = await to.head(LANE_0);
     await fill(from, names('e', 5));
     await relay(from, to, LANE_0, E1);
-    await from.trim(LANE_0, parseLsn(10));
+    await trimTo(from, from, parseLsn(10));
     await fill(from, ['e5']);
     expect(await relay(from, to, LANE_0, E1, stale)).toMatchObject({ kind: 'current', records: 3 });
     expect((await to.head(LANE_0)).lastLsn).toBe(18n);
@@ -286,7 +288,7 @@ describe('a relay that cannot go on', () => {
 
 test('an entry of a newer epoch than the one in whose name a relay acts is not carried', async () => {
   const head = await from.head(LANE_0);
-  await from.putSegment(segment('a').hash, segment('a').bytes);
+  await from.putSegment(segment('a').hash, segment('a').bytes, head);
   await from.append(LANE_0, head, [place(head, draft('a'), E3)], E3);
   expect((await relay(from, to, LANE_0, E2)).kind).toBe('fenced');
   expect(await allEntries(to)).toEqual([]);
@@ -296,7 +298,7 @@ test('a chain of several epochs is carried as it is', async () => {
   await fill(from, ['a'], { epoch: E1 });
   await fill(from, ['b'], { epoch: E2 });
   const head = await from.head(LANE_0);
-  for (const name of ['c', 'd']) await from.putSegment(segment(name).hash, segment(name).bytes);
+  for (const name of ['c', 'd']) await from.putSegment(segment(name).hash, segment(name).bytes, head);
   await from.append(LANE_0, head, placeAll(head, [draft('c'), draft('d')], E3), E3);
   expect((await relay(from, to, LANE_0, E3)).kind).toBe('current');
   expect((await allEntries(to)).map(({ epoch }) => epoch)).toEqual([1, 2, 3, 3]);

@@ -7,20 +7,27 @@ import {
   type Entry,
   emptyHead,
   type Head,
+  type KeepOutcome,
   lastOf,
+  nextGeneration,
   rebase,
   rewind,
   type SealOutcome,
   seal,
-  trim,
+  unlink,
 } from '#lib/domain/log.ts';
 import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import type { DropOutcome, LogKeeper, StoredSegment } from '#lib/ports/log-keeper.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 
-/** The log port in memory: the domain's transitions over a map. Twin of the log on S3 and DynamoDB. */
-export class MemoryLog implements ReplicaLog {
+/** Entries and segments in one step of retention: few, so that tests see several. */
+const PAGE = 3;
+
+/** The log ports in memory: the domain's transitions over maps. Twin of the log on S3 and DynamoDB. */
+export class MemoryLog implements ReplicaLog, LogKeeper {
   readonly #group: GroupId;
-  readonly #segments = new Map<string, Uint8Array>();
+  /** By `nameOf`. */
+  readonly #segments = new Map<string, StoredSegment & { readonly bytes: Uint8Array }>();
   readonly #heads = new Map<LaneId, Head>();
   readonly #entries = new Map<LaneId, Entry[]>();
 
@@ -28,17 +35,14 @@ export class MemoryLog implements ReplicaLog {
     this.#group = group;
   }
 
-  async putSegment(hash: string, bytes: Uint8Array): Promise<void> {
-    if (!this.#segments.has(hash)) this.#segments.set(hash, bytes);
+  async putSegment(hash: string, bytes: Uint8Array, { generation }: Pick<Head, 'generation'>): Promise<void> {
+    const name = nameOf({ hash, generation });
+    if (!this.#segments.has(name)) this.#segments.set(name, { hash, generation, bytes });
   }
 
   async getSegment(hash: string): Promise<Uint8Array> {
-    const bytes = this.#segments.get(hash);
-    if (bytes === undefined) {
-      throw new UnderstudyError('SEGMENT_MISSING', `no segment ${hash}`, 'Put it first.');
-    }
-    if (createHash('sha256').update(bytes).digest('hex') === hash) return bytes;
-    throw new UnderstudyError('SEGMENT_FORGED', `segment ${hash} holds other bytes`, 'Look at who put it.');
+    const stored = [...this.#segments.values()].filter((each) => each.hash === hash);
+    return checkedSegment(hash, stored.toSorted((a, b) => b.generation - a.generation)[0]?.bytes);
   }
 
   async head(lane: LaneId): Promise<Head> {
@@ -63,9 +67,9 @@ export class MemoryLog implements ReplicaLog {
     const head = this.#head(lane);
     const last = entries.at(-1);
     const outcome = append(head, entries, authority);
-    const trimmed = expected.firstLsn !== head.firstLsn && outcome.kind === 'appended' && !outcome.again;
-    // As the adapter does, whose one write of the head would undo the trim.
-    if (trimmed) return { kind: 'moved', head };
+    const kept = expected.firstLsn !== head.firstLsn || expected.generation !== head.generation;
+    // As the adapter does, whose one write of the head would undo what retention has done.
+    if (kept && outcome.kind === 'appended' && !outcome.again) return { kind: 'moved', head };
     if (outcome.kind !== 'appended') {
       const there = last && this.#lane(lane).some(({ chain }) => chain === last.chain);
       return there ? { kind: 'appended', head, again: true } : outcome;
@@ -83,20 +87,9 @@ export class MemoryLog implements ReplicaLog {
     return outcome;
   }
 
-  async trim(lane: LaneId, first: Lsn): Promise<Head> {
-    const head = trim(this.#head(lane), first);
-    this.#heads.set(lane, head);
-    this.#unlinkBefore(lane, head.firstLsn);
-    return head;
-  }
-
   async rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head> {
     const head = this.#head(lane);
-    const inForce =
-      head.chain === expected.chain &&
-      head.sealedEpoch === expected.sealedEpoch &&
-      head.firstLsn === expected.firstLsn;
-    if (!inForce) return head;
+    if (!isInForce(expected, head)) return head;
     const based = rebase(head, onto);
     this.#heads.set(lane, based);
     // Nothing of the own log is left, on either side of where it starts over.
@@ -106,7 +99,7 @@ export class MemoryLog implements ReplicaLog {
 
   async rewind(lane: LaneId, expected: Head, entry: Entry): Promise<Head> {
     const head = this.#head(lane);
-    if (head.chain !== expected.chain || head.sealedEpoch !== expected.sealedEpoch) return head;
+    if (!isInForce(expected, head)) return head;
     const back = rewind(head, entry);
     this.#heads.set(lane, back);
     this.#entries.set(
@@ -114,6 +107,55 @@ export class MemoryLog implements ReplicaLog {
       this.#lane(lane).filter((each) => each.first <= entry.first),
     );
     return back;
+  }
+
+  async unlink(
+    lane: LaneId,
+    expected: Head,
+    entry: Entry,
+    authority: Epoch,
+    atMs: number,
+  ): Promise<KeepOutcome> {
+    const head = this.#head(lane);
+    const outcome = unlink(head, entry.first, authority, atMs);
+    if (outcome.kind !== 'kept') return outcome;
+    const there = this.#lane(lane).some(({ chain }) => chain === entry.chain);
+    if (!there || head.firstLsn !== expected.firstLsn) return { kind: 'moved', head };
+    this.#heads.set(lane, outcome.head);
+    return outcome;
+  }
+
+  async dropEntries(lane: LaneId, first: Lsn, authority: Epoch): Promise<DropOutcome> {
+    const old = this.#lane(lane)
+      .filter((entry) => entry.first < first)
+      .slice(0, PAGE);
+    if (old.length === 0) return { kind: 'dropped', count: 0 };
+    const head = this.#head(lane);
+    if (head.sealedEpoch > authority) return { kind: 'fenced', head };
+    if (head.firstLsn < first) return { kind: 'moved', head };
+    this.#entries.set(lane, this.#lane(lane).slice(old.length));
+    return { kind: 'dropped', count: old.length };
+  }
+
+  async nextGeneration(lane: LaneId, authority: Epoch): Promise<KeepOutcome> {
+    const head = this.#heads.get(lane);
+    if (head === undefined) return { kind: 'moved', head: this.#head(lane) };
+    const outcome = nextGeneration(head, authority);
+    this.#heads.set(lane, outcome.head);
+    return outcome;
+  }
+
+  async segments(after?: StoredSegment): Promise<readonly StoredSegment[]> {
+    const from = after === undefined ? '' : nameOf(after);
+    const names = [...this.#segments.keys()].filter((name) => name > from).toSorted();
+    return names.slice(0, PAGE).map((name) => {
+      const { hash, generation } = this.#segments.get(name)!;
+      return { hash, generation };
+    });
+  }
+
+  async dropSegments(segments: readonly StoredSegment[]): Promise<void> {
+    for (const segment of segments) this.#segments.delete(nameOf(segment));
   }
 
   /** Without a pause, so that whatever reads the head and moves it is one step. */
@@ -126,11 +168,26 @@ export class MemoryLog implements ReplicaLog {
     this.#entries.set(lane, entries);
     return entries;
   }
+}
 
-  #unlinkBefore(lane: LaneId, first: Lsn): void {
-    this.#entries.set(
-      lane,
-      this.#lane(lane).filter((entry) => entry.first >= first),
-    );
+/** Throws SEGMENT_MISSING where there are no bytes, and SEGMENT_FORGED where they are not those of the name. */
+export function checkedSegment(hash: string, bytes: Uint8Array | undefined): Uint8Array {
+  if (bytes === undefined) {
+    throw new UnderstudyError('SEGMENT_MISSING', `no segment ${hash}`, 'Put it first.');
   }
+  if (createHash('sha256').update(bytes).digest('hex') === hash) return bytes;
+  throw new UnderstudyError('SEGMENT_FORGED', `segment ${hash} holds other bytes`, 'Look at who put it.');
+}
+
+function isInForce(expected: Head, head: Head): boolean {
+  return (
+    head.chain === expected.chain &&
+    head.sealedEpoch === expected.sealedEpoch &&
+    head.firstLsn === expected.firstLsn &&
+    head.generation === expected.generation
+  );
+}
+
+function nameOf({ hash, generation }: StoredSegment): string {
+  return `${hash}.${String(generation).padStart(10, '0')}`;
 }

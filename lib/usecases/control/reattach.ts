@@ -117,15 +117,11 @@ async function tailOf(
 }
 
 /** The changes that no log took, once each, in the order in which they were made. */
-async function collectedOf(
-  deps: ReattachDeps,
-  own: ReplicaLog,
-  led: Epoch,
-): Promise<readonly DivergentChange[]> {
+async function collectedOf(deps: ReattachDeps, led: Epoch): Promise<readonly DivergentChange[]> {
   const divergence = await deps.divergences.of(led);
   const changes = new Map<string, DivergentChange>();
   for (const hash of divergence?.collected ?? []) {
-    for (const change of deps.rewinder.read(await own.getSegment(hash))) {
+    for (const change of deps.rewinder.read(await deps.divergences.get(hash))) {
       changes.set(`${change.shard} ${change.sequence}`, change);
     }
   }
@@ -134,12 +130,11 @@ async function collectedOf(
 
 async function save(
   deps: ReattachDeps,
-  own: ReplicaLog,
   epoch: Epoch,
   changes: readonly DivergentChange[],
 ): Promise<DivergenceReport> {
   const { bytes, hash } = encodeReport(changes);
-  await own.putSegment(hash, bytes);
+  await deps.divergences.put(hash, bytes);
   const keys = new Set(changes.map(({ keyBytes }) => Buffer.from(keyBytes).toString('latin1'))).size;
   const report = { hash, changes: changes.length, keys, savedAtMs: deps.clock.now() };
   await deps.divergences.save(epoch, report);
@@ -161,9 +156,9 @@ async function takeBack(
   // Where they part is not known: all that is still here counts as divergent.
   const upTo = common.kind === 'found' ? common.upTo : advance(head.firstLsn, -1);
   const tail = await tailOf(deps, own, upTo, head);
-  const changes = [...tail, ...(led === undefined ? [] : await collectedOf(deps, own, led))];
+  const changes = [...tail, ...(led === undefined ? [] : await collectedOf(deps, led))];
   const tailEpoch = led ?? head.lastEpoch;
-  const report = changes.length > 0 ? await save(deps, own, tailEpoch, changes) : undefined;
+  const report = changes.length > 0 ? await save(deps, tailEpoch, changes) : undefined;
 
   const { lease, state } = await control.takeLease(LANE_0);
   const appliedLsn = state.applied?.lsn ?? 0n;

@@ -9,9 +9,10 @@ replicaLogContract('in memory', async () => {
       if (place === undefined) logs.set(group, log);
       return log;
     },
+    keep: (log) => log as MemoryLog,
     async forge(group, hash, bytes) {
       // Nobody has put this segment yet, and the twin trusts the name that it is given.
-      await logs.get(group)!.putSegment(hash, bytes);
+      await logs.get(group)!.putSegment(hash, bytes, { generation: 0 });
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
-import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
 import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
@@ -9,7 +9,7 @@ import { type Reattached, reattach } from '#lib/usecases/control/reattach.ts';
 import { relay } from '#lib/usecases/relay.ts';
 import { Crash, CrashAt } from '../../support/crash-at.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
-import { allEntries, E1, E2, E3 } from '../../support/log-history.ts';
+import { allEntries, E1, E2, E3, trimTo } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
 import { n, PK, s } from '../../support/stream-records.ts';
 
@@ -123,7 +123,7 @@ type Line = {
 async function report(group: FailoverGroup, region: RegionId, epoch: Epoch): Promise<readonly Line[]> {
   const saved = (await group.divergences.get(region)!.of(epoch))?.report;
   if (saved === undefined) return [];
-  const lines = Buffer.from(await group.own(region).getSegment(saved.hash))
+  const lines = Buffer.from(await group.divergences.get(region)!.get(saved.hash))
     .toString()
     .split('\n')
     .filter((line) => line !== '')
@@ -421,8 +421,7 @@ describe('a Region whose log does not reach back to where the two parted', () =>
   ])('because %s, saves what it has and takes a new copy', async (_, trimmed) => {
     const group = await divided({ captured: true, uncaptured: true });
     const { lastLsn } = await group.own(trimmed).head(LANE_0);
-    const last = await group.own(trimmed).entryAt(LANE_0, lastLsn);
-    await group.own(trimmed).trim(LANE_0, last!.first);
+    await trimTo(group.own(trimmed), group.own(trimmed), lastLsn);
     const { kind, divergent } = await reattached(group, EU);
     expect(kind).toBe('rebuilding');
     const lines = await report(group, EU, E1);
@@ -433,10 +432,10 @@ describe('a Region whose log does not reach back to where the two parted', () =>
     await expectFollows(group, EU, US);
   });
 
-  test('because all of it is trimmed, takes a new copy', async () => {
+  test('because nothing of it is left, takes a new copy', async () => {
     const group = await divided({});
-    const { lastLsn } = await group.own(EU).head(LANE_0);
-    await group.own(EU).trim(LANE_0, parseLsn(lastLsn + 1n));
+    const head = await group.own(EU).head(LANE_0);
+    await group.own(EU).rebase(LANE_0, head, head);
     expect((await reattached(group, EU)).kind).toBe('rebuilding');
     await expectFollows(group, EU, US);
   });
@@ -444,7 +443,7 @@ describe('a Region whose log does not reach back to where the two parted', () =>
   test('keeps its whole report when it crashes on the way', async () => {
     for (let at = 0; at < 200; at++) {
       const group = await divided({ captured: true, uncaptured: true });
-      await group.own(US).trim(LANE_0, (await group.own(US).head(LANE_0)).lastLsn);
+      await trimTo(group.own(US), group.own(US), (await group.own(US).head(LANE_0)).lastLsn);
       const since = group.now();
       for (let i = 0; i < 3; i++) {
         await group.writePath.canary(EU);
