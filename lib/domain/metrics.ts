@@ -27,6 +27,8 @@ export const METRICS = {
   /** The most that would be lost if the leader were lost now. */
   RpoSeconds: { unit: 'Seconds', sent: 'leader' },
   RpoRecords: { unit: 'Count', sent: 'leader' },
+  /** WAL that a PostgreSQL leader keeps for its slot. */
+  SlotRetainedBytes: { unit: 'Bytes', sent: 'leader' },
   /** Replicas that may be promoted. */
   Candidates: { unit: 'Count', sent: 'leader' },
   /** The least of the lease that was left, as a share of all of it; 0 once it was lost. */

@@ -108,3 +108,10 @@ export class RowChange {
     if (at !== end) throw malformed('has bytes that belong to nothing');
   }
 }
+
+/** OID of the table of a row's message, without a look at the rest. */
+export function relationOf(message: Uint8Array, start: number, end: number): number {
+  if (start + 5 > end) throw malformed('ends in the middle of a row');
+  const at = start + 1;
+  return ((message[at]! << 24) | (message[at + 1]! << 16) | (message[at + 2]! << 8) | message[at + 3]!) >>> 0;
+}

@@ -1,0 +1,34 @@
+import pg from 'pg';
+import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
+
+/** Opens a connection of its own for each call. Throws POSTGRES_UNREACHABLE or POSTGRES_REFUSED. */
+export type Connect = (options?: {
+  /** For a walsender: it takes replication commands. */
+  readonly replication?: boolean;
+  readonly applicationName?: string;
+}) => Promise<pg.Client>;
+
+/** How values look as text must not depend on a server's or a role's settings. */
+const SESSION = '-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex';
+
+export function connector(config: pg.ClientConfig): Connect {
+  return async ({ replication = false, applicationName = 'understudy' } = {}) => {
+    const client = new pg.Client({
+      connectionTimeoutMillis: 10_000,
+      keepAlive: true,
+      ...config,
+      options: SESSION,
+      client_encoding: 'UTF8',
+      application_name: applicationName,
+      ...(replication ? { replication: 'database' } : {}),
+    });
+    // A connection that is lost shows it to whoever asks next.
+    client.on('error', () => {});
+    try {
+      await client.connect();
+    } catch (error) {
+      throw postgresFailure(error, 'connect');
+    }
+    return client;
+  };
+}

@@ -1,0 +1,37 @@
+import { type ErrorCode, isFailure, UnderstudyError } from '#lib/domain/errors.ts';
+
+/** SQLSTATE of an error of the server, if it is one. */
+export function sqlState(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+/** Names a failure of the server or of the way to it. Keeps what has a name already. */
+export function postgresFailure(error: unknown, doing: string): UnderstudyError {
+  if (isFailure(error)) return error;
+  const state = sqlState(error);
+  const what = `PostgreSQL did not ${doing}: ${error instanceof Error ? error.message : String(error)}${
+    state === undefined ? '' : ` (${state})`
+  }`;
+  const [code, next] = diagnose(state, error);
+  return new UnderstudyError(code, what, next, { cause: error });
+}
+
+function diagnose(state: string | undefined, error: unknown): [ErrorCode, string] {
+  const certificate = String((error as { code?: unknown }).code ?? '').match(/CERT|TLS|SSL|SIGNED/);
+  if (certificate) return ['POSTGRES_REFUSED', "Give the authority that signed the server's certificate."];
+  if (state === undefined || /^(08|57P)/.test(state)) {
+    return ['POSTGRES_UNREACHABLE', 'It is tried again; see whether the server is up and may be reached.'];
+  }
+  if (/^(28|42501|3D)/.test(state)) {
+    return ['POSTGRES_REFUSED', 'Run understudy doctor; it names the statement that gives the right.'];
+  }
+  if (/^53/.test(state)) return ['POSTGRES_FAILED', 'Give the server more disk, memory or connections.'];
+  if (/^(57014|55P03|25P0)/.test(state)) {
+    return [
+      'POSTGRES_FAILED',
+      'It is tried again; look for whoever holds locks, and at the timeouts of the role.',
+    ];
+  }
+  return ['POSTGRES_FAILED', 'It is tried again; if it stays, look at the server log.'];
+}

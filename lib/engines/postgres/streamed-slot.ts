@@ -1,0 +1,203 @@
+import type pg from 'pg';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
+import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
+import { type Wire, wireOf } from '#lib/engines/postgres/copy-out.ts';
+import { BATCH_BYTES, type SlotDeps } from '#lib/engines/postgres/polled-slot.ts';
+import { literal, quote } from '#lib/engines/postgres/quote.ts';
+import {
+  binaryFit,
+  openSlot,
+  pgoutputOptions,
+  readerName,
+  slotFailure,
+} from '#lib/engines/postgres/slot-session.ts';
+import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
+
+/** How often the server hears of us at least; it gives up on a reader after 60 s by default. */
+const FEEDBACK_MS = 5_000;
+
+/**
+ * A replication slot that is read for as long as the process lives, by the replication protocol: changes come as they
+ * commit. The server is told to forget only what was confirmed.
+ */
+export class StreamedSlot implements ChangeSource<CapturedChange> {
+  readonly shard: string;
+  readonly #deps: SlotDeps;
+  #stream: WalStream | undefined;
+
+  constructor(deps: SlotDeps) {
+    this.#deps = deps;
+    this.shard = `${deps.region}/${deps.slot}`;
+  }
+
+  async *batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {
+    const { slot, publication, epoch, connect, telemetry } = this.#deps;
+    const plain = await connect({ applicationName: readerName(epoch) });
+    let binary: Awaited<ReturnType<typeof binaryFit>>;
+    try {
+      const { retainedBytes } = await openSlot(plain, slot, epoch);
+      telemetry.metrics({ SlotRetainedBytes: retainedBytes });
+      binary = await binaryFit(plain, publication);
+    } catch (error) {
+      throw slotFailure(error, slot);
+    } finally {
+      await plain.end();
+    }
+    const options = Object.entries(pgoutputOptions(this.#deps, binary.fit));
+    const list = options.map(([name, value]) => `${quote(name)} ${literal(value)}`).join(', ');
+    const client = await connect({ replication: true, applicationName: readerName(epoch) });
+    const stream = new WalStream(client, binary.fit ? new PortableOnly(binary) : new ChangeCollector());
+    this.#stream = stream;
+    const stop = () => stream.end();
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      stream.start(`START_REPLICATION SLOT ${quote(slot)} LOGICAL 0/0 (${list})`);
+      while (!signal.aborted) {
+        const batch = await stream.next();
+        if (batch === undefined) break;
+        yield { records: batch.records, position: batch.end === undefined ? undefined : walText(batch.end) };
+      }
+    } catch (error) {
+      throw slotFailure(error, slot);
+    } finally {
+      signal.removeEventListener('abort', stop);
+      await stream.close();
+    }
+  }
+
+  async confirm(position: string): Promise<void> {
+    this.#stream?.confirm(parseWal(position));
+  }
+}
+
+/** In a binary session, a table with a type that means nothing elsewhere ends the session; the next is in text. */
+class PortableOnly extends ChangeCollector {
+  constructor({ unportable, known }: { unportable: ReadonlySet<number>; known: number }) {
+    super((type) => {
+      if (!unportable.has(type) && type <= known) return;
+      throw new UnderstudyError(
+        'SLOT_BUSY',
+        'a type has appeared whose values must be read as text',
+        'The slot is read anew; this needs nobody.',
+      );
+    });
+  }
+}
+
+const XLOG_DATA = 0x77;
+const KEEPALIVE = 0x6b;
+const DATA_HEADER_BYTES = 25;
+
+/** The walsender's side of the conversation, as a thing that a client of `pg` can be given. */
+class WalStream {
+  readonly #client: pg.Client;
+  readonly #collector: ChangeCollector;
+  readonly #timer: NodeJS.Timeout;
+  #command = '';
+  #wake: (() => void) | undefined;
+  #ended = false;
+  #started = false;
+  #error: unknown;
+  #confirmed = 0n;
+  /** End of WAL that holds nothing which is not in the collector. */
+  #seen = 0n;
+  /** Changes are out with the reader, not confirmed. */
+  #owed = false;
+
+  constructor(client: pg.Client, collector: ChangeCollector) {
+    this.#client = client;
+    this.#collector = collector;
+    this.#timer = setInterval(() => this.#feedback(), FEEDBACK_MS);
+    client.once('end', () => this.#fail(new Error('the connection has ended')));
+  }
+
+  start(command: string): void {
+    this.#command = command;
+    this.#client.query(this as unknown as pg.Submittable);
+  }
+
+  submit(connection: Wire): void {
+    connection.query(this.#command);
+    this.#started = true;
+  }
+
+  handleCopyData({ chunk }: { chunk: Buffer }): void {
+    if (this.#ended) return;
+    try {
+      if (chunk[0] === XLOG_DATA) {
+        this.#collector.push(chunk.subarray(DATA_HEADER_BYTES));
+        this.#owed = true;
+      } else if (chunk[0] === KEEPALIVE) {
+        this.#seen = chunk.readBigUInt64BE(1);
+        if (chunk[17] === 1 || !this.#owed) this.#feedback();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    if (this.#collector.bytes >= BATCH_BYTES) wireOf(this.#client).stream.pause();
+    this.#wake?.();
+  }
+
+  handleRowDescription(): void {}
+  handleDataRow(): void {}
+  handleCommandComplete(): void {}
+  handleEmptyQuery(): void {}
+
+  handleReadyForQuery(): void {
+    this.#fail(new Error('the server has ended the stream'));
+  }
+
+  handleError(error: unknown): void {
+    this.#fail(error);
+  }
+
+  /** What has arrived since the last call, as soon as there is something; undefined once ended. */
+  async next() {
+    for (;;) {
+      if (this.#error !== undefined) throw this.#error;
+      if (this.#ended) return undefined;
+      const batch = this.#collector.take();
+      if (this.#collector.bytes < BATCH_BYTES) wireOf(this.#client).stream.resume();
+      if (batch !== undefined) return batch;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await promise;
+    }
+  }
+
+  confirm(position: bigint): void {
+    if (position > this.#confirmed) this.#confirmed = position;
+    this.#owed = this.#collector.bytes > 0 || this.#collector.isInTransaction;
+    this.#feedback();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#ended = true;
+    if (this.#started) wireOf(this.#client).stream.destroy();
+    else await this.#client.end();
+  }
+
+  #fail(error: unknown): void {
+    this.#error ??= error;
+    this.end();
+  }
+
+  /** Tells the server how far it may forget: never beyond what was confirmed while something is not. */
+  #feedback(): void {
+    if (!this.#started || this.#ended) return;
+    if (!this.#owed && this.#seen > this.#confirmed) this.#confirmed = this.#seen;
+    const status = Buffer.alloc(34);
+    status[0] = 0x72;
+    status.writeBigUInt64BE(this.#confirmed, 1);
+    status.writeBigUInt64BE(this.#confirmed, 9);
+    status.writeBigUInt64BE(this.#confirmed, 17);
+    wireOf(this.#client).sendCopyFromChunk(status);
+  }
+}

@@ -1,0 +1,205 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LANE_0 } from '#lib/domain/ids.ts';
+import { LSN_ZERO } from '#lib/domain/lsn.ts';
+import { openSegment } from '#lib/domain/segment/read.ts';
+import { commitLsnOf } from '#lib/engines/postgres/captured-change.ts';
+import { takeTables } from '#lib/engines/postgres/segment-tables.ts';
+import { captureSource } from '#lib/usecases/capture-source.ts';
+import { until } from '../../local/until.ts';
+import { intercepted } from '../../support/intercepted-log.ts';
+import { E2 } from '../../support/log-history.ts';
+import { startTestPostgres, type TestPostgres } from '../../support/postgres.ts';
+import { HOME, PostgresLeader } from '../../support/postgres-leader.ts';
+
+let postgres: TestPostgres;
+
+beforeAll(async () => {
+  postgres = await startTestPostgres({ max_slot_wal_keep_size: '32MB' });
+});
+
+afterAll(async () => {
+  await postgres?.[Symbol.asyncDispose]();
+});
+
+const SCHEMA = 'CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE u (id int PRIMARY KEY)';
+const kinds = async (leader: PostgresLeader) => (await leader.logged()).map(({ kind }) => kind);
+
+describe.each(['polled', 'streamed'] as const)('a slot that is %s', (source) => {
+  test('puts transactions into the log whole, in the order in which they committed', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    const other = await postgres.connect(leader.url);
+    await other.query('BEGIN; INSERT INTO t VALUES (1)');
+    await leader.client.query('INSERT INTO u VALUES (1)');
+    await other.query('SAVEPOINT s; INSERT INTO t VALUES (2); ROLLBACK TO s; UPDATE t SET v = $$x$$; COMMIT');
+    await leader.client.query('BEGIN; INSERT INTO t VALUES (3); ROLLBACK');
+    await leader.client.query('TRUNCATE t');
+    await leader.capture(source);
+    const logged = await leader.logged();
+    expect(logged.map(({ kind, table }) => `${kind} ${table}`)).toEqual([
+      'insert public.u',
+      'marker public.u',
+      'insert public.t',
+      'update public.t',
+      'marker public.t',
+      'statement public.t',
+      'marker public.t',
+    ]);
+    const commits = logged.map(({ sequence }) => commitLsnOf(sequence));
+    expect(commits).toEqual([...commits].sort((a, b) => (a < b ? -1 : 1)));
+    expect(new Set(commits).size).toBe(3);
+  });
+
+  test('confirms nothing that is not in the log, and logs once what is delivered twice', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    await leader.client.query('INSERT INTO t SELECT generate_series(1, 10)');
+    const before = await leader.client.query('SELECT confirmed_flush_lsn FROM pg_replication_slots');
+    const down = intercepted(leader.log, {
+      append: () => () => Promise.reject(new Error('the log is down')),
+    });
+    await expect(leader.capture(source, down)).rejects.toThrow('the log is down');
+    expect((await leader.client.query('SELECT confirmed_flush_lsn FROM pg_replication_slots')).rows).toEqual(
+      before.rows,
+    );
+    // Dies after the append, before the confirmation.
+    const dying = leader.source(source);
+    dying.confirm = () => Promise.reject(new Error('died'));
+    await expect(captureSource(leader.deps(), LANE_0, dying, new AbortController().signal)).rejects.toThrow(
+      'died',
+    );
+    expect(await kinds(leader)).toHaveLength(11);
+    await until('the slot is free', async () => !(await leader.isRead()));
+    await leader.client.query('INSERT INTO t VALUES (11)');
+    await leader.capture(source);
+    expect(await kinds(leader)).toHaveLength(13);
+    const sequences = (await leader.logged()).map(({ sequence }) => sequence);
+    expect(new Set(sequences).size).toBe(13);
+  });
+
+  test('takes a large transaction in several segments, and goes on in its middle', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    await leader.client.query(`INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(1, 12000) n`);
+    let appends = 0;
+    const dying = intercepted(leader.log, {
+      append:
+        (next) =>
+        (...given) => {
+          if (++appends === 2) throw new Error('died');
+          return next(...given);
+        },
+    });
+    await expect(leader.capture(source, dying)).rejects.toThrow('died');
+    const half = (await kinds(leader)).length;
+    expect(half).toBeGreaterThan(0);
+    expect(half).toBeLessThan(12_000);
+    await until('the slot is free', async () => !(await leader.isRead()));
+    await leader.capture(source);
+    expect(await kinds(leader)).toHaveLength(12_001);
+    expect((await leader.log.entries(LANE_0, LSN_ZERO, 100)).length).toBeGreaterThanOrEqual(3);
+  });
+
+  test('lets the server forget its log though no table changes', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    await leader.client.query('CREATE TABLE later ()');
+    // Waits until the slot has passed what was written up to here.
+    await leader.capture(source);
+    expect(await kinds(leader)).toEqual([]);
+    expect(leader.telemetry.metric('SlotRetainedBytes')).toBeGreaterThanOrEqual(0);
+  });
+
+  test('does not send again what an applier wrote, and sends what others wrote in between', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    const origin = `origin_${leader.slot}`;
+    const applier = await postgres.connect(leader.url);
+    await applier.query('SELECT pg_replication_origin_create($1)', [origin]);
+    await applier.query('SELECT pg_replication_origin_session_setup($1)', [origin]);
+    await applier.query('INSERT INTO t VALUES (1)');
+    await leader.client.query('INSERT INTO u VALUES (2)');
+    await applier.query('INSERT INTO t VALUES (3)');
+    await leader.capture(source);
+    expect((await leader.logged()).map(({ table }) => table)).toEqual(['public.u', 'public.u']);
+    await applier.end();
+  });
+
+  test('describes a table anew once it has changed', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    await leader.client.query('INSERT INTO t VALUES (1)');
+    await leader.client.query('ALTER TABLE t ADD w int; INSERT INTO t VALUES (2)');
+    await leader.client.query(
+      'BEGIN; DROP TABLE u; ALTER TABLE t RENAME TO u; INSERT INTO u VALUES (3); COMMIT',
+    );
+    await leader.capture(source);
+    expect((await leader.logged()).map(({ table }) => table)).toEqual([
+      'public.t',
+      'public.t',
+      'public.t',
+      'public.t',
+      'public.u',
+      'public.u',
+    ]);
+    const described: (string | undefined)[] = [];
+    for (const { hash } of await leader.log.entries(LANE_0, LSN_ZERO, 100)) {
+      const { info } = openSegment(await leader.log.getSegment(hash));
+      for (const table of takeTables(info.schema, info.tables.length)) {
+        described.push(`${table?.name} ${table?.relation.columns.map(({ name }) => name)}`);
+      }
+    }
+    expect(described).toEqual(['public.t id,v', 'public.t id,v,w', 'public.u id,v,w']);
+  });
+
+  test('sends values as text where their binary form would mean something else in another database', async () => {
+    const leader = await PostgresLeader.start(
+      postgres,
+      `CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE m (id int PRIMARY KEY, moods mood[]); CREATE TABLE r (c regclass)`,
+    );
+    await leader.client.query(`INSERT INTO m VALUES (1, '{sad}')`);
+    await leader.capture(source);
+    expect(await kinds(leader)).toEqual(['insert', 'marker']);
+    const [entry] = await leader.log.entries(LANE_0, LSN_ZERO, 1);
+    const bodies: string[] = [];
+    openSegment(await leader.log.getSegment(entry!.hash)).forEach(({ after }) => {
+      bodies.push(Buffer.from(after!).toString('latin1'));
+    });
+    expect(bodies[0]).toContain('{sad}');
+  });
+
+  test('says that a slot is lost, be it dropped or left behind by the server', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    await leader.client.query('SELECT pg_drop_replication_slot($1)', [leader.slot]);
+    await expect(leader.capture(source)).rejects.toMatchObject({ code: 'SLOT_LOST' });
+    const other = await PostgresLeader.start(postgres, SCHEMA);
+    await until('the server has given the slot up', async () => {
+      await other.client.query(`SELECT pg_logical_emit_message(false, 'fill', repeat('x', 16777000))`);
+      await other.client.query('SELECT pg_switch_wal()');
+      await other.client.query('CHECKPOINT');
+      const { rows } = await other.client.query(
+        `SELECT wal_status FROM pg_replication_slots WHERE slot_name = '${other.slot}'`,
+      );
+      return rows[0].wal_status === 'lost';
+    });
+    await expect(other.capture(source)).rejects.toMatchObject({ code: 'SLOT_LOST' });
+  });
+});
+
+test('a reader of a newer epoch ends one of an older epoch, and not the other way round', async () => {
+  const leader = await PostgresLeader.start(postgres, SCHEMA);
+  const frozen = new AbortController();
+  const reading = captureSource(leader.deps(), LANE_0, leader.source('streamed'), frozen.signal);
+  const outcome = reading.then(
+    () => 'ended',
+    (error) => (error as { code: string }).code,
+  );
+  await until('the slot is read', () => leader.isRead());
+  await expect(
+    captureSource(leader.deps(), LANE_0, leader.source('polled'), new AbortController().signal),
+  ).rejects.toMatchObject({ code: 'SLOT_BUSY' });
+  expect(await leader.isRead()).toBe(true);
+  await expect(
+    captureSource(leader.deps(), LANE_0, leader.source('polled', E2), new AbortController().signal),
+  ).rejects.toMatchObject({ code: 'SLOT_BUSY' });
+  expect(await outcome).toBe('POSTGRES_UNREACHABLE');
+  await until('the slot is free', async () => !(await leader.isRead()));
+  await leader.client.query('INSERT INTO t VALUES (1)');
+  await leader.control.nameLeader({ leader: HOME, epoch: E2 });
+  await captureSource(leader.deps(), LANE_0, leader.source('polled', E2), new AbortController().signal);
+  expect(await kinds(leader)).toEqual(['insert', 'marker']);
+});
