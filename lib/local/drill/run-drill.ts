@@ -275,7 +275,7 @@ async function electionOf(
 async function divergenceOf(peers: AwsPeers, region: RegionId) {
   const report = (await peers.divergences(region).of(1 as Epoch))?.report;
   if (report === undefined) return { changes: 0, sample: [] };
-  const text = Buffer.from(await peers.log(region).getSegment(report.hash)).toString();
+  const text = Buffer.from(await peers.divergences(region).get(report.hash)).toString();
   const sample = text
     .split('\n')
     .slice(0, SAMPLE)
