@@ -38,6 +38,20 @@ export type Role = Leadership & {
   readonly led?: Epoch;
 };
 
+/** Who leads the newest epoch that any of these Regions has heard of. */
+export function newestOf(roles: readonly Leadership[]): Leadership | undefined {
+  return roles.toSorted((a, b) => b.epoch - a.epoch)[0];
+}
+
+/**
+ * Is the log of `self` known to be a prefix of, or to be, the log of the newest leader? One that has not heard of it
+ * may hold records that the leader never had; unless it is that leader, lost before it heard: its log was made whole
+ * before it was installed.
+ */
+export function isAttached(role: Role, self: RegionId, newest: Leadership | undefined): boolean {
+  return role.attached === role.epoch && (role.epoch === newest?.epoch || newest?.leader === self);
+}
+
 /** The role of `self` once `next` leads; `before` is its role so far. */
 export function roleAfter(before: Role | undefined, next: Leadership, self: RegionId | undefined): Role {
   if (before === undefined || next.leader === self) return { ...next, attached: next.epoch };

@@ -60,13 +60,15 @@ export class Network {
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const random = this.#random;
-      const giveUp = () => {
-        const ms = random.between(0.2, random.chance(0.1) ? 4 : 1) * this.#patienceMs;
-        this.#scheduler.after(ms, () => from.deliver(() => reject(unreachable(to))));
-      };
+      const scheduler = this.#scheduler;
+      // A client waits only so long; what it has sent may take effect all the same.
+      const deadline = scheduler.now + random.between(0.2, random.chance(0.1) ? 4 : 1) * this.#patienceMs;
+      const giveUp = () =>
+        scheduler.after(deadline - scheduler.now, () => from.deliver(() => reject(unreachable(to))));
       const answer = (settle: () => void) => {
-        if (this.#isLost(to, from.region)) return giveUp();
-        this.#scheduler.after(this.#delay(from.region, to), () => from.deliver(settle));
+        const ms = this.#delay(from.region, to);
+        if (scheduler.now + ms > deadline || this.#isLost(to, from.region)) giveUp();
+        else scheduler.after(ms, () => from.deliver(settle));
       };
       const arrive = (answering: boolean) => {
         const out = this.outages.get(`${to}/${service}`);
@@ -85,14 +87,16 @@ export class Network {
       };
       if (this.#isLost(from.region, to)) return giveUp();
       const ms = this.#delay(from.region, to);
+      const late = scheduler.now + ms > deadline;
+      if (late) giveUp();
       // A fence has no epoch to tell an old call by: one that came twice could undo what was done since.
       const twice = !/raise|lower/.test(name) && random.chance(this.weather.twice);
       // Sent again by a client that missed the first answer, or delivered twice: either may be the one that counts.
       const counts = twice && random.chance(0.5) ? 'second' : 'first';
-      this.#scheduler.after(ms, () => arrive(counts === 'first'));
+      scheduler.after(ms, () => arrive(!late && counts === 'first'));
       if (!twice) return;
-      const late = random.exponential(random.chance(0.2) ? this.#patienceMs : 200);
-      this.#scheduler.after(ms + late, () => arrive(counts === 'second'));
+      const again = random.exponential(random.chance(0.2) ? this.#patienceMs : 200);
+      scheduler.after(ms + again, () => arrive(!late && counts === 'second'));
     });
   }
 

@@ -31,62 +31,72 @@ export type Election = {
   readonly pullFrom: readonly RegionId[];
 };
 
+type Rules = {
+  /** Commit time of the newest record that any attached candidate holds is the reference for lag. */
+  readonly maxLagMs: number;
+  readonly asked?: RegionId;
+  readonly force: boolean;
+  /** The leader that is being replaced: others pull from it, but it is promoted again only if asked for. */
+  readonly replaced?: RegionId;
+  /** Where the coordinator is: among equals, the replica there is drained and promoted soonest. */
+  readonly near?: RegionId;
+};
+
 /**
  * Whom to promote: the eligible candidate with the highest (epoch, LSN), then by priority, then the one that
  * is near the coordinator, then by name. What an
- * ineligible survivor holds beyond that is pulled before the promotion, so nothing that survived is lost.
+ * ineligible survivor holds beyond that is pulled before the promotion, so nothing that survived is lost; but never
+ * from a log that is not attached, which may have parted from the others.
  *
- * @param asked the one that an operator wants; it is still refused if it is not eligible, unless forced.
+ * Where nobody is eligible, first the leader that is replaced may lead again, as it answers; then one whose store lags:
+ * it is brought up to the others before it is promoted, however long that takes.
+ *
+ * @param rules `asked`: the one that an operator wants; it is still refused if it is not eligible, unless forced.
  */
-export function elect(
-  candidates: readonly Candidate[],
-  rules: {
-    /** Commit time of the newest record that any candidate holds is the reference for lag. */
-    readonly maxLagMs: number;
-    readonly asked?: RegionId;
-    readonly force: boolean;
-    /**
-     * The leader that is being replaced: others pull from it, but it is promoted again only if asked for, or
-     * if nobody else may be.
-     */
-    readonly replaced?: RegionId;
-    /** Where the coordinator is: among equals, the replica there is drained and promoted soonest. */
-    readonly near?: RegionId;
-  },
-): Election {
-  const newestMs = Math.max(0, ...candidates.map(({ lastCommitMs }) => lastCommitMs));
-  const judge = ({ replaced, ...others }: typeof rules): readonly Verdict[] =>
-    candidates.map((candidate) => {
-      const against = reasonAgainst(
-        candidate,
-        newestMs,
-        replaced === undefined ? others : { ...others, replaced },
-      );
-      const { region } = candidate;
-      if (against === undefined) return { region, eligible: true, why: 'eligible' };
-      return rules.force && region === rules.asked
-        ? { region, eligible: true, why: `forced, although ${against}` }
-        : { region, eligible: false, why: against };
-    });
-  const isAny = (each: readonly Verdict[]) => each.some(({ eligible }) => eligible);
-  const strict = judge(rules);
-  // A leader that answers again is better than none: its log is sealed and its lease is over, as everybody's.
-  const { replaced: _, ...lenient } = rules;
-  const verdicts = isAny(strict) ? strict : judge(lenient);
+export function elect(candidates: readonly Candidate[], rules: Rules): Election {
+  const newestMs = Math.max(
+    0,
+    ...candidates.filter(({ attached }) => attached).map(({ lastCommitMs }) => lastCommitMs),
+  );
+  const { replaced: _, ...again } = rules;
+  const tries = [rules, again, ...(rules.asked === undefined ? [{ ...again, lagging: true }] : [])];
+  const all = tries.map((each) => candidates.map((candidate) => judge(candidate, newestMs, each)));
+  const verdicts = all.find((each) => each.some(({ eligible }) => eligible)) ?? all[1]!;
   const eligible = candidates.filter(({ region }) =>
     verdicts.some((each) => each.region === region && each.eligible),
   );
   const winner = eligible.toSorted((a, b) => byPosition(a, b) || nearest(a, b, rules.near))[0];
   if (winner === undefined) return { verdicts, pullFrom: [] };
-  const pullFrom = candidates.filter((each) => isAhead(each, winner)).toSorted(byPosition);
-  return { verdicts, winner: winner.region, pullFrom: pullFrom.map(({ region }) => region) };
+  // Only logs that are prefixes of one fit together.
+  const pullFrom = candidates.filter((each) => winner.attached && each.attached && isAhead(each, winner));
+  return {
+    verdicts,
+    winner: winner.region,
+    pullFrom: pullFrom.toSorted(byPosition).map(({ region }) => region),
+  };
 }
 
-function reasonAgainst(
+/** @param rules `lagging`: a store that lags may lead too. */
+function judge(
   candidate: Candidate,
   newestMs: number,
-  rules: { readonly maxLagMs: number; readonly asked?: RegionId; readonly replaced?: RegionId },
-): string | undefined {
+  rules: Rules & { readonly lagging?: boolean },
+): Verdict {
+  const { region } = candidate;
+  const lagMs = newestMs - (candidate.appliedCommitMs ?? 0);
+  const lags =
+    lagMs > rules.maxLagMs ? `its store lags by ${lagMs} ms, more than ${rules.maxLagMs} ms` : undefined;
+  const against = reasonAgainst(candidate, rules) ?? (rules.lagging === true ? undefined : lags);
+  if (against === undefined) {
+    const although = lags === undefined ? '' : `, although ${lags}: nobody else is`;
+    return { region, eligible: true, why: `eligible${although}` };
+  }
+  return rules.force && region === rules.asked
+    ? { region, eligible: true, why: `forced, although ${against}` }
+    : { region, eligible: false, why: against };
+}
+
+function reasonAgainst(candidate: Candidate, rules: Rules): string | undefined {
   if (rules.asked !== undefined && candidate.region !== rules.asked) return `${rules.asked} was asked for`;
   if (candidate.region === rules.replaced && rules.asked !== candidate.region)
     return 'it is the leader that is replaced';
@@ -94,8 +104,6 @@ function reasonAgainst(
   if (!candidate.attached) return 'it is not re-attached yet';
   if (candidate.appliedLsn === undefined) return 'its store has no position yet';
   if (candidate.copying) return 'its first copy of the data is not whole yet';
-  const lagMs = newestMs - (candidate.appliedCommitMs ?? 0);
-  if (lagMs > rules.maxLagMs) return `its store lags by ${lagMs} ms, more than ${rules.maxLagMs} ms`;
   return undefined;
 }
 

@@ -15,6 +15,7 @@ import {
 import type { ErrorCode } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
+import { isAttached, type Leadership, newestOf } from '#lib/domain/topology.ts';
 
 export type PlanRequest = {
   readonly kind: 'failover' | 'switchover';
@@ -71,7 +72,7 @@ export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): 
   if (known === undefined) return { ...request, ...nothing, refusals: [withoutRegister(survey)] };
   const { register } = known;
   const { epoch, leader: from } = register;
-  const newest = Math.max(0, ...survey.regions.map(({ role }) => role?.epoch ?? 0));
+  const newest = newestOf(survey.regions.flatMap(({ role }) => role ?? []));
   const candidates = survey.regions.flatMap((each) => candidateOf(each, from, newest, rules) ?? []);
   const election = electionOf(candidates, from, request, rules.profile);
   const { winner, pullFrom } = election;
@@ -125,7 +126,7 @@ export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): 
 function candidateOf(
   { region, head, role, applied, copying = false }: Survey['regions'][number],
   leader: RegionId,
-  newest: number,
+  newest: Leadership | undefined,
   { noFailover, priorityOf }: PlanRules,
 ): Candidate | undefined {
   if (head === undefined || role === undefined) return undefined;
@@ -138,8 +139,7 @@ function candidateOf(
     lastCommitMs: head.lastCommitMs,
     ...(at && { appliedLsn: at.lsn, appliedCommitMs: at.commitMs }),
     copying,
-    // One that has not heard of the newest leader may hold records that this one never had.
-    attached: role.attached === role.epoch && role.epoch === newest,
+    attached: isAttached(role, region, newest),
     noFailover: noFailover(region),
     priority: priorityOf(region),
   };

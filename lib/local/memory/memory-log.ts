@@ -16,7 +16,7 @@ import {
   seal,
   unlink,
 } from '#lib/domain/log.ts';
-import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { DropOutcome, LogKeeper, StoredSegment } from '#lib/ports/log-keeper.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 
@@ -51,11 +51,14 @@ export class MemoryLog implements ReplicaLog, LogKeeper {
 
   async entries(lane: LaneId, from: Lsn, limit: number): Promise<readonly Entry[]> {
     const entries = this.#lane(lane);
-    return entries.filter((entry) => entry.first >= from).slice(0, limit);
+    const start = indexFrom(entries, from);
+    return entries.slice(start, start + limit);
   }
 
   async entryAt(lane: LaneId, lsn: Lsn): Promise<Entry | undefined> {
-    return this.#lane(lane).find((entry) => entry.first <= lsn && lastOf(entry) >= lsn);
+    const entries = this.#lane(lane);
+    const entry = entries[indexFrom(entries, advance(lsn, 1)) - 1];
+    return entry !== undefined && lastOf(entry) >= lsn ? entry : undefined;
   }
 
   async append(
@@ -190,4 +193,16 @@ function isInForce(expected: Head, head: Head): boolean {
 
 function nameOf({ hash, generation }: StoredSegment): string {
   return `${hash}.${String(generation).padStart(10, '0')}`;
+}
+
+/** The index of the first entry that starts at `lsn` or later. */
+function indexFrom(entries: readonly Entry[], lsn: Lsn): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((entries[middle] as Entry).first < lsn) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -1,6 +1,6 @@
 import { type Candidate, elect, lossOf } from '#lib/domain/control/election.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
-import type { Epoch } from '#lib/domain/lsn.ts';
+import { isAttached, newestOf, type Role } from '#lib/domain/topology.ts';
 import {
   decided,
   type ElectResult,
@@ -22,11 +22,10 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
     sealed.map(({ region }) => patiently(deps, candidateOf(deps, state, region))),
   );
   const answered = found.filter((each) => each !== undefined);
-  // One that has not heard of the newest leader may hold records that this one never had.
-  const newest = Math.max(0, ...answered.map(({ knows }) => knows));
-  const candidates = answered.map(({ knows, ...each }) => ({
+  const newest = newestOf(answered.map(({ role }) => role));
+  const candidates = answered.map(({ role, ...each }) => ({
     ...each,
-    attached: each.attached && knows === newest,
+    attached: isAttached(role, each.region, newest),
   }));
   const rules = {
     maxLagMs: deps.profile.maxLagMs,
@@ -68,12 +67,11 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
   });
 }
 
-/** `knows`: the newest epoch of which the Region has heard who leads it. */
 async function candidateOf(
   deps: FailoverDeps,
   state: FailoverState,
   region: RegionId,
-): Promise<Candidate & { readonly knows: Epoch }> {
+): Promise<Omit<Candidate, 'attached'> & { readonly role: Role }> {
   const control = deps.peers.control(region);
   const [head, role, { applied, snapshot }] = await Promise.all([
     deps.peers.log(region).head(LANE_0),
@@ -90,8 +88,7 @@ async function candidateOf(
       ? { appliedLsn: head.lastLsn, appliedCommitMs: head.lastCommitMs }
       : applied && { appliedLsn: applied.lsn, appliedCommitMs: applied.commitMs }),
     copying: snapshot !== undefined && snapshot.phase !== 'settle',
-    attached: role.attached === role.epoch,
-    knows: role.epoch,
+    role,
     noFailover: deps.rules.noFailover(region),
     priority: deps.rules.priorityOf(region),
   };

@@ -1,6 +1,7 @@
 import { type Beat, majorityOf } from '#lib/domain/control/acceptor.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
+import type { Register } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { advanceEpoch, type Epoch } from '#lib/domain/lsn.ts';
 import type { GroupConfig } from '#lib/domain/topology.ts';
@@ -11,7 +12,7 @@ import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { ReplicaStore } from '#lib/ports/replica-store.ts';
 import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { Clock, Telemetry } from '#lib/ports/telemetry.ts';
-import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
+import { type RegisterDeps, readRegister } from '#lib/usecases/control/change-register.ts';
 import { gather } from '#lib/usecases/control/gather.ts';
 
 /** What the steps of a failover work with. `region` is the coordinator's. */
@@ -146,16 +147,13 @@ export async function goesOn(deps: FailoverDeps, state: FailoverState): Promise<
       state.promote === undefined ? (await acceptor.beat(beat)).acceptor : acceptor.read(),
     (each) => each.size >= need,
   );
-  for (const { accepted } of answers.values()) {
-    const register = accepted?.value;
-    if (register !== undefined && register.epoch > epoch) {
-      return { outcome: 'superseded', epoch: register.epoch, leader: register.leader };
-    }
-    if (register?.epoch === epoch && register.run !== state.input.run) {
-      return { outcome: 'superseded', epoch, leader: register.leader };
-    }
-  }
-  return undefined;
+  const stands = ({ epoch: at, run }: Register) => at < epoch || (at === epoch && run === state.input.run);
+  const isDoubtful = [...answers.values()].some(({ accepted }) => accepted && !stands(accepted.value));
+  if (!isDoubtful) return undefined;
+  // What a minority has accepted may come to nothing: only what a majority agrees on ends this run.
+  const register = await readRegister(deps);
+  if (stands(register)) return undefined;
+  return { outcome: 'superseded', epoch: register.epoch, leader: register.leader };
 }
 
 /** Writes a decision down, where the coordinator is and where the group goes on; a log that fails stops nothing. */

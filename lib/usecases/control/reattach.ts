@@ -180,7 +180,8 @@ async function takeBack(
       const stamp = { epoch: head.lastEpoch, lsn: advance(head.lastLsn, 1) };
       if ((await rewinder.rewind(lease, stored, stamp)) === 'lost') return 'lost';
     }
-    if (led !== undefined || stored.length > 0) position = await positionAt(own, common.entry, led);
+    // Also where it has applied no more than heartbeats of the tail, which are no changes.
+    if (led !== undefined || appliedLsn > upTo) position = await positionAt(own, common.entry, led);
   }
   if (position !== undefined && (await control.saveApplyState(lease, position)) === 'lost') return 'lost';
   if (report !== undefined) await divergences.save(tailEpoch, { ...report, takenBack: epoch });

@@ -36,7 +36,6 @@ describe('elect', () => {
 
   test.each<readonly [string, Partial<Candidate>, string]>([
     ['noFailover', { noFailover: true }, 'it is configured as noFailover'],
-    ['not attached', { attached: false }, 'it is not re-attached yet'],
     ['copying', { copying: true }, 'its first copy of the data is not whole yet'],
     ['lagging', { appliedCommitMs: 48_999 }, 'its store lags by 1001 ms, more than 1000 ms'],
   ])('does not take a replica that is %s, says why, and pulls from it if it is ahead', (_, given, why) => {
@@ -52,6 +51,18 @@ describe('elect', () => {
     ]);
   });
 
+  test('neither takes a replica that is not attached, nor pulls from it, nor goes by how new it is', () => {
+    const parted = candidate(US, { ...lsn(20), attached: false, lastCommitMs: 90_000 });
+    expect(elect([parted, candidate(AP)], RULES)).toEqual({
+      winner: AP,
+      pullFrom: [],
+      verdicts: [
+        { region: US, eligible: false, why: 'it is not re-attached yet' },
+        { region: AP, eligible: true, why: 'eligible' },
+      ],
+    });
+  });
+
   test('does not take a store that has no position', () => {
     const { appliedLsn: _, ...rest } = candidate(US);
     expect(elect([rest], RULES)).toEqual({
@@ -60,10 +71,23 @@ describe('elect', () => {
     });
   });
 
-  test('measures lag against the newest record that anybody holds, eligible or not', () => {
+  test('measures lag against the newest record that any attached replica holds', () => {
     const held = candidate(EU, { noFailover: true, lastCommitMs: 51_001, ...lsn(11) });
-    expect(elect([held, candidate(AP)], RULES).winner).toBeUndefined();
-    expect(elect([held, candidate(AP)], { ...RULES, maxLagMs: 1_001 }).winner).toBe(AP);
+    const fresh = candidate(US, { appliedCommitMs: 50_001 });
+    expect(elect([held, candidate(AP), fresh], RULES).winner).toBe(US);
+    expect(elect([held, candidate(AP), fresh], { ...RULES, maxLagMs: 1_001 }).winner).toBe(AP);
+  });
+
+  test('takes a replica that lags if nobody else may lead, and says so; one that was asked for it does not', () => {
+    const stale = candidate(AP, { appliedCommitMs: 40_000, ...lsn(9) });
+    const { winner, pullFrom, verdicts } = elect([candidate(EU, { noFailover: true }), stale], RULES);
+    expect([winner, pullFrom]).toEqual([AP, [EU]]);
+    expect(verdicts[1]!.why).toBe(
+      'eligible, although its store lags by 10000 ms, more than 1000 ms: nobody else is',
+    );
+    const asked = elect([candidate(EU), stale], { ...RULES, asked: AP });
+    expect(asked.winner).toBeUndefined();
+    expect(elect([candidate(EU), stale], { ...RULES, replaced: EU }).winner).toBe(EU);
   });
 
   test('takes whom an operator asks for, if that one is eligible, and pulls what others have more', () => {
@@ -131,7 +155,7 @@ describe('elect', () => {
     { requiredKeys: ['maxLagMs', 'force'], noNullPrototype: true },
   );
 
-  test('whoever stands: the winner may lead unless forced, nobody who may is ahead, and all that is ahead is pulled', () => {
+  test('whoever stands: the winner may lead unless forced, nobody who may is ahead, and all that is ahead and attached is pulled', () => {
     fc.assert(
       fc.property(anyCandidates, anyRules, (candidates, rules) => {
         const { winner, pullFrom, verdicts } = elect(candidates, rules);
@@ -152,7 +176,8 @@ describe('elect', () => {
         const isAhead = (a: Candidate, b: Candidate) =>
           a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.lastLsn > b.lastLsn);
         for (const region of eligible) expect(isAhead(of(region), won)).toBe(false);
-        const ahead = candidates.filter((each) => isAhead(each, won)).map(({ region }) => region);
+        const fits = candidates.filter(({ attached }) => attached && won.attached);
+        const ahead = fits.filter((each) => isAhead(each, won)).map(({ region }) => region);
         expect(pullFrom.toSorted()).toEqual(ahead.toSorted());
         for (const region of ahead) expect(isAhead(of(region), of(pullFrom[0]!))).toBe(false);
         if (winner === rules.replaced && rules.asked === undefined) expect(eligible).toEqual([winner]);

@@ -155,19 +155,18 @@ describe('the plan of a failover', () => {
     expect(refusals.map(({ stops }) => stops)).toEqual(['automatic', 'automatic']);
   });
 
-  test('has no candidate where all lag too far, are not attached, or are not to lead', () => {
-    const stale = { lsn: parseLsn(1), commitMs: NOW - 10_000_000 };
+  test('has no candidate where all are being copied, are not attached, or are not to lead', () => {
     const detached = { epoch: E2, leader: EU, attached: E1 };
     const none = surveyOf({
       eu: lost(EU),
-      us: ahead(US, 95, { applied: stale }),
+      us: ahead(US, 95, { copying: true }),
       ap: ahead(AP, 90, { role: detached }),
     });
     const plan = failover(none);
     expect(plan.winner).toBeUndefined();
     expect(codes(plan)).toEqual(['NO_CANDIDATE']);
     expect(plan.candidates.map(({ why }) => why)).toEqual([
-      expect.stringContaining('lags'),
+      expect.stringContaining('not whole yet'),
       expect.stringContaining('not re-attached'),
     ]);
     const forced = failover(none, { force: true });

@@ -253,6 +253,22 @@ describe('a former leader that comes back', () => {
     await expectFollows(group, EU, US);
   });
 
+  test('takes a follower back that had applied no more than a heartbeat which the new leader never got', async () => {
+    const group = await replicated();
+    group.scheduler.advance(1_000);
+    group.beat(EU);
+    await group.capture(EU);
+    await group.follow(AP);
+    await group.own(US).seal(LANE_0, E2);
+    await group.lead(US, E2);
+    group.put(US, 'new', 7);
+    await group.capture(US);
+    expect(await reattached(group, AP)).toEqual({ kind: 'attached', divergent: 0 });
+    const { applied } = await group.control(AP).applyState(LANE_0);
+    expect(applied!.lsn).toBe((await group.own(AP).head(LANE_0)).lastLsn);
+    await expectFollows(group, AP, US);
+  });
+
   test('changes nothing as long as the report cannot be saved', async () => {
     const group = await divided({ captured: true, uncaptured: true });
     const since = group.now() - 60_000;
