@@ -26,8 +26,8 @@ const PAGE = 3;
 /** The log ports in memory: the domain's transitions over maps. Twin of the log on S3 and DynamoDB. */
 export class MemoryLog implements ReplicaLog, LogKeeper {
   readonly #group: GroupId;
-  /** By `nameOf`. */
-  readonly #segments = new Map<string, StoredSegment & { readonly bytes: Uint8Array }>();
+  /** By hash, then by generation. */
+  readonly #segments = new Map<string, Map<number, Uint8Array>>();
   readonly #heads = new Map<LaneId, Head>();
   readonly #entries = new Map<LaneId, Entry[]>();
 
@@ -36,13 +36,14 @@ export class MemoryLog implements ReplicaLog, LogKeeper {
   }
 
   async putSegment(hash: string, bytes: Uint8Array, { generation }: Pick<Head, 'generation'>): Promise<void> {
-    const name = nameOf({ hash, generation });
-    if (!this.#segments.has(name)) this.#segments.set(name, { hash, generation, bytes });
+    const stored = this.#segments.get(hash) ?? new Map<number, Uint8Array>();
+    this.#segments.set(hash, stored);
+    if (!stored.has(generation)) stored.set(generation, bytes);
   }
 
   async getSegment(hash: string): Promise<Uint8Array> {
-    const stored = [...this.#segments.values()].filter((each) => each.hash === hash);
-    return checkedSegment(hash, stored.toSorted((a, b) => b.generation - a.generation)[0]?.bytes);
+    const stored = this.#segments.get(hash) ?? new Map<number, Uint8Array>();
+    return checkedSegment(hash, stored.get(Math.max(...stored.keys())));
   }
 
   async head(lane: LaneId): Promise<Head> {
@@ -150,15 +151,15 @@ export class MemoryLog implements ReplicaLog, LogKeeper {
 
   async segments(after?: StoredSegment): Promise<readonly StoredSegment[]> {
     const from = after === undefined ? '' : nameOf(after);
-    const names = [...this.#segments.keys()].filter((name) => name > from).toSorted();
-    return names.slice(0, PAGE).map((name) => {
-      const { hash, generation } = this.#segments.get(name)!;
-      return { hash, generation };
-    });
+    return [...this.#segments]
+      .flatMap(([hash, stored]) => [...stored.keys()].map((generation) => ({ hash, generation })))
+      .filter((each) => nameOf(each) > from)
+      .toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+      .slice(0, PAGE);
   }
 
   async dropSegments(segments: readonly StoredSegment[]): Promise<void> {
-    for (const segment of segments) this.#segments.delete(nameOf(segment));
+    for (const { hash, generation } of segments) this.#segments.get(hash)?.delete(generation);
   }
 
   /** Without a pause, so that whatever reads the head and moves it is one step. */
