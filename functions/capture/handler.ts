@@ -50,13 +50,21 @@ export const handler = middy<z.infer<typeof batch>, BatchResponse>()
 
 function createDeps(): CaptureDeps<StreamRecord> {
   const { config, region, peers, control, telemetry } = theRuntime();
+  const { failureQueueUrl: queueUrl } = config;
+  if (queueUrl === undefined) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      'UNDERSTUDY_CONFIG: failureQueueUrl is not set',
+      'Deploy the functions by the constructs, which set it.',
+    );
+  }
   return {
     region,
     engine: new DynamoCapture(config),
     log: peers.log(region),
     control,
     divergences: peers.divergences(region),
-    rejects: new SqsRejects({ sqs: peers.clients(region).sqs, queueUrl: config.failureQueueUrl! }),
+    rejects: new SqsRejects({ sqs: peers.clients(region).sqs, queueUrl }),
     telemetry,
   };
 }

@@ -66,7 +66,7 @@ export type RuntimeConfig = GroupConfig & {
   readonly region: RegionId;
   readonly logTable: string;
   readonly controlTable: string;
-  /** Every replica has one, a witness has none. */
+  /** Where capture puts what it cannot log; nobody else knows of it. */
   readonly failureQueueUrl?: string;
   readonly buckets: Readonly<Record<RegionId, string>>;
   readonly endpoints: Endpoints;
@@ -98,13 +98,6 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     );
   }
   const { logTable, controlTable, failureQueueUrl, reportMs } = input;
-  if (failureQueueUrl === undefined && !group.witnesses.includes(region)) {
-    throw new UnderstudyError(
-      'CONFIG_INVALID',
-      'UNDERSTUDY_CONFIG: failureQueueUrl is not set',
-      'Deploy the functions by the constructs, which set it.',
-    );
-  }
   const { stateMachineArn, ...rules } = input.failover;
   const failover = {
     ...parseFailover(rules, group.regions),

@@ -1,9 +1,15 @@
 import { readFileSync } from 'node:fs';
+import { Duration } from 'aws-cdk-lib';
+import { AttributeType } from 'aws-cdk-lib/aws-dynamodb';
 import { z } from 'zod';
+import { Engine } from '#lib/constructs/engine.ts';
+import type { ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { tableNames } from '#lib/constructs/names.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type GroupConfig, parseGroup, refuseTooFew } from '#lib/domain/topology.ts';
+
+const KEYS = { S: 'STRING', N: 'NUMBER', B: 'BINARY' } as const;
 
 const keyAttribute = z.strictObject({ name: z.string().min(1).max(255), type: z.enum(['S', 'N', 'B']) });
 
@@ -80,6 +86,42 @@ export function parseDeployment(value: unknown, source: string): Deployment {
   }
   const failover = parseFailover(parsed.data.failover, config.regions);
   return { config, failover, account, alarmTopic, pageTopic };
+}
+
+/** The props of the group that a file describes, but for its functions' code. */
+export function propsOf({ config, failover, account, alarmTopic, pageTopic }: Deployment) {
+  const { priorities = {}, noFailover = [], profile, record, targets } = failover;
+  const [partitionKey, sortKey] = config.key.map(({ name, type }) => ({
+    name,
+    type: AttributeType[KEYS[type]],
+  }));
+  const topic = alarmTopic ?? pageTopic;
+  return {
+    group: config.group,
+    regions: config.regions.map(({ name, follows }) => ({
+      region: name,
+      ...(follows && { follows }),
+      ...(priorities[name] !== undefined && { priority: priorities[name] }),
+      noFailover: noFailover.includes(name),
+    })),
+    witness: config.witnesses,
+    engine: Engine.dynamodb({
+      table: config.table,
+      partitionKey: partitionKey!,
+      ...(sortKey && { sortKey }),
+    }),
+    ...(record && {
+      dns: {
+        zone: { hostedZoneId: record.zoneId },
+        record: record.name,
+        endpoints: targets,
+        ttl: Duration.seconds(record.ttlSeconds),
+      },
+    }),
+    profile,
+    ...(topic && { alarms: { topic, ...(pageTopic && { pageTopic }) } }),
+    ...(account && { account }),
+  } satisfies ReplicationGroupProps;
 }
 
 function read(path: string): string {

@@ -1,12 +1,13 @@
-import { RemovalPolicy } from 'aws-cdk-lib';
-import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb';
+import { AttributeType, type Table } from 'aws-cdk-lib/aws-dynamodb';
 import { Construct } from 'constructs';
 import type { Handler } from '#lib/constructs/handler.ts';
+import { keptTable } from '#lib/constructs/kept-table.ts';
 import { tableNames } from '#lib/constructs/names.ts';
 import { type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
 
 /** A Region's control table: who leads, and how far the store here has applied the log. */
 export class ControlStore extends Construct {
+  readonly table: Table;
   readonly #place: Place;
   readonly #tableArn: string;
 
@@ -15,13 +16,9 @@ export class ControlStore extends Construct {
     this.#place = place;
     const tableName = tableNames(place.config.group).control;
     this.#tableArn = tableArn(this, tableName, place.region);
-    new Table(this, 'Table', {
+    this.table = keptTable(this, 'Table', place, {
       tableName,
       partitionKey: { name: 'id', type: AttributeType.STRING },
-      billingMode: BillingMode.PAY_PER_REQUEST,
-      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN,
     });
   }
 

@@ -1,8 +1,9 @@
-import { type Duration, RemovalPolicy } from 'aws-cdk-lib';
-import { AttributeType, BillingMode, StreamViewType, Table } from 'aws-cdk-lib/aws-dynamodb';
+import type { Duration } from 'aws-cdk-lib';
+import { AttributeType, type ITable, StreamViewType, Table } from 'aws-cdk-lib/aws-dynamodb';
 import type { IEventSourceDlq } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { Handler } from '#lib/constructs/handler.ts';
+import { keptTable } from '#lib/constructs/kept-table.ts';
 import { type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
 import type { KeyAttribute } from '#lib/domain/topology.ts';
 
@@ -12,25 +13,26 @@ type FeedOptions = { readonly window: Duration; readonly onFailure: IEventSource
 
 /** A Region's replica: the DynamoDB table of the group. */
 export class DataStore extends Construct {
+  readonly table: Table | ITable;
   readonly #place: Place;
-  readonly #table: Table;
   readonly #tableArn: string;
 
-  constructor(scope: Construct, id: string, place: Place) {
+  /** @param existing the stream of a table that is there already; without it, the table is created. */
+  constructor(scope: Construct, id: string, place: Place, existing?: { readonly streamArn: string }) {
     super(scope, id);
     const [partitionKey, sortKey] = place.config.key;
+    const tableName = place.config.table;
     this.#place = place;
-    this.#table = new Table(this, 'Table', {
-      tableName: place.config.table,
-      partitionKey: attribute(partitionKey),
-      ...(sortKey === undefined ? {} : { sortKey: attribute(sortKey) }),
-      billingMode: BillingMode.PAY_PER_REQUEST,
-      // Both images: where a record comes from is decided by what changed of the reserved attribute.
-      stream: StreamViewType.NEW_AND_OLD_IMAGES,
-      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN,
-    });
+    this.table =
+      existing === undefined
+        ? keptTable(this, 'Table', place, {
+            tableName,
+            partitionKey: attribute(partitionKey),
+            ...(sortKey === undefined ? {} : { sortKey: attribute(sortKey) }),
+            // Both images: where a record comes from is decided by what changed of the reserved attribute.
+            stream: StreamViewType.NEW_AND_OLD_IMAGES,
+          })
+        : Table.fromTableAttributes(this, 'Table', { tableName, tableStreamArn: existing.streamArn });
     this.#tableArn = tableArn(this, place.config.table, place.region);
   }
 
@@ -73,7 +75,7 @@ export class DataStore extends Construct {
 
   /** Invokes `handler` with the changes of the table, shard by shard, in order. */
   feed(handler: Handler, { window, onFailure }: FeedOptions): void {
-    handler.readStream('Changes', this.#table.tableStreamArn!, this.#tableArn, {
+    handler.readStream('Changes', this.table.tableStreamArn!, this.#tableArn, {
       batchSize: 1000,
       // One invocation of a shard at a time: order per key is order within the shard.
       parallelizationFactor: 1,

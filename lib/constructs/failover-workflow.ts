@@ -1,4 +1,4 @@
-import { ArnFormat, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { ArnFormat, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import {
@@ -9,6 +9,7 @@ import {
   StateMachineType,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { explainWildcard } from '#lib/constructs/explain-wildcard.ts';
 import { failoverGraph } from '#lib/constructs/failover-graph.ts';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { workflowName } from '#lib/constructs/names.ts';
@@ -34,6 +35,7 @@ const TRACES = [
 
 /** The failover workflow of a Region: one state machine, all of whose steps are calls of one function. */
 export class FailoverWorkflow extends Construct {
+  readonly machine: StateMachine;
   readonly #place: Place;
 
   constructor(scope: Construct, id: string, place: Place, failover: Handler) {
@@ -46,11 +48,8 @@ export class FailoverWorkflow extends Construct {
       new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [failover.fn.functionArn] }),
     );
     role.addToPolicy(new PolicyStatement({ actions: [...LOG_DELIVERY, ...TRACES], resources: ['*'] }));
-    Validations.of(role).acknowledge({
-      id: 'AwsSolutions-IAM5[Resource::*]',
-      reason: 'Neither log delivery nor X-Ray has resources to name.',
-    });
-    const machine = new StateMachine(this, 'Machine', {
+    explainWildcard(role, '*', 'Neither log delivery nor X-Ray has resources to name.');
+    this.machine = new StateMachine(this, 'Machine', {
       stateMachineName: name,
       stateMachineType: StateMachineType.STANDARD,
       queryLanguage: QueryLanguage.JSON_PATH,
@@ -70,12 +69,14 @@ export class FailoverWorkflow extends Construct {
         }),
       },
     });
-    machine.node.addDependency(role);
+    this.machine.node.addDependency(role);
   }
 
-  /** Starting an execution. */
+  /** Starting an execution, and knowing of what. */
   grantStart(handler: Handler): void {
-    handler.allow(['states:StartExecution'], [workflowArn(this, this.#place)]);
+    const stateMachineArn = workflowArn(this, this.#place);
+    handler.allow(['states:StartExecution'], [stateMachineArn]);
+    handler.tell({ failover: { stateMachineArn } });
   }
 }
 

@@ -1,4 +1,4 @@
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, Validations } from 'aws-cdk-lib';
 import type { IEventSourceDlq } from 'aws-cdk-lib/aws-lambda';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
@@ -17,7 +17,7 @@ export class FailureQueue extends Construct {
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
       retentionPeriod: Duration.days(14),
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: place.removal,
     });
     Validations.of(this.queue).acknowledge({
       id: 'AwsSolutions-SQS3',
@@ -25,9 +25,10 @@ export class FailureQueue extends Construct {
     });
   }
 
-  /** Sending to it. */
+  /** Sending to it, and knowing where it is. */
   grantSend(handler: Handler): void {
     handler.allow(['sqs:SendMessage'], [this.queue.queueArn]);
+    handler.tell({ failureQueueUrl: this.queue.queueUrl });
   }
 
   /** It as the failure destination of an event source; the function's permission is that of `grantSend`. */

@@ -1,4 +1,4 @@
-import { type Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { type Duration, Lazy, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import {
   Architecture,
@@ -11,30 +11,34 @@ import {
 } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { type FunctionName, resourceName } from '#lib/constructs/names.ts';
+import { explainWildcard } from '#lib/constructs/explain-wildcard.ts';
+import { type BundleName, resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
 /** Where the code of a function comes from. It exports `handler` from a module `index`. */
-export type CodeOf = (name: FunctionName) => Code;
+export type CodeOf = (name: BundleName) => Code;
+
+type Settings = Record<string, unknown>;
 
 type HandlerProps = {
   readonly place: Place;
-  readonly name: FunctionName;
+  readonly name: BundleName;
   /** MiB; a vCPU comes with 1769. */
   readonly memorySize: number;
   readonly timeout: Duration;
-  /** What the code finds in UNDERSTUDY_CONFIG. */
-  readonly settings: object;
+  /** What the code finds in UNDERSTUDY_CONFIG, beside what it is told with a permission. */
+  readonly settings: Settings;
   readonly code: CodeOf;
 };
 
 /**
  * A function with a role of its own, which begins with nothing but log group and traces: every `grantX(handler)`
- * of the other constructs adds to it. What the code has to know of them all is in `settings`.
+ * of the other constructs adds to it, and tells the code what it needs to make use of it.
  */
 export class Handler extends Construct {
   readonly fn: LambdaFunction;
-  readonly #role: Role;
+  readonly role: Role;
+  readonly #settings: Settings;
 
   constructor(
     scope: Construct,
@@ -43,14 +47,15 @@ export class Handler extends Construct {
   ) {
     super(scope, id);
     const { group } = place.config;
+    this.#settings = { ...settings };
     const functionName = resourceName(group, name);
     const logGroup = new LogGroup(this, 'Logs', {
       logGroupName: `/aws/lambda/${functionName}`,
       retention: RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
     });
-    this.#role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
-    logGroup.grantWrite(this.#role);
+    this.role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    logGroup.grantWrite(this.role);
     this.fn = new LambdaFunction(this, 'Function', {
       functionName,
       description: `Understudy: ${name} of group ${group}`,
@@ -59,28 +64,36 @@ export class Handler extends Construct {
       memorySize,
       timeout,
       logGroup,
-      role: this.#role,
+      role: this.role,
       tracing: Tracing.ACTIVE,
       environment: {
         NODE_OPTIONS: '--enable-source-maps',
-        UNDERSTUDY_CONFIG: Stack.of(this).toJsonString(settings),
+        UNDERSTUDY_CONFIG: Lazy.string({ produce: () => Stack.of(this).toJsonString(this.#settings) }),
       },
       code: code(name),
       handler: 'index.handler',
     });
-    Validations.of(this.#role).acknowledge({
-      id: 'AwsSolutions-IAM5[Resource::*]',
-      reason: 'X-Ray has no resources to name: PutTraceSegments and PutTelemetryRecords take only *.',
-    });
+    explainWildcard(
+      this.role,
+      '*',
+      'X-Ray has no resources to name: PutTraceSegments and PutTelemetryRecords take only *.',
+    );
   }
 
   /** Permission for `actions` on `resources`; `why` is the reason for a resource that ends in a wildcard. */
   allow(actions: readonly string[], resources: readonly string[], why?: string): void {
-    this.#role.addToPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
+    this.role.addToPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
     if (why === undefined) return;
     for (const resource of resources) {
-      if (!resource.endsWith('*')) continue;
-      Validations.of(this.#role).acknowledge({ id: `AwsSolutions-IAM5[Resource::${resource}]`, reason: why });
+      if (resource.endsWith('*')) explainWildcard(this.role, resource, why);
+    }
+  }
+
+  /** Adds to what the code finds in UNDERSTUDY_CONFIG; within a section, to what is there. */
+  tell(settings: Settings): void {
+    for (const [name, value] of Object.entries(settings)) {
+      const before = this.#settings[name];
+      this.#settings[name] = typeof value === 'object' ? { ...(before as object), ...value } : value;
     }
   }
 

@@ -1,9 +1,10 @@
 import { RemovalPolicy, Validations } from 'aws-cdk-lib';
-import { AttributeType, BillingMode, StreamViewType, Table } from 'aws-cdk-lib/aws-dynamodb';
+import { AttributeType, StreamViewType, type Table } from 'aws-cdk-lib/aws-dynamodb';
 import { FilterCriteria, FilterRule } from 'aws-cdk-lib/aws-lambda';
 import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { Handler } from '#lib/constructs/handler.ts';
+import { keptTable } from '#lib/constructs/kept-table.ts';
 import { bucketName, tableNames } from '#lib/constructs/names.ts';
 import { bucketArns, type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
 
@@ -15,8 +16,9 @@ const SEGMENTS = "Segments are named by their hash: the wildcard is bound to the
 
 /** A Region's copy of the log: the bucket of segments, and the table of heads and entries. */
 export class LogStore extends Construct {
+  readonly bucket: Bucket;
+  readonly table: Table;
   readonly #place: Place;
-  readonly #table: Table;
   readonly #tableArn: string;
 
   constructor(scope: Construct, id: string, place: Place) {
@@ -28,23 +30,21 @@ export class LogStore extends Construct {
       enforceSSL: true,
       // Objects are write-once and named by their content: there are no versions to keep.
       versioned: false,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: place.removal,
+      autoDeleteObjects: place.removal === RemovalPolicy.DESTROY,
     });
     Validations.of(bucket).acknowledge({
       id: 'AwsSolutions-S1',
       reason: 'The log table says who wrote which segment; access logs would cost more than the segments.',
     });
     this.#place = place;
-    this.#table = new Table(this, 'Table', {
+    this.bucket = bucket;
+    this.table = keptTable(this, 'Table', place, {
       tableName: tableNames(place.config.group).log,
       partitionKey: { name: 'lane', type: AttributeType.STRING },
       sortKey: { name: 'at', type: AttributeType.STRING },
-      billingMode: BillingMode.PAY_PER_REQUEST,
       // An event is a hint that there is more; readers pull entries from the table.
       stream: StreamViewType.KEYS_ONLY,
-      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN,
     });
     this.#tableArn = tableArn(this, tableNames(place.config.group).log, place.region);
   }
@@ -101,7 +101,7 @@ export class LogStore extends Construct {
 
   /** Invokes `handler` with new entries. DynamoDB serves two readers of a shard; relay and apply are the two. */
   feed(handler: Handler): void {
-    handler.readStream('Entries', this.#table.tableStreamArn!, this.#tableArn, {
+    handler.readStream('Entries', this.table.tableStreamArn!, this.#tableArn, {
       batchSize: 100,
       // Heads move with every append, and lie in the same table: only entries that come in are news.
       filters: [

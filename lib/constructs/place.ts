@@ -1,4 +1,4 @@
-import { Stack } from 'aws-cdk-lib';
+import { type RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { bucketName, tableNames } from '#lib/constructs/names.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -8,8 +8,16 @@ import { type GroupConfig, membersOf } from '#lib/domain/topology.ts';
 export type Place = {
   readonly config: GroupConfig;
   readonly region: RegionId;
+  /** 12 digits, or the token of whichever account the stack is deployed to. */
   readonly account: string;
+  /** What becomes of the group's data when the stack is deleted. */
+  readonly removal: RemovalPolicy.RETAIN | RemovalPolicy.DESTROY;
 };
+
+/** Where a stack of the group goes. */
+export function environmentOf({ account, region }: Pick<Place, 'account' | 'region'>) {
+  return Token.isUnresolved(account) ? { region } : { account, region };
+}
 
 /** ARN of a table of this account in `region`: by its name, so that no stack refers to another Region's. */
 export function tableArn(scope: Construct, table: string, region: RegionId): string {

@@ -4,48 +4,52 @@ import { Alarms } from '#lib/constructs/alarms.ts';
 import { ControlStore } from '#lib/constructs/control-store.ts';
 import { DataStore } from '#lib/constructs/data-store.ts';
 import { STEP_TIMEOUT } from '#lib/constructs/failover-graph.ts';
-import { FailoverWorkflow, workflowArn } from '#lib/constructs/failover-workflow.ts';
+import { FailoverWorkflow } from '#lib/constructs/failover-workflow.ts';
 import { FailureQueue } from '#lib/constructs/failure-queue.ts';
 import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
-import { handlerCode } from '#lib/constructs/handler-code.ts';
 import { LogStore } from '#lib/constructs/log-store.ts';
 import { MinuteTick } from '#lib/constructs/minute-tick.ts';
 import { type FunctionName, resourceName } from '#lib/constructs/names.ts';
-import type { Place } from '#lib/constructs/place.ts';
+import { environmentOf, type Place } from '#lib/constructs/place.ts';
 import { settingsOf } from '#lib/constructs/settings.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 
-type RegionStackProps = Place & {
+export type RegionStackProps = Place & {
   readonly failover: FailoverConfig;
   /** Name of an SNS topic, one in every Region, that alarms go to. */
   readonly alarmTopic?: string | undefined;
   /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
   readonly pageTopic?: string | undefined;
-  /** Bundled from `functions/` if not given. */
-  readonly code?: CodeOf;
+  readonly code: CodeOf;
 };
 
 /** The Region of a replica: the same in each, whoever leads, so that a failover changes no template. */
 export class RegionStack extends Stack {
+  readonly log: LogStore;
+  readonly control: ControlStore;
+  readonly store: DataStore;
+  readonly failures: FailureQueue;
+  readonly handlers: Readonly<Record<FunctionName, Handler>>;
+  readonly workflow: FailoverWorkflow;
+  readonly alarms: Alarms;
+
   constructor(
     scope: Construct,
-    { failover: rules, alarmTopic, pageTopic, code = handlerCode, ...place }: RegionStackProps,
+    { failover: rules, alarmTopic, pageTopic, code, ...place }: RegionStackProps,
   ) {
-    super(scope, resourceName(place.config.group, place.region), {
-      env: { account: place.account, region: place.region },
+    super(scope, place.region, {
+      stackName: resourceName(place.config.group, place.region),
+      env: environmentOf(place),
       description: `Understudy: replication of group ${place.config.group} in ${place.region}`,
     });
-    const log = new LogStore(this, 'Log', place);
-    const control = new ControlStore(this, 'Control', place);
-    const store = new DataStore(this, 'Store', place);
-    const failures = new FailureQueue(this, 'Failures', place);
+    this.log = new LogStore(this, 'Log', place);
+    this.control = new ControlStore(this, 'Control', place);
+    this.store = new DataStore(this, 'Store', place);
+    this.failures = new FailureQueue(this, 'Failures', place);
+    const { log, control, store, failures } = this;
 
-    const settings = {
-      ...settingsOf(place),
-      failureQueueUrl: failures.queue.queueUrl,
-      failover: { ...rules, stateMachineArn: workflowArn(this, place) },
-    };
+    const settings = { ...settingsOf(place), failover: rules };
     const handler = (name: FunctionName, memorySize: number, timeout: Duration) =>
       new Handler(this, name, { place, name, memorySize, timeout, settings, code });
     const capture = handler('capture', 1024, Duration.seconds(60));
@@ -53,6 +57,7 @@ export class RegionStack extends Stack {
     const apply = handler('apply', 1024, Duration.seconds(300));
     const sentinel = handler('sentinel', 512, Duration.seconds(90));
     const failover = handler('failover', 1024, STEP_TIMEOUT);
+    this.handlers = { capture, relay, apply, sentinel, failover };
 
     log.grantAppend(capture);
     control.grantCapture(capture);
@@ -80,10 +85,11 @@ export class RegionStack extends Stack {
     control.grantFailover(failover);
     store.grantFailover(failover);
     if (rules.record !== undefined) grantRepoint(this, failover, rules.record.zoneId);
-    new FailoverWorkflow(this, 'Workflow', place, failover).grantStart(sentinel);
+    this.workflow = new FailoverWorkflow(this, 'Workflow', place, failover);
+    this.workflow.grantStart(sentinel);
 
     new MinuteTick(this, 'Tick', place, [relay, apply, sentinel]);
-    new Alarms(this, 'Alarms', {
+    this.alarms = new Alarms(this, 'Alarms', {
       place,
       maxLag: Duration.millis(PROFILES[rules.profile].maxLagMs),
       topicName: alarmTopic,

@@ -2,7 +2,7 @@ import { bucketName, tableNames } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
 /** What every function knows of its group and Region, as `readConfig` of lib/aws/config.ts takes it. */
-export function settingsOf({ config, region, account }: Place): object {
+export function settingsOf({ config, region, account }: Place) {
   const { log, control } = tableNames(config.group);
   return {
     group: config.group,

@@ -92,7 +92,6 @@ describe('the configuration of a function', () => {
     ['logTable', undefined, 'logTable'],
     ['controlTable', 'x', 'controlTable'],
     ['failureQueueUrl', 'failures', 'failureQueueUrl'],
-    ['failureQueueUrl', undefined, 'failureQueueUrl'],
     ['witnesses', ['Ireland'], 'Ireland'],
     ['failover', { profile: 'brave' }, 'profile'],
     ['failover', { noFailover: ['ap-south-1'] }, 'ap-south-1'],

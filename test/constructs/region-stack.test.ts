@@ -174,15 +174,24 @@ describe('functions', () => {
       table: 'orders-data',
       logTable: 'understudy-orders-log',
       controlTable: 'understudy-orders-control',
-      failureQueueUrl: QUEUE_URL,
       buckets: Object.fromEntries(REGIONS.map((name) => [name, `understudy-orders-${ACCOUNT}-${name}`])),
       failover: {
         profile: 'balanced',
-        stateMachineArn: `arn:aws:states:eu-west-1:${ACCOUNT}:stateMachine:understudy-orders-failover`,
         record: { zoneId: 'Z0123456789', name: 'orders.example.com', ttlSeconds: 10 },
         targets: { 'us-east-1': 'us-east-1.example.com' },
       },
     });
+  });
+
+  it('knows of the queue and of the workflow only where it may use them', () => {
+    const config = (name: string) =>
+      readConfig({ UNDERSTUDY_CONFIG: settingsOf(eu, `understudy-orders-${name}`) });
+    const workflow = `arn:aws:states:eu-west-1:${ACCOUNT}:stateMachine:understudy-orders-failover`;
+    for (const name of FUNCTIONS) {
+      const { failureQueueUrl, failover } = config(name);
+      expect(failureQueueUrl, name).toBe(name === 'capture' ? QUEUE_URL : undefined);
+      expect(failover.stateMachineArn, name).toBe(name === 'sentinel' ? workflow : undefined);
+    }
   });
 
   it('feeds capture with the changes of the table, shard by shard, without giving any up early', () => {

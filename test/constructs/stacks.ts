@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Code } from 'aws-cdk-lib/aws-lambda';
-import { parseDeployment } from '#lib/constructs/config.ts';
-import { RegionStack } from '#lib/constructs/region-stack.ts';
-import { WitnessStack } from '#lib/constructs/witness-stack.ts';
+import { parseDeployment, propsOf } from '#lib/constructs/config.ts';
+import { ReplicationGroup } from '#lib/constructs/replication-group.ts';
 
 export const ACCOUNT = '111122223333';
 export const QUEUE_URL = 'https://sqs.example.com/failures';
@@ -36,21 +35,33 @@ export function fileOf(changes: object = {}) {
 /** Where things were created, and CloudFormation's own rules: both slow, and covered by the test of the app. */
 const WITHOUT = { 'aws:cdk:disable-stack-trace': true, '@aws-cdk/core:validateAgainstDefaultRules': false };
 
-/** The app of a config file, with stubs for code, under the context of cdk.json; its templates, the replicas' first. */
-export function appOf(file: object) {
-  const { config, ...deployment } = parseDeployment(file, 'test');
+/** An app for tests, with the context of cdk.json. Nothing is left of its folder. */
+export function testApp(): {
+  readonly app: App;
+  readonly templates: (group: ReplicationGroup) => Template[];
+} {
   const outdir = mkdtempSync(join(tmpdir(), 'understudy-synth-'));
   const { context } = JSON.parse(readFileSync('cdk.json', 'utf8'));
   const app = new App({ outdir, context: { ...context, ...WITHOUT } });
-  const code = () => Code.fromInline('exports.handler = async () => {};');
-  const given = { ...deployment, config, account: ACCOUNT, code };
-  const stacks = [
-    ...config.regions.map(({ name }) => new RegionStack(app, { ...given, region: name })),
-    ...config.witnesses.map((region) => new WitnessStack(app, { ...given, region })),
-  ];
-  const templates = stacks.map((stack) => Template.fromStack(stack));
-  rmSync(outdir, { recursive: true });
+  const templates = ({ replicas, witnesses }: ReplicationGroup) => {
+    const made = [replicas, witnesses].flatMap((stacks) =>
+      Object.values(stacks).map((stack) => Template.fromStack(stack)),
+    );
+    rmSync(outdir, { recursive: true });
+    return made;
+  };
   return { app, templates };
+}
+
+/** Stands for the code of every function. */
+export const CODE = () => Code.fromInline('exports.handler = async () => {};');
+
+/** The app of a config file, with stubs for code, under the context of cdk.json; its templates, the replicas' first. */
+export function appOf(file: object) {
+  const { app, templates } = testApp();
+  const { group, ...props } = propsOf(parseDeployment(file, 'test'));
+  const made = new ReplicationGroup(app, group, { account: ACCOUNT, ...props, code: CODE });
+  return { app, group: made, templates: templates(made) };
 }
 
 /** UNDERSTUDY_CONFIG of a function as it would be once deployed, with `QUEUE_URL` for that of the queue. */

@@ -1,0 +1,68 @@
+import type { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import type { Engine } from '#lib/constructs/engine.ts';
+import type { CodeOf } from '#lib/constructs/handler.ts';
+import type { Profile } from '#lib/constructs/profile.ts';
+
+/** A replica, where its Region's name alone does not say all. */
+export type ReplicaProps = {
+  /** Its AWS Region, such as `eu-west-1`. */
+  readonly region: string;
+  /** The Region that it is fed from, where that is not to be the leader: a cascade. */
+  readonly follows?: string;
+  /** Among equals, the Region of the highest priority is elected. Default: 0. */
+  readonly priority?: number;
+  /** No election takes it unless it is forced. Default: false. */
+  readonly noFailover?: boolean;
+};
+
+export type ZoneProps = {
+  /** Such as `Z0123456789ABCDEFGHIJ`; no token: a Region must not wait for a stack that makes the zone. */
+  readonly hostedZoneId: string;
+  /** Such as `example.com`: with it, synthesis can tell whether the record is in the zone. */
+  readonly zoneName?: string;
+};
+
+export type DnsProps = {
+  /** The hosted zone that the record is in: its id and its name, or an imported `IHostedZone`. */
+  readonly zone: ZoneProps;
+  /** The name by which clients find the leader, such as `orders.example.com`. */
+  readonly record: string;
+  /** What the record names while a Region leads: a DNS name or an address, for each Region of `regions`. */
+  readonly endpoints: Readonly<Record<string, string>>;
+  /** How long a resolver may keep an answer. Default: 10 seconds. */
+  readonly ttl?: Duration;
+};
+
+export type AlarmProps = {
+  /** Name of an SNS topic that there is in every Region of the group: it gets every alarm. */
+  readonly topic: string;
+  /** Name of another, for what somebody is to be woken up for. Default: `topic`. */
+  readonly pageTopic?: string;
+};
+
+/** What `ReplicationGroup` takes. */
+export type ReplicationGroupProps = {
+  /** The AWS Regions that hold a replica: two with a witness, or three and more. */
+  readonly regions: readonly (string | ReplicaProps)[];
+  /** A Region that votes and holds no data, or several: two replicas need one. */
+  readonly witness?: string | readonly string[];
+  /** What is replicated. */
+  readonly engine: Engine;
+  /** The record by which clients find the leader. Default: none; clients are told by other means. */
+  readonly dns?: DnsProps;
+  /** How soon a silent leader is taken for dead. Default: `Profile.balanced`. */
+  readonly profile?: Profile;
+  /** Who hears of alarms. Default: nobody; the alarms are there all the same. */
+  readonly alarms?: AlarmProps;
+  /** Name of the group: 3 to 40 characters of a-z, 0-9 and '-'. Default: the construct's id. */
+  readonly group?: string;
+  /** The AWS account. Default: that of the stage, or the one whose credentials deploy. */
+  readonly account?: string;
+  /**
+   * What becomes of tables, log and control data when a stack is deleted. Default: `RemovalPolicy.RETAIN`, with
+   * deletion protection; `DESTROY` is for groups whose data is worth nothing.
+   */
+  readonly removal?: RemovalPolicy.RETAIN | RemovalPolicy.DESTROY;
+  /** Where the functions' code comes from. Default: the bundles of this package. */
+  readonly code?: CodeOf;
+};

@@ -1,0 +1,99 @@
+import { Aws, RemovalPolicy, Stage, Tags, Token } from 'aws-cdk-lib';
+import { Construct } from 'constructs';
+import { planGroupOf } from '#lib/constructs/check-group.ts';
+import type { ReplicationGroupProps } from '#lib/constructs/group-props.ts';
+import { prebuiltCode } from '#lib/constructs/prebuilt-code.ts';
+import { invalidProp } from '#lib/constructs/prop-error.ts';
+import { RegionStack } from '#lib/constructs/region-stack.ts';
+import { WitnessStack } from '#lib/constructs/witness-stack.ts';
+import type { GroupId, RegionId } from '#lib/domain/ids.ts';
+
+/**
+ * A group of replicas with failover between them: a stack in each Region, a smaller one in that of a witness.
+ *
+ * Everything has a name that follows from the group's, and no stack refers to another: each deploys, is updated and
+ * destroyed without the others. Who leads is state, not template: no deployment changes it, and a failover changes
+ * no template. The first leader is named once, by `understudy found`.
+ *
+ *     new ReplicationGroup(app, 'orders', {
+ *       regions: ['eu-west-1', 'us-east-1'],
+ *       witness: 'eu-central-1',
+ *       engine: Engine.dynamodb({ table: 'orders', partitionKey: { name: 'pk', type: AttributeType.STRING } }),
+ *     });
+ */
+export class ReplicationGroup extends Construct {
+  readonly group: GroupId;
+  /** The replicas' stacks by Region: in each, tables, functions, workflow and alarms are properties. */
+  readonly replicas: Readonly<Record<RegionId, RegionStack>>;
+  /** The witnesses' stacks by Region. */
+  readonly witnesses: Readonly<Record<RegionId, WitnessStack>>;
+  readonly #account: string;
+  readonly #table: string;
+
+  /**
+   * @param scope an `App` or a `Stage`.
+   *
+   * Throws CONFIG_INVALID, CONFIG_REGION_REPEATED or REGIONS_TOO_FEW; the message names the prop.
+   */
+  constructor(scope: Construct, id: string, props: ReplicationGroupProps) {
+    super(scope, id);
+    if (!Stage.isStage(scope)) {
+      throw invalidProp('scope', 'a group makes stacks of its own', 'Create it in an App or in a Stage.');
+    }
+    const { config, failover } = planGroupOf(id, props);
+    this.group = config.group;
+    this.#table = config.table;
+    this.#account = props.account ?? scope.account ?? Aws.ACCOUNT_ID;
+    const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, alarms } = props;
+    const given = {
+      config,
+      failover,
+      account: this.#account,
+      removal,
+      alarmTopic: alarms?.topic,
+      pageTopic: alarms?.pageTopic,
+      code,
+    };
+    this.replicas = Object.fromEntries(
+      config.regions.map(({ name }) => [name, new RegionStack(this, { ...given, region: name })]),
+    );
+    this.witnesses = Object.fromEntries(
+      config.witnesses.map((region) => [region, new WitnessStack(this, { ...given, region })]),
+    );
+    this.#refuseClash();
+    Tags.of(this).add('understudy:group', this.group);
+  }
+
+  /** Two groups of one account may share neither their name nor a Region's table. */
+  #refuseClash(): void {
+    for (const other of this.node.root.node.findAll()) {
+      if (
+        !(other instanceof ReplicationGroup) ||
+        other === this ||
+        !mayBeSame(this.#account, other.#account)
+      ) {
+        continue;
+      }
+      const path = other.node.path;
+      if (other.group === this.group) {
+        throw invalidProp(
+          'group',
+          `the group at ${path} is called ${this.group}, too`,
+          'Give each its own name.',
+        );
+      }
+      const shared = Object.keys(this.replicas).find((name) => name in other.replicas);
+      if (other.#table === this.#table && shared !== undefined) {
+        throw invalidProp(
+          'engine.table',
+          `the group at ${path} has table ${this.#table} of ${shared}, too`,
+          'A table has one log: give each group its own table.',
+        );
+      }
+    }
+  }
+}
+
+function mayBeSame(account: string, other: string): boolean {
+  return account === other || Token.isUnresolved(account) || Token.isUnresolved(other);
+}
