@@ -25,6 +25,7 @@ export class AwsPeers implements GroupPeers {
   readonly #resources: GroupResources;
   readonly #stampAttribute: string;
   readonly #clients = new Map<RegionId, RegionClients>();
+  readonly #logs = new Map<RegionId, AwsLog>();
 
   constructor(resources: GroupResources, stampAttribute: string) {
     this.#resources = resources;
@@ -38,7 +39,10 @@ export class AwsPeers implements GroupPeers {
   }
 
   log(region: RegionId): AwsLog {
-    return new AwsLog(this.#logOf(region));
+    // One for all: it remembers in which generation it has found the last segment.
+    const log = this.#logs.get(region) ?? new AwsLog(this.#logOf(region));
+    this.#logs.set(region, log);
+    return log;
   }
 
   keeper(region: RegionId): AwsLogKeeper {

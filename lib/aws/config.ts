@@ -3,6 +3,7 @@ import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
+import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
 import { type GroupConfig, type KeySchema, membersOf, parseGroup } from '#lib/domain/topology.ts';
 
 /** Time between two reports of a Region's figures: two in each minute that an alarm looks at. */
@@ -21,6 +22,14 @@ const failoverSchema = z.object({
   noFailover: z.array(z.string()).exactOptional(),
 });
 
+const retentionSchema = z.object({
+  days: z.number().exactOptional(),
+  maxBytes: z.number().exactOptional(),
+  restoreWindowDays: z.number().exactOptional(),
+  holdDays: z.number().exactOptional(),
+  graceHours: z.number().exactOptional(),
+});
+
 const schema = z.object({
   group: z.string(),
   region: z.string(),
@@ -34,6 +43,7 @@ const schema = z.object({
   controlTable: z.string().min(3),
   failureQueueUrl: z.url().exactOptional(),
   failover: failoverSchema.prefault({}),
+  retention: retentionSchema.prefault({}),
   reportMs: z.int().positive().default(REPORT_MS),
 });
 
@@ -70,6 +80,7 @@ export type RuntimeConfig = GroupConfig & {
   readonly failureQueueUrl?: string;
   readonly buckets: Readonly<Record<RegionId, string>>;
   readonly endpoints: Endpoints;
+  readonly retention: RetentionPolicy;
   /** Time between two reports of a Region's figures, ms. */
   readonly reportMs: number;
   readonly failover: FailoverConfig & {
@@ -113,6 +124,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     endpoints,
     reportMs,
     failover,
+    retention: parseRetention(input.retention),
   };
 }
 

@@ -148,7 +148,7 @@ export const ALARMS: readonly AlarmSpec[] = [
     'behind-retention',
     own('BehindRetention'),
     'ticket',
-    'The log here had to start over, as its source no longer reached back far enough.',
+    'A log no longer holds what a follower needs next: the follower takes a new snapshot.',
     { runbook: 'follower_behind_retention' },
   ),
   ...FUNCTIONS.map((fn) =>
@@ -157,8 +157,8 @@ export const ALARMS: readonly AlarmSpec[] = [
       { of: 'function', fn, name: 'Errors' },
       'ticket',
       `The function ${fn} keeps failing.`,
-      // Lambda tries again by itself: one failure alone is no news.
-      { of5: 3, runbook: 'alarm-function-errors' },
+      // Lambda tries again by itself: one failure alone is no news, but of what runs once a day.
+      { runbook: 'alarm-function-errors', ...(fn !== 'retention' && { of5: 3 }) },
     ),
   ),
 ];

@@ -7,10 +7,15 @@ import { invalidProp } from '#lib/constructs/prop-error.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseGroupId } from '#lib/domain/ids.ts';
+import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
 import { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
 
 /** What the props of a group come to, checked. */
-export type GroupPlan = { readonly config: GroupConfig; readonly failover: FailoverConfig };
+export type GroupPlan = {
+  readonly config: GroupConfig;
+  readonly failover: FailoverConfig;
+  readonly retention: RetentionPolicy;
+};
 
 /**
  * Checks all that synthesis can know of a group. Throws CONFIG_INVALID, CONFIG_REGION_REPEATED or REGIONS_TOO_FEW;
@@ -50,7 +55,7 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
     },
     config.regions,
   );
-  return { config, failover };
+  return { config, failover, retention: parseRetention(props.retention ?? {}) };
 }
 
 function prioritiesOf(replicas: readonly ReplicaProps[]): Readonly<Record<string, number>> {

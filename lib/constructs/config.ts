@@ -7,6 +7,7 @@ import type { ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { tableNames } from '#lib/constructs/names.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
+import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
 import { type GroupConfig, parseGroup, refuseTooFew } from '#lib/domain/topology.ts';
 
 const KEYS = { S: 'STRING', N: 'NUMBER', B: 'BINARY' } as const;
@@ -29,6 +30,14 @@ const failoverSchema = z.strictObject({
   noFailover: z.array(z.string()).exactOptional(),
 });
 
+const retentionSchema = z.strictObject({
+  days: z.number().exactOptional(),
+  maxBytes: z.number().exactOptional(),
+  restoreWindowDays: z.number().exactOptional(),
+  holdDays: z.number().exactOptional(),
+  graceHours: z.number().exactOptional(),
+});
+
 const schema = z.strictObject({
   group: z.string(),
   table: z.string().regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is not the name of a DynamoDB table'),
@@ -43,6 +52,7 @@ const schema = z.strictObject({
     .regex(/^\d{12}$/, 'is not an account number of 12 digits')
     .optional(),
   failover: failoverSchema.prefault({}),
+  retention: retentionSchema.prefault({}),
   alarmTopic: topicName.optional(),
   pageTopic: topicName.optional(),
 });
@@ -51,6 +61,7 @@ const schema = z.strictObject({
 export type Deployment = {
   readonly config: GroupConfig;
   readonly failover: FailoverConfig;
+  readonly retention: RetentionPolicy;
   /** Where to; without it, the account that the CDK finds credentials for. */
   readonly account: string | undefined;
   /** Name of an SNS topic that exists in every Region, and gets every alarm. */
@@ -85,11 +96,12 @@ export function parseDeployment(value: unknown, source: string): Deployment {
     );
   }
   const failover = parseFailover(parsed.data.failover, config.regions);
-  return { config, failover, account, alarmTopic, pageTopic };
+  const retention = parseRetention(parsed.data.retention);
+  return { config, failover, retention, account, alarmTopic, pageTopic };
 }
 
 /** The props of the group that a file describes, but for its functions' code. */
-export function propsOf({ config, failover, account, alarmTopic, pageTopic }: Deployment) {
+export function propsOf({ config, failover, retention, account, alarmTopic, pageTopic }: Deployment) {
   const { priorities = {}, noFailover = [], profile, record, targets } = failover;
   const [partitionKey, sortKey] = config.key.map(({ name, type }) => ({
     name,
@@ -119,6 +131,7 @@ export function propsOf({ config, failover, account, alarmTopic, pageTopic }: De
       },
     }),
     profile,
+    retention,
     ...(topic && { alarms: { topic, ...(pageTopic && { pageTopic }) } }),
     ...(account && { account }),
   } satisfies ReplicationGroupProps;

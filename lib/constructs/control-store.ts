@@ -27,6 +27,11 @@ export class ControlStore extends Construct {
     handler.allow(['dynamodb:GetItem'], [this.#tableArn]);
   }
 
+  /** Reading every Region's role and position. */
+  grantReadEverywhere(handler: Handler): void {
+    handler.allow(['dynamodb:GetItem'], this.#everywhere());
+  }
+
   /** Taking the lease to apply, moving the position, and binding a write of the store to the lease. */
   grantApply(handler: Handler): void {
     handler.allow(

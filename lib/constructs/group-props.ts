@@ -2,6 +2,7 @@ import type { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import type { Engine } from '#lib/constructs/engine.ts';
 import type { CodeOf } from '#lib/constructs/handler.ts';
 import type { Profile } from '#lib/constructs/profile.ts';
+import type { RetentionPolicy } from '#lib/domain/retention.ts';
 
 /** A replica, where its Region's name alone does not say all. */
 export type ReplicaProps = {
@@ -52,6 +53,8 @@ export type ReplicationGroupProps = {
   readonly dns?: DnsProps;
   /** How soon a silent leader is taken for dead. Default: `Profile.balanced`. */
   readonly profile?: Profile;
+  /** How far back each Region's log reaches. Default: 7 days, and 14 for a replica that is behind or away. */
+  readonly retention?: Partial<RetentionPolicy>;
   /** Who hears of alarms. Default: nobody; the alarms are there all the same. */
   readonly alarms?: AlarmProps;
   /** Name of the group: 3 to 40 characters of a-z, 0-9 and '-'. Default: the construct's id. */

@@ -99,6 +99,18 @@ export class LogStore extends Construct {
     handler.allow(['s3:ListBucket'], [bucket]);
   }
 
+  /** Trimming the log here, by what every Region says that it needs: nobody else may delete a segment. */
+  grantRetain(handler: Handler): void {
+    const { bucket, segments } = this.#bucket();
+    handler.allow(['dynamodb:GetItem'], this.#everywhere());
+    handler.allow(
+      ['dynamodb:Query', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem'],
+      [this.#tableArn],
+    );
+    handler.allow(['s3:DeleteObject'], [segments], SEGMENTS);
+    handler.allow(['s3:ListBucket'], [bucket]);
+  }
+
   /** Invokes `handler` with new entries. DynamoDB serves two readers of a shard; relay and apply are the two. */
   feed(handler: Handler): void {
     handler.readStream('Entries', this.table.tableStreamArn!, this.#tableArn, {

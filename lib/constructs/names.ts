@@ -3,7 +3,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
 
 /** The Lambda functions of a Region; also their folders below `functions/`. */
-export const FUNCTIONS = ['capture', 'relay', 'apply', 'sentinel', 'failover'] as const;
+export const FUNCTIONS = ['capture', 'relay', 'apply', 'sentinel', 'failover', 'retention'] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 /** All functions that there is a bundle of: `deploy-check` runs while a stack is deployed, and never else. */
 export const BUNDLES = [...FUNCTIONS, 'deploy-check'] as const;

@@ -8,15 +8,18 @@ import { FailoverWorkflow } from '#lib/constructs/failover-workflow.ts';
 import { FailureQueue } from '#lib/constructs/failure-queue.ts';
 import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
 import { LogStore } from '#lib/constructs/log-store.ts';
-import { MinuteTick } from '#lib/constructs/minute-tick.ts';
 import { type FunctionName, resourceName } from '#lib/constructs/names.ts';
 import { environmentOf, type Place } from '#lib/constructs/place.ts';
 import { settingsOf } from '#lib/constructs/settings.ts';
+import { Tick } from '#lib/constructs/tick.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
+import type { RetentionPolicy } from '#lib/domain/retention.ts';
 
 export type RegionStackProps = Place & {
   readonly failover: FailoverConfig;
+  /** How far back the log reaches. */
+  readonly retention: RetentionPolicy;
   /** Name of an SNS topic, one in every Region, that alarms go to. */
   readonly alarmTopic?: string | undefined;
   /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
@@ -36,7 +39,7 @@ export class RegionStack extends Stack {
 
   constructor(
     scope: Construct,
-    { failover: rules, alarmTopic, pageTopic, code, ...place }: RegionStackProps,
+    { failover: rules, retention: policy, alarmTopic, pageTopic, code, ...place }: RegionStackProps,
   ) {
     super(scope, place.region, {
       stackName: resourceName(place.config.group, place.region),
@@ -57,7 +60,8 @@ export class RegionStack extends Stack {
     const apply = handler('apply', 1024, Duration.seconds(300));
     const sentinel = handler('sentinel', 512, Duration.seconds(90));
     const failover = handler('failover', 1024, STEP_TIMEOUT);
-    this.handlers = { capture, relay, apply, sentinel, failover };
+    const retention = handler('retention', 512, Duration.minutes(15));
+    this.handlers = { capture, relay, apply, sentinel, failover, retention };
 
     log.grantAppend(capture);
     control.grantCapture(capture);
@@ -88,7 +92,13 @@ export class RegionStack extends Stack {
     this.workflow = new FailoverWorkflow(this, 'Workflow', place, failover);
     this.workflow.grantStart(sentinel);
 
-    new MinuteTick(this, 'Tick', place, [relay, apply, sentinel]);
+    log.grantRetain(retention);
+    control.grantReadEverywhere(retention);
+    retention.tell({ retention: policy });
+
+    // What makes up for a hint that was lost.
+    new Tick(this, 'Tick', place, { name: 'tick', every: Duration.minutes(1) }, [relay, apply, sentinel]);
+    new Tick(this, 'Daily', place, { name: 'daily', every: Duration.days(1) }, [retention]);
     this.alarms = new Alarms(this, 'Alarms', {
       place,
       maxLag: Duration.millis(PROFILES[rules.profile].maxLagMs),

@@ -40,7 +40,7 @@ export class ReplicationGroup extends Construct {
     if (!Stage.isStage(scope)) {
       throw invalidProp('scope', 'a group makes stacks of its own', 'Create it in an App or in a Stage.');
     }
-    const { config, failover } = planGroupOf(id, props);
+    const { config, failover, retention } = planGroupOf(id, props);
     this.group = config.group;
     this.#table = config.table;
     this.#account = props.account ?? scope.account ?? Aws.ACCOUNT_ID;
@@ -48,6 +48,7 @@ export class ReplicationGroup extends Construct {
     const given = {
       config,
       failover,
+      retention,
       account: this.#account,
       removal,
       alarmTopic: alarms?.topic,

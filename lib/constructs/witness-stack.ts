@@ -2,10 +2,10 @@ import { Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { ControlStore } from '#lib/constructs/control-store.ts';
 import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
-import { MinuteTick } from '#lib/constructs/minute-tick.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import { environmentOf, type Place, tableArns } from '#lib/constructs/place.ts';
 import { settingsOf } from '#lib/constructs/settings.ts';
+import { Tick } from '#lib/constructs/tick.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 
 export type WitnessStackProps = Place & {
@@ -38,6 +38,6 @@ export class WitnessStack extends Stack {
     control.grantVote(sentinel);
     // Whether a leader's table takes a write is what a vote is about.
     sentinel.allow(['dynamodb:PutItem'], tableArns(this, place, place.config.table));
-    new MinuteTick(this, 'Tick', place, [sentinel]);
+    new Tick(this, 'Tick', place, { name: 'tick', every: Duration.minutes(1) }, [sentinel]);
   }
 }

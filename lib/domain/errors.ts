@@ -44,6 +44,7 @@ export const ERRORS = {
     summary: 'The follower is further behind than the log reaches back',
     retry: 'later',
   },
+  RETENTION_UNFINISHED: { summary: 'Retention did not get through the log in its time', retry: 'now' },
   GROUP_NOT_FOUNDED: { summary: 'The group has no leader yet', retry: 'later' },
   REGISTER_UNAVAILABLE: { summary: 'No majority of the Regions answered', retry: 'later' },
   REGISTER_CONTENDED: { summary: 'A change of the register lost too many races', retry: 'now' },

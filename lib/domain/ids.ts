@@ -37,3 +37,5 @@ export const parseLaneId = parser<LaneId>(
 
 /** The lane of a group that has one. */
 export const LANE_0 = parseLaneId('0');
+/** The lanes of every group, for whoever must leave none out. */
+export const LANES: readonly LaneId[] = [LANE_0];

@@ -44,7 +44,7 @@ export const METRICS = {
   VotesInForce: { unit: 'Count', sent: 'incident' },
   /** Tails that diverged and that nobody has discarded. */
   Divergences: { unit: 'Count', sent: 'incident' },
-  /** Times that this Region's log had to start over, as its source no longer reached back far enough. */
+  /** Times that a follower needed what a log no longer held, as that log or the follower's own Region says. */
   BehindRetention: { unit: 'Count', sent: 'incident' },
   /** Changes that could not be logged. */
   RejectedRecords: { unit: 'Count', sent: 'incident' },

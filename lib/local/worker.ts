@@ -6,6 +6,7 @@ import { handler as applyHandler } from '#functions/apply/handler.ts';
 import { handler as captureHandler } from '#functions/capture/handler.ts';
 import { handler as failoverHandler } from '#functions/failover/handler.ts';
 import { handler as relayHandler } from '#functions/relay/handler.ts';
+import { handler as retentionHandler } from '#functions/retention/handler.ts';
 import { theRuntime, writeTelemetryTo } from '#functions/runtime.ts';
 import { handler as sentinelHandler } from '#functions/sentinel/handler.ts';
 import { runFailoversBy } from '#functions/workflow.ts';
@@ -40,6 +41,8 @@ const POLL_MS = 80;
 const RELAY_MS = 2_000;
 const APPLY_MS = 1_000;
 const SENTINEL_MS = 500;
+/** A day on AWS. */
+const RETENTION_MS = 60_000;
 /** How often requests for a failover are looked for, ms. */
 const REQUESTS_MS = 200;
 
@@ -101,6 +104,7 @@ const apply = invoker<StreamEvent | TickEvent>(
   60_000,
 );
 const sentinel = invoker<TickEvent>('sentinel', sentinelHandler as Handler<TickEvent>, 30_000);
+const retention = invoker<TickEvent>('retention', retentionHandler as Handler<TickEvent>, 60_000);
 
 const workflow = await startWorkflow();
 
@@ -145,7 +149,12 @@ const sources = [
 ];
 const tick = (everyMs: number, invoker: FunctionInvoker<TickEvent>) =>
   new Schedule({ everyMs, invoker, timer: systemTimer });
-const schedules = [tick(RELAY_MS, relay), tick(APPLY_MS, apply), tick(SENTINEL_MS, sentinel)];
+const schedules = [
+  tick(RELAY_MS, relay),
+  tick(APPLY_MS, apply),
+  tick(SENTINEL_MS, sentinel),
+  tick(RETENTION_MS, retention),
+];
 
 for (const each of [...sources, ...schedules]) each.start();
 // What was cut off by the end of the last process goes on.

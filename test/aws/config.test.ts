@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '#lib/aws/config.ts';
+import { DEFAULT_RETENTION } from '#lib/domain/retention.ts';
 
 const EU = { name: 'eu-west-1', bucket: 'bucket-eu' };
 const US = { name: 'us-east-1', bucket: 'bucket-us' };
@@ -43,6 +44,7 @@ describe('the configuration of a function', () => {
       endpoints: {},
       reportMs: 30_000,
       failover: { profile: 'balanced', targets: {} },
+      retention: DEFAULT_RETENTION,
     });
   });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseDeployment, readDeployment } from '#lib/constructs/config.ts';
 import { bucketName } from '#lib/constructs/names.ts';
 import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
+import { DEFAULT_RETENTION } from '#lib/domain/retention.ts';
 import { fileOf } from './stacks.ts';
 
 describe('a config file', () => {
@@ -19,6 +20,7 @@ describe('a config file', () => {
     expect(parseDeployment(file, 'f.json')).toEqual({
       config: { group: 'orders', table: 'orders-data', key: file.key, regions, witnesses },
       failover,
+      retention: DEFAULT_RETENTION,
       account: '111122223333',
       alarmTopic: 'on-call',
     });
@@ -33,7 +35,19 @@ describe('a config file', () => {
     expect(failover).toEqual({ profile: 'balanced', targets: {} });
   });
 
+  it('says how long the log is kept', () => {
+    const { retention } = parseDeployment(fileOf({ retention: { days: 3, maxBytes: 1e12 } }), 'f.json');
+    expect(retention).toEqual({ ...DEFAULT_RETENTION, days: 3, maxBytes: 1e12 });
+  });
+
   it.each([
+    [
+      'a log that is held back shorter than it is kept',
+      { retention: { days: 30 } },
+      'CONFIG_INVALID',
+      'holdDays',
+    ],
+    ['days of retention below none', { retention: { days: -1 } }, 'CONFIG_INVALID', 'retention.days'],
     [
       'two Regions of the same name',
       { regions: [{ name: 'eu-west-1' }, { name: 'eu-west-1' }] },

@@ -236,7 +236,7 @@ describe('functions', () => {
     eu.resourceCountIs('AWS::Lambda::EventSourceMapping', 3);
   });
 
-  it('ticks relay, apply and sentinel every minute, each tick once', () => {
+  it('ticks relay, apply and sentinel every minute, retention every day, each tick once', () => {
     const target = (name: string) =>
       Match.objectLike({
         Arn: { 'Fn::GetAtt': [Match.stringLikeRegexp(`^${name}Function`), 'Arn'] },
@@ -246,9 +246,13 @@ describe('functions', () => {
       ScheduleExpression: 'rate(1 minute)',
       Targets: [target('relay'), target('apply'), target('sentinel')],
     });
-    eu.resourceCountIs('AWS::Lambda::Permission', 3);
+    eu.hasResourceProperties('AWS::Events::Rule', {
+      ScheduleExpression: 'rate(1 day)',
+      Targets: [target('retention')],
+    });
+    eu.resourceCountIs('AWS::Lambda::Permission', 4);
     eu.allResourcesProperties('AWS::Lambda::EventInvokeConfig', { MaximumRetryAttempts: 0 });
-    eu.resourceCountIs('AWS::Lambda::EventInvokeConfig', 3);
+    eu.resourceCountIs('AWS::Lambda::EventInvokeConfig', 4);
   });
 });
 
@@ -331,6 +335,26 @@ describe('permissions', () => {
       's3:ListBucket': [HERE_BUCKET],
       'states:StartExecution': ['eu-west-1 understudy-orders-failover'],
     });
+  });
+
+  it('lets retention, and nobody else, delete segments: those of the log here, and nothing that has diverged', () => {
+    expect(permissionsOf(eu, 'retention')).toEqual({
+      ...logs('retention'),
+      'dynamodb:GetItem': [...everywhere(LOG), ...everywhere(CONTROL)].sort(),
+      'dynamodb:Query': [HERE_LOG],
+      'dynamodb:UpdateItem': [HERE_LOG],
+      'dynamodb:DeleteItem': [HERE_LOG],
+      'dynamodb:ConditionCheckItem': [HERE_LOG],
+      's3:DeleteObject': [`${HERE_BUCKET}/orders/*`],
+      's3:ListBucket': [HERE_BUCKET],
+    });
+    for (const name of FUNCTIONS.filter((each) => each !== 'retention')) {
+      expect(Object.keys(permissionsOf(eu, name)).join(), name).not.toContain('s3:Delete');
+    }
+  });
+
+  it('keeps no object by a lifecycle rule, and lets none go', () => {
+    eu.allResourcesProperties('AWS::S3::Bucket', { LifecycleConfiguration: Match.absent() });
   });
 
   const FAILOVER = {

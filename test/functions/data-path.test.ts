@@ -7,7 +7,7 @@ import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
 import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { poison, put, puts, sequenceOf } from '../support/capture-fixture.ts';
-import { E1, E2 } from '../support/log-history.ts';
+import { allEntries, E1, E2, sha256 } from '../support/log-history.ts';
 import { loggedRecords } from '../support/log-records.ts';
 import { type RegionServers, startRegionServers } from '../support/region-servers.ts';
 
@@ -17,7 +17,7 @@ const context = { getRemainingTimeInMillis: () => 60_000 } as Context;
 const tick = { kind: 'tick' };
 
 type Handlers = Readonly<
-  Record<'capture' | 'relay' | 'apply' | 'sentinel', (event: unknown) => Promise<unknown>>
+  Record<'capture' | 'relay' | 'apply' | 'sentinel' | 'retention', (event: unknown) => Promise<unknown>>
 >;
 
 let servers: ReadonlyMap<RegionId, RegionServers>;
@@ -68,6 +68,8 @@ beforeEach(async () => {
       region,
       regions: config.regions.map((each) => ({ ...each, bucket: buckets[each.name] })),
       failureQueueUrl: queueUrl,
+      // What is older than the newest record goes, and at the next run it is deleted.
+      retention: { days: 1e-9, graceHours: 0 },
     };
     made.set(region, await handlersOf(deployed));
   }
@@ -81,6 +83,7 @@ async function handlersOf(config: object): Promise<Handlers> {
     relay: await import('#functions/relay/handler.ts'),
     apply: await import('#functions/apply/handler.ts'),
     sentinel: await import('#functions/sentinel/handler.ts'),
+    retention: await import('#functions/retention/handler.ts'),
   };
   const { theRuntime, writeTelemetryTo } = await import('#functions/runtime.ts');
   writeTelemetryTo(() => {});
@@ -140,4 +143,35 @@ test('what is captured in one Region is relayed and applied in the other, by the
   await at(US).apply(tick);
   expect(await peers.store(US).get({ pk: { S: 'c' } })).toEqual({ pk: { S: 'c' }, at: { S: '3' } });
   expect((await peers.control(US).applyState(LANE_0)).applied?.lsn).toBe(3n);
+});
+
+test('retention deletes what everybody has, in every Region, and the data path goes on over it', async () => {
+  await at(EU).sentinel(tick);
+  await at(US).apply(tick);
+  const orphan = Buffer.from('cut off before its append');
+  for (const region of [EU, US]) {
+    await peers.log(region).putSegment(sha256(orphan), orphan, await peers.log(region).head(LANE_0));
+  }
+  for (let batch = 0; batch < 5; batch++) {
+    await capture([put(batch + 1, `before-${batch}`)]);
+    await at(EU).relay({ Records: [] });
+  }
+  await at(EU).retention(tick);
+  // The follower's store has not applied any of it.
+  expect((await peers.log(EU).head(LANE_0)).firstLsn).toBe(1n);
+
+  await at(US).apply(tick);
+  for (const region of [EU, US]) for (let run = 0; run < 3; run++) await at(region).retention(tick);
+  for (const region of [EU, US]) {
+    const entries = await allEntries(peers.log(region));
+    expect(entries.map(({ first }) => first)).toEqual([5n]);
+    expect((await peers.keeper(region).segments()).map(({ hash }) => hash)).toEqual([entries[0]!.hash]);
+  }
+
+  // In a later generation of segments, which none of these has seen yet.
+  await capture([put(6, 'after')]);
+  await at(EU).relay({ Records: [] });
+  await at(US).apply(tick);
+  expect(await peers.store(US).get({ pk: { S: 'after' } })).toBeDefined();
+  expect((await peers.log(US).head(LANE_0)).chain).toBe((await peers.log(EU).head(LANE_0)).chain);
 });
