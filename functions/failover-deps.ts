@@ -2,8 +2,10 @@ import { controlDeps } from '#functions/control-deps.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
+import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
+import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 import {
@@ -16,17 +18,36 @@ import {
 /** There is no fence of the engine's own here: the report says so. */
 const NO_FENCE: EngineFence = { raise: async () => 'unproven', lower: async () => {} };
 
-let known: Omit<FailoverDeps, 'record'> | undefined;
+let known: Omit<FailoverDeps, 'record' | 'alarmsOf'> | undefined;
+let asked: { readonly run: string; readonly alarms: ReadonlyMap<RegionId, AlarmStates> } | undefined;
 let record: LeaderRecord | undefined;
 
 /** What the steps of a run work with. */
 export function failoverDeps(state: FailoverState): FailoverDeps {
   known ??= createDeps();
   record ??= createRecord();
-  return { ...known, record: record ?? noRecord(state, known.targetOf) };
+  const { run } = state.input;
+  if (asked?.run !== run) asked = { run, alarms: askForAlarms() };
+  const { alarms } = asked;
+  return { ...known, alarmsOf: (at) => alarms.get(at)!, record: record ?? noRecord(state, known.targetOf) };
 }
 
-function createDeps(): Omit<FailoverDeps, 'record'> {
+/**
+ * The lag alarms of all Regions, asked for with the first step of a run that comes here: by the time of the election
+ * the connections are made and the answers there, and nobody has waited for either.
+ */
+function askForAlarms(): ReadonlyMap<RegionId, AlarmStates> {
+  const { config, peers } = theRuntime();
+  return new Map(
+    config.regions.map(({ name }) => {
+      const answer = peers.alarms(name).of(LAG_ALARMS);
+      answer.catch(() => {});
+      return [name, { of: () => answer }] as const;
+    }),
+  );
+}
+
+function createDeps(): Omit<FailoverDeps, 'record' | 'alarmsOf'> {
   const { config, peers, region } = theRuntime();
   const { priorities = {}, noFailover = [], targets } = config.failover;
   return {

@@ -68,7 +68,13 @@ export const handler = middy<z.infer<typeof tick>, void>()
           duty(reportMs, reportLag, 'watch-failed'),
           duty(reportMs, () => reportSafety(safetyDeps(sentinel!)), 'safety-failed'),
         ]
-      : [];
+      : [
+          duty(
+            reportMs,
+            () => reportSafety({ region, acceptor: acceptors.of(region), telemetry }),
+            'safety-failed',
+          ),
+        ];
     const until = clock.steadyMs() + LOOK_ON_MS;
     while (clock.steadyMs() < until && context.getRemainingTimeInMillis() > RESERVE_MS) {
       const began = clock.steadyMs();
@@ -124,12 +130,14 @@ function safetyDeps(sentinel: Sentinel): SafetyDeps {
   return {
     region,
     acceptor: acceptors.of(region),
-    control,
-    divergences: peers.divergences(region),
-    plan: () => planGroup({ config, profile, survey }, { kind: 'failover', force: false }),
-    leaseLeft: () => sentinel.takeLeastLeft(),
-    settled,
     telemetry,
+    replica: {
+      control,
+      divergences: peers.divergences(region),
+      settled,
+      plan: () => planGroup({ config, profile, survey }, { kind: 'failover', force: false }),
+      leaseLeft: () => sentinel.takeLeastLeft(),
+    },
   };
 }
 

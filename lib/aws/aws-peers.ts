@@ -5,6 +5,7 @@ import { AwsHistory } from '#lib/aws/aws-history.ts';
 import { AwsItemStore } from '#lib/aws/aws-item-store.ts';
 import { AwsLog } from '#lib/aws/aws-log.ts';
 import { AwsLogKeeper } from '#lib/aws/aws-log-keeper.ts';
+import { CloudWatchAlarms } from '#lib/aws/cloudwatch-alarms.ts';
 import type { Endpoints } from '#lib/aws/config.ts';
 import { RegionClients } from '#lib/aws/region-clients.ts';
 import { SfnApproval } from '#lib/aws/sfn-approval.ts';
@@ -72,6 +73,13 @@ export class AwsPeers implements GroupPeers {
     const { dynamodb, sfn } = this.clients(region);
     const { group, controlTable } = this.#resources;
     return new SfnApproval({ dynamodb, sfn, group, table: controlTable });
+  }
+
+  alarms(region: RegionId): CloudWatchAlarms {
+    return new CloudWatchAlarms({
+      cloudwatch: this.clients(region).cloudwatch,
+      group: this.#resources.group,
+    });
   }
 
   store(region: RegionId): AwsItemStore {

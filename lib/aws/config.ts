@@ -54,6 +54,7 @@ const endpointsSchema = z.record(
     s3: z.url().exactOptional(),
     sqs: z.url().exactOptional(),
     route53: z.url().exactOptional(),
+    cloudwatch: z.url().exactOptional(),
     credentials: z.object({ accessKeyId: z.string(), secretAccessKey: z.string() }).exactOptional(),
   }),
 );
@@ -66,6 +67,7 @@ export type RegionEndpoints = {
   readonly sqs?: string;
   /** Route 53's control plane as it is reached from this Region. */
   readonly route53?: string;
+  readonly cloudwatch?: string;
   /** For servers that are not AWS; without them, the SDK finds credentials as always. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
 };

@@ -1,3 +1,4 @@
+import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SFNClient } from '@aws-sdk/client-sfn';
@@ -17,6 +18,7 @@ export class RegionClients {
   #s3?: S3Client;
   #sqs?: SQSClient;
   #sfn?: SFNClient;
+  #cloudwatch?: CloudWatchClient;
 
   constructor(region: RegionId, endpoints: Endpoints) {
     this.#region = region;
@@ -50,12 +52,23 @@ export class RegionClients {
     return this.#sfn;
   }
 
+  /** Undefined where the group does not live at AWS, and nobody plays CloudWatch. */
+  get cloudwatch(): CloudWatchClient | undefined {
+    if (this.#endpoints !== undefined && this.#endpoints.cloudwatch === undefined) return undefined;
+    this.#cloudwatch ??= new CloudWatchClient({
+      ...this.#common(),
+      ...endpoint(this.#endpoints?.cloudwatch),
+    });
+    return this.#cloudwatch;
+  }
+
   /** Closes the connections of all clients. */
   destroy(): void {
     this.#dynamodb?.destroy();
     this.#s3?.destroy();
     this.#sqs?.destroy();
     this.#sfn?.destroy();
+    this.#cloudwatch?.destroy();
   }
 
   #common() {

@@ -5,6 +5,8 @@ import { type RuntimeConfig, readConfig } from '#lib/aws/config.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
 import { PATIENCE_MS } from '#lib/cli/in-time.ts';
+import { ALARMS } from '#lib/constructs/alarm-specs.ts';
+import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import type { Survey } from '#lib/domain/control/survey.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
@@ -14,6 +16,8 @@ import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { findCloud, readCloudFile } from '#lib/local/cloud-file.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
 import { surveyGroup } from '#lib/usecases/control/survey.ts';
+
+const ALARM_NAMES = [...ALARMS.map(({ name }) => name), UNSAFE_ALARM];
 
 /** A group that commands look at. */
 export type Connection = {
@@ -71,6 +75,7 @@ export async function connect(file: string | undefined): Promise<Connection> {
       clock: { now: () => Date.now(), steadyMs: () => performance.now() },
       sleep,
       patienceMs: PATIENCE_MS,
+      alarmNames: ALARM_NAMES,
     });
   return {
     config,

@@ -27,6 +27,7 @@ const electInput = z.object({
       attached: z.boolean(),
       noFailover: z.boolean(),
       priority: z.number(),
+      lagAlarm: z.string().exactOptional(),
     }),
   ),
   rules: z.object({

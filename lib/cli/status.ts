@@ -2,8 +2,16 @@ import { type Connection, connect } from '#lib/cli/connect.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { table } from '#lib/cli/table.ts';
 import { adviceOf } from '#lib/domain/control/advice.ts';
-import { newestBeat, type RegionSurvey, registerOf, type Survey } from '#lib/domain/control/survey.ts';
-import { lagOf } from '#lib/domain/lag.ts';
+import {
+  lagsOf,
+  newestBeat,
+  type RegionSurvey,
+  registerOf,
+  type Survey,
+} from '#lib/domain/control/survey.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Lag } from '#lib/domain/lag.ts';
+import { upstreamOf } from '#lib/domain/topology.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
 
 /** `understudy status`: where the group stands and what to do next. Exit status 1 if a Region did not answer. */
@@ -18,11 +26,18 @@ export async function statusCommand(options: { cloud?: string; json?: boolean })
     if (options.json) {
       const { group } = config;
       const head = { group, profile: profile.name, register: known?.register ?? null, agreed: known?.agreed };
-      console.log(jsonLine({ ...head, ...survey, regions: survey.regions.map(plain), advice }));
+      const regions = survey.regions.map((each) => ({
+        ...plain(each),
+        fedBy: fedBy(connection, each) ?? null,
+        lag: lagsOf(survey, each),
+      }));
+      console.log(jsonLine({ ...head, ...survey, regions, advice }));
     } else {
       for (const line of groupLines(connection, survey)) console.log(line);
       console.log('');
-      for (const line of regionLines(survey)) console.log(line);
+      for (const line of regionLines(connection, survey)) console.log(line);
+      console.log('');
+      for (const line of survey.regions.flatMap(alarmLines)) console.log(line);
       console.log('');
       for (const { text } of advice) console.log(`Next: ${text}`);
     }
@@ -69,37 +84,65 @@ function groupLines({ config, profile }: Connection, survey: Survey): readonly s
   return lines;
 }
 
-function regionLines(survey: Survey): readonly string[] {
-  const head = ['Region', 'role', 'attached', 'epoch', 'vote', 'log end', 'sealed', 'applied', 'lag', 'note'];
+function regionLines(connection: Connection, survey: Survey): readonly string[] {
+  const head = [
+    'Region',
+    'role',
+    'fed by',
+    'attached',
+    'epoch',
+    'vote',
+    'log end',
+    'sealed',
+    'applied',
+    'durable lag',
+    'applied lag',
+    'note',
+  ];
   return table(
     head,
     survey.regions.map((each) => {
       const { acceptor, applied, head: end, role } = each;
       const leads = role?.leader === each.region;
       const unknown = each.witness ? '' : 'unknown';
+      const lags = lagsOf(survey, each);
       return [
         each.region,
         each.witness ? 'witness' : role === undefined ? 'unknown' : leads ? 'leader' : 'follower',
+        fedBy(connection, each) ?? '',
         role === undefined ? '' : role.attached === role.epoch ? 'yes' : 'no',
         `${acceptor?.accepted?.value.epoch ?? (acceptor ? 'none' : 'unknown')}`,
         acceptor?.vote === undefined ? '' : `against ${acceptor.vote}`,
         end ? `${end.lastLsn} (epoch ${end.lastEpoch})` : unknown,
         end ? `epoch ${end.sealedEpoch}` : '',
         leads ? '' : `${applied?.lsn ?? unknown}`,
-        leads || each.witness ? '' : lagText(survey, each),
+        leads || each.witness ? '' : lagText(lags.durable),
+        leads || each.witness ? '' : lagText(lags.applied),
         each.error ?? (each.copying ? 'first copy under way' : ''),
       ];
     }),
   );
 }
 
-/** Behind the end of the leader's log; unknown while that is. */
-function lagText(survey: Survey, { applied, copying, role }: RegionSurvey): string {
-  const end = survey.regions.find(({ region }) => region === role?.leader)?.head;
-  if (applied === undefined || copying === true || end === undefined) return 'unknown';
-  const from = { lsn: end.lastLsn, totalBytes: end.totalBytes, commitMs: end.lastCommitMs };
-  const { records, ms } = lagOf(from, { ...applied, totalBytes: end.totalBytes }, survey.atMs);
-  return `${records} records, ${(ms / 1000).toFixed(1)} s`;
+/** The Region that sends this one its log, by who leads as far as this one knows. */
+function fedBy({ config }: Connection, { region, role }: RegionSurvey): RegionId | undefined {
+  return role && upstreamOf(config, region, role.leader);
+}
+
+function lagText(lag: Lag | undefined): string {
+  if (lag === undefined) return 'unknown';
+  return `${lag.records} records, ${lag.bytes} B, ${(lag.ms / 1000).toFixed(1)} s`;
+}
+
+/** What is on in a Region, and whether anybody watches it at all. */
+function alarmLines({ region, alarms = [] }: RegionSurvey): readonly string[] {
+  if ('error' in alarms) return [`Alarms of ${region}: unknown: ${alarms.error}`];
+  if (alarms.length === 0) return [`Alarms of ${region}: there are none. See understudy doctor.`];
+  const on = alarms.filter(({ state }) => state === 'alarm');
+  if (on.length === 0) return [`Alarms of ${region}: ${alarms.length}, none is on.`];
+  return on.map(
+    ({ alarm, reason, sinceMs }) => `Alarm ${alarm} of ${region}: on since ${timeOf(sinceMs)}: ${reason}`,
+  );
 }
 
 /** Without the marks of a head and the values that only the register's protocol needs. */

@@ -1,4 +1,5 @@
 import { FUNCTIONS, type FunctionName } from '#lib/constructs/names.ts';
+import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import type { MetricName } from '#lib/domain/metrics.ts';
 
 /** What an alarm looks at: a figure that the Region sends itself, or one that AWS keeps of a resource. */
@@ -8,8 +9,12 @@ type Watched =
   | { readonly of: 'failure-queue'; readonly name: 'ApproximateNumberOfMessagesVisible' }
   | { readonly of: 'workflow'; readonly name: 'ExecutionsFailed' };
 
+/** A Region with data, or one that votes alone. */
+type Kind = 'replica' | 'witness';
+
 export type AlarmSpec = {
   readonly name: string;
+  readonly where: readonly Kind[];
   readonly metric: Watched;
   readonly statistic: 'Maximum' | 'Minimum' | 'Sum';
   /** The figure breaches above this, or below it. `lag`: the lag at which a replica is no candidate any more. */
@@ -17,9 +22,9 @@ export type AlarmSpec = {
   /** Minutes out of five that have to breach; without it, one alone does. */
   readonly of5?: number;
   /**
-   * Whether a missing figure is a breach: so for every lag, which every Region sends, and for nothing else. What only
-   * the leader sends is missing anywhere else; what counts incidents is missing while there are none. A sentinel that
-   * is dead is missed by the lag that it does not send.
+   * Whether a missing figure is a breach: so for what the Region sends at all times, its lag or, as a witness, that it is
+   * there; by that a dead sentinel is missed. What only the leader sends is missing anywhere else, and what counts
+   * incidents is missing while there are none.
    */
   readonly missing: 'breaching' | 'notBreaching';
   /** page: the group is not safe, or soon won't be. ticket: see to it in working hours. */
@@ -29,9 +34,12 @@ export type AlarmSpec = {
   readonly runbook: string;
 };
 
-/** Of an alarm whose runbook section bears its own name. */
-function spec(name: string, rest: Omit<AlarmSpec, 'name' | 'runbook'> & { runbook?: string }): AlarmSpec {
-  return { name, runbook: `alarm-${name}`, ...rest };
+/** Of an alarm of replicas, whose runbook section bears its own name. */
+function spec(
+  name: string,
+  rest: Omit<AlarmSpec, 'name' | 'where' | 'runbook'> & Partial<Pick<AlarmSpec, 'where' | 'runbook'>>,
+): AlarmSpec {
+  return { name, where: ['replica'], runbook: `alarm-${name}`, ...rest };
 }
 
 function lag(name: string, metric: Watched, above: number | 'lag', text: string): AlarmSpec {
@@ -45,7 +53,7 @@ function count(
   metric: Watched,
   severity: AlarmSpec['severity'],
   text: string,
-  rest: Partial<Pick<AlarmSpec, 'of5' | 'runbook'>> = {},
+  rest: Partial<Pick<AlarmSpec, 'of5' | 'runbook' | 'where'>> = {},
 ): AlarmSpec {
   const threshold = { above: 0 };
   return spec(name, {
@@ -59,9 +67,11 @@ function count(
   });
 }
 
+const EVERYWHERE: readonly Kind[] = ['replica', 'witness'];
+
 const own = (name: MetricName): Watched => ({ of: 'region', name });
 
-/** What a Region's CloudWatch watches. Every Region has the same alarms, whoever leads. */
+/** What is watched. Every replica has the same alarms, whoever leads. */
 export const ALARMS: readonly AlarmSpec[] = [
   lag(
     'applied-lag',
@@ -99,6 +109,16 @@ export const ALARMS: readonly AlarmSpec[] = [
     severity: 'page',
     text: 'If the leader here were lost now, no replica could take over.',
   }),
+  spec('witness-silent', {
+    where: ['witness'],
+    metric: own('WitnessUp'),
+    statistic: 'Sum',
+    threshold: { below: 1 },
+    of5: 3,
+    missing: 'breaching',
+    severity: 'page',
+    text: 'The witness here does not look after the group: it neither lends a lease nor votes.',
+  }),
   count(
     'run-failed',
     { of: 'workflow', name: 'ExecutionsFailed' },
@@ -127,7 +147,7 @@ export const ALARMS: readonly AlarmSpec[] = [
     own('VotesInForce'),
     'ticket',
     'This Region has voted against the leader: it does not hear its beats, and cannot write there.',
-    { of5: 2 },
+    { of5: 2, where: EVERYWHERE },
   ),
   count(
     'late-canaries',
@@ -157,20 +177,28 @@ export const ALARMS: readonly AlarmSpec[] = [
       { of: 'function', fn, name: 'Errors' },
       'ticket',
       `The function ${fn} keeps failing.`,
-      // Lambda tries again by itself: one failure alone is no news, but of what runs once a day.
-      { runbook: 'alarm-function-errors', ...(fn !== 'retention' && { of5: 3 }) },
+      {
+        runbook: 'alarm-function-errors',
+        where: fn === 'sentinel' ? EVERYWHERE : ['replica'],
+        // Lambda tries again by itself: one failure alone is no news, but of what runs once a day.
+        ...(fn !== 'retention' && { of5: 3 }),
+      },
     ),
   ),
 ];
 
 /** The composite alarm of all that is to be paged on. */
 export const UNSAFE = {
-  name: 'unsafe',
+  name: UNSAFE_ALARM,
   severity: 'page',
   text: 'The group is not safe here: something that is to be paged on is in alarm.',
   runbook: 'alarm-unsafe',
-  of: ALARMS.filter(({ severity }) => severity === 'page').map(({ name }) => name),
 } as const;
+
+/** The alarms of a Region. */
+export function alarmsIn(kind: Kind): readonly AlarmSpec[] {
+  return ALARMS.filter(({ where }) => where.includes(kind));
+}
 
 /** What an alarm says to whoever gets it: how bad it is, what it means, and where to read on. */
 export function describeAlarm({

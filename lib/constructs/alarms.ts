@@ -1,4 +1,4 @@
-import { Duration, Stack } from 'aws-cdk-lib';
+import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import {
   Alarm,
   type AlarmBase,
@@ -11,11 +11,12 @@ import {
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
-import { ALARMS, type AlarmSpec, describeAlarm, UNSAFE } from '#lib/constructs/alarm-specs.ts';
+import { type AlarmSpec, alarmsIn, describeAlarm, UNSAFE } from '#lib/constructs/alarm-specs.ts';
 import { workflowArn } from '#lib/constructs/failover-workflow.ts';
+import type { Handler } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
-import { alarmName } from '#lib/domain/alarms.ts';
+import { alarmName, LAG_ALARMS } from '#lib/domain/alarms.ts';
 
 type AlarmsProps = {
   readonly place: Place;
@@ -45,12 +46,33 @@ export class Alarms extends Construct {
     const { place, maxLag, topicName, pageTopicName = topicName } = props;
     this.#place = place;
     this.#maxLag = maxLag;
-    const alarms = ALARMS.map((spec) => this.#alarm(spec));
-    const unsafe = this.#composite();
+    const isWitness = place.config.witnesses.includes(place.region);
+    const specs = alarmsIn(isWitness ? 'witness' : 'replica');
+    const alarms = specs.map((spec) => this.#alarm(spec));
+    const unsafe = this.#composite(specs.filter(({ severity }) => severity === 'page'));
     // The rule names them, and CloudWatch takes no name that it does not know.
     unsafe.node.addDependency(...alarms);
     notify(alarms, this.#topic('Topic', topicName));
     notify([unsafe], this.#topic('PageTopic', pageTopicName));
+  }
+
+  /** Reading whether a Region's lag alarms are on, in every Region. */
+  grantReadLag(handler: Handler): void {
+    const { config } = this.#place;
+    handler.allow(
+      ['cloudwatch:DescribeAlarms'],
+      config.regions.flatMap(({ name: region }) =>
+        LAG_ALARMS.map((alarm) =>
+          Stack.of(this).formatArn({
+            service: 'cloudwatch',
+            region,
+            resource: 'alarm',
+            resourceName: alarmName(config.group, alarm),
+            arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+          }),
+        ),
+      ),
+    );
   }
 
   #alarm(spec: AlarmSpec): Alarm {
@@ -71,13 +93,13 @@ export class Alarms extends Construct {
     });
   }
 
-  #composite(): CompositeAlarm {
+  #composite(pages: readonly AlarmSpec[]): CompositeAlarm {
     const { group } = this.#place.config;
     return new CompositeAlarm(this, UNSAFE.name, {
       compositeAlarmName: alarmName(group, UNSAFE.name),
       alarmDescription: describeAlarm(UNSAFE),
       alarmRule: AlarmRule.fromString(
-        UNSAFE.of.map((name) => `ALARM("${alarmName(group, name)}")`).join(' OR '),
+        pages.map(({ name }) => `ALARM("${alarmName(group, name)}")`).join(' OR '),
       ),
     });
   }

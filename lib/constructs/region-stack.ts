@@ -105,6 +105,7 @@ export class RegionStack extends Stack {
       topicName: alarmTopic,
       pageTopicName: pageTopic,
     });
+    this.alarms.grantReadLag(failover);
   }
 }
 

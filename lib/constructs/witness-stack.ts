@@ -1,5 +1,6 @@
 import { Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { Alarms } from '#lib/constructs/alarms.ts';
 import { ControlStore } from '#lib/constructs/control-store.ts';
 import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
@@ -7,9 +8,12 @@ import { environmentOf, type Place, tableArns } from '#lib/constructs/place.ts';
 import { settingsOf } from '#lib/constructs/settings.ts';
 import { Tick } from '#lib/constructs/tick.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
+import { PROFILES } from '#lib/domain/control/profile.ts';
 
 export type WitnessStackProps = Place & {
   readonly failover: FailoverConfig;
+  readonly alarmTopic?: string | undefined;
+  readonly pageTopic?: string | undefined;
   readonly code: CodeOf;
 };
 
@@ -17,8 +21,9 @@ export type WitnessStackProps = Place & {
 export class WitnessStack extends Stack {
   readonly control: ControlStore;
   readonly sentinel: Handler;
+  readonly alarms: Alarms;
 
-  constructor(scope: Construct, { failover, code, ...place }: WitnessStackProps) {
+  constructor(scope: Construct, { failover, alarmTopic, pageTopic, code, ...place }: WitnessStackProps) {
     super(scope, place.region, {
       stackName: resourceName(place.config.group, place.region),
       env: environmentOf(place),
@@ -39,5 +44,11 @@ export class WitnessStack extends Stack {
     // Whether a leader's table takes a write is what a vote is about.
     sentinel.allow(['dynamodb:PutItem'], tableArns(this, place, place.config.table));
     new Tick(this, 'Tick', place, { name: 'tick', every: Duration.minutes(1) }, [sentinel]);
+    this.alarms = new Alarms(this, 'Alarms', {
+      place,
+      maxLag: Duration.millis(PROFILES[failover.profile].maxLagMs),
+      topicName: alarmTopic,
+      pageTopicName: pageTopic,
+    });
   }
 }

@@ -58,6 +58,7 @@ export const ERRORS = {
   DIVERGENCE_UNSAVED: { summary: 'A divergent tail is not saved yet', retry: 'later' },
   ROLE_UNKNOWN: { summary: 'The control table does not say who leads', retry: 'later' },
   REGION_UNREACHABLE: { summary: 'A Region did not answer', retry: 'now' },
+  ALARMS_UNREADABLE: { summary: 'CloudWatch does not say how the alarms stand', retry: 'later' },
   LOAD_FILE_UNREADABLE: { summary: 'The load file cannot be read', retry: 'never' },
   LOAD_LINE_MALFORMED: { summary: 'A line of the load file is not an item', retry: 'never' },
   LOAD_KEY_MISSING: { summary: 'An item lacks a key attribute', retry: 'never' },

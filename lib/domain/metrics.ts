@@ -2,9 +2,10 @@
  * Who sends a figure, which says what it costs: CloudWatch bills a metric for each hour in which it is sent.
  * - follower: each Region that follows; and the leader, whose copy is the original, in seconds alone
  * - leader: the Region that leads
+ * - witness: each Region that votes and holds no data
  * - incident: whoever has something to count; nobody while there is nothing
  */
-type Sender = 'follower' | 'leader' | 'incident';
+type Sender = 'follower' | 'leader' | 'witness' | 'incident';
 
 type MetricSpec = {
   readonly unit: 'Count' | 'Seconds' | 'Bytes' | 'Percent' | 'None';
@@ -36,6 +37,8 @@ export const METRICS = {
   Epoch: { unit: 'None', sent: 'leader' },
   /** 1 where this Region leads. */
   Leads: { unit: 'Count', sent: 'leader' },
+  /** 1, whenever a witness has looked after itself: it has no lag to be missed by. */
+  WitnessUp: { unit: 'Count', sent: 'witness' },
   /** Beats that no majority took. */
   BeatsRefused: { unit: 'Count', sent: 'incident' },
   /** Canaries that failed, or took longer than a lease. */

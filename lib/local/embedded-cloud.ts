@@ -7,7 +7,7 @@ import { AwsPeers, type GroupResources } from '#lib/aws/aws-peers.ts';
 import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
-import type { Profile } from '#lib/domain/control/profile.ts';
+import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
@@ -16,6 +16,8 @@ import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { startApplication } from '#lib/local/application/application.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
 import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
+import { startCloudWatchServer } from '#lib/local/cloudwatch/cloudwatch-server.ts';
+import { deployedAlarms } from '#lib/local/cloudwatch/deployed-alarms.ts';
 import { type DnsServer, startDnsServer } from '#lib/local/dns/dns-server.ts';
 import { dynamoBinary, startDynamoServer } from '#lib/local/dynamo-server.ts';
 import { KeptProcess } from '#lib/local/kept-process.ts';
@@ -28,9 +30,9 @@ import type { Server, Supervised } from '#lib/local/supervised.ts';
 import { failoverDefinition } from '#lib/local/workflow/definition.ts';
 import { foundGroup } from '#lib/usecases/control/change-register.ts';
 
-/** The processes of a Region; where there is failover, an application too. */
+/** The processes of a Region that data goes through; each Region has a CloudWatch, and an application for failover. */
 export const PARTS = ['dynamodb', 's3', 'worker'] as const;
-export type Part = (typeof PARTS)[number] | 'application';
+export type Part = (typeof PARTS)[number] | 'cloudwatch' | 'application';
 
 /** What a worker or a server of the cloud reports. */
 export type CloudMessage = { readonly region: RegionId; readonly message: unknown };
@@ -48,8 +50,13 @@ export type CloudOptions = {
     readonly ttlSeconds: number;
     readonly propagationMs: number;
   };
+  /** How long a minute of the alarms takes, ms; without it, as long as it takes to notice that a leader is lost. */
+  readonly alarmMinuteMs?: number;
   readonly onMessage?: (message: CloudMessage) => void;
 };
+
+/** Without failover there is nothing to notice: a minute of the alarms then takes this long, ms. */
+const ALARM_MINUTE_MS = 2_000;
 
 /** Zone and name of the group's record. */
 const ZONE = 'understudy.internal';
@@ -290,18 +297,42 @@ export class EmbeddedCloud implements AsyncDisposable {
   }
 
   async #bootReplica(region: RegionId): Promise<void> {
-    const [dynamodb, s3] = await all([this.#bootDynamo(region), this.#bootS3(region)]);
+    const [dynamodb, s3, cloudwatch] = await all([
+      this.#bootDynamo(region),
+      this.#bootS3(region),
+      this.#bootCloudWatch(region),
+    ]);
     this.#direct[region] = {
       dynamodb: dynamodb!.endpoint,
       s3: s3!.endpoint,
       sqs: s3!.endpoint,
+      cloudwatch: cloudwatch!.endpoint,
       credentials: CREDENTIALS,
     };
   }
 
   async #bootWitness(region: RegionId): Promise<void> {
-    const { endpoint } = await this.#bootDynamo(region);
-    this.#direct[region] = { dynamodb: endpoint, credentials: CREDENTIALS };
+    const [dynamodb, cloudwatch] = await all([this.#bootDynamo(region), this.#bootCloudWatch(region)]);
+    this.#direct[region] = {
+      dynamodb: dynamodb!.endpoint,
+      cloudwatch: cloudwatch!.endpoint,
+      credentials: CREDENTIALS,
+    };
+  }
+
+  async #bootCloudWatch(region: RegionId): Promise<Server> {
+    const folder = join(this.#folder, region);
+    await mkdir(folder, { recursive: true });
+    const alarms = join(folder, 'alarms.json');
+    const { maxLagMs } = this.#profile;
+    await writeFile(alarms, JSON.stringify(deployedAlarms(this.group, region, maxLagMs)));
+    const minuteMs = this.#alarmMinuteMs;
+    const name = `CloudWatch of ${region}`;
+    return this.#run(
+      region,
+      'cloudwatch',
+      onOnePort((port) => startCloudWatchServer({ alarms, minuteMs, name, ...port })),
+    );
   }
 
   async #bootDynamo(region: RegionId): Promise<Server> {
@@ -333,7 +364,7 @@ export class EmbeddedCloud implements AsyncDisposable {
       regions
         .filter((to) => to !== from)
         .flatMap((to) =>
-          (['dynamodb', 's3'] as const).flatMap((service) => {
+          (['dynamodb', 's3', 'cloudwatch'] as const).flatMap((service) => {
             const url = this.#direct[to]![service];
             return url === undefined ? [] : [{ from, to, service, targetPort: Number(new URL(url).port) }];
           }),
@@ -388,6 +419,16 @@ export class EmbeddedCloud implements AsyncDisposable {
     return this.#options.failover;
   }
 
+  get #profile(): Profile {
+    return PROFILES[this.#options.failover?.profile ?? 'balanced'];
+  }
+
+  get #alarmMinuteMs(): number {
+    const { alarmMinuteMs, failover } = this.#options;
+    const { leaseMs, marginMs } = this.#profile;
+    return alarmMinuteMs ?? (failover === undefined ? ALARM_MINUTE_MS : leaseMs + marginMs);
+  }
+
   get #dnsServer(): DnsServer {
     if (this.#dns === undefined) throw new Error('the cloud has no DNS');
     return this.#dns;
@@ -415,6 +456,8 @@ export class EmbeddedCloud implements AsyncDisposable {
       logTable,
       controlTable,
       failureQueueUrl: this.#queueUrls[region],
+      // Two in each minute of the alarms, as on AWS.
+      reportMs: Math.ceil(this.#alarmMinuteMs / 2),
       ...(this.#options.failover && {
         failover: {
           profile: this.#failover.profile,

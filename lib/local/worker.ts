@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import type { Context } from 'aws-lambda';
 import { handler as applyHandler } from '#functions/apply/handler.ts';
 import { handler as captureHandler } from '#functions/capture/handler.ts';
@@ -11,13 +12,15 @@ import { theRuntime, writeTelemetryTo } from '#functions/runtime.ts';
 import { handler as sentinelHandler } from '#functions/sentinel/handler.ts';
 import { runFailoversBy } from '#functions/workflow.ts';
 import { SqsRejects } from '#lib/aws/sqs-rejects.ts';
+import { resourceName, workflowName } from '#lib/constructs/names.ts';
+import { FigureSender } from '#lib/local/cloudwatch/figure-sender.ts';
 import { DynamoDBStreamReader } from '#lib/local/event-source/dynamodb-stream-reader.ts';
 import {
   EventSourceMapping,
   type EventSourceMappingOptions,
 } from '#lib/local/event-source/event-source-mapping.ts';
 import { FileCheckpointStore } from '#lib/local/event-source/file-checkpoint-store.ts';
-import { FunctionInvoker } from '#lib/local/event-source/function-invoker.ts';
+import { FunctionInvoker, type Invocation } from '#lib/local/event-source/function-invoker.ts';
 import { Schedule, type TickEvent } from '#lib/local/event-source/schedule.ts';
 import type { StreamEvent } from '#lib/local/event-source/stream-event.ts';
 import type { StreamRecord } from '#lib/local/event-source/stream-record.ts';
@@ -46,9 +49,16 @@ const RETENTION_MS = 60_000;
 /** How often requests for a failover are looked for, ms. */
 const REQUESTS_MS = 200;
 
-writeTelemetryTo((line) => tellParent({ kind: 'telemetry', line }));
+writeTelemetryTo((line) => {
+  figures.line(line);
+  tellParent({ kind: 'telemetry', line });
+});
 const { config, region, peers } = theRuntime();
-const { dynamodb, sqs } = peers.clients(region);
+const { cloudwatch, dynamodb, sqs } = peers.clients(region);
+const figures = new FigureSender({
+  cloudwatch: cloudwatch!,
+  onError: (error) => tellParent({ kind: 'figures-lost', why: String(error) }),
+});
 const checkpoints = new FileCheckpointStore(folder);
 const failures = new SqsRejects({ sqs, queueUrl: config.failureQueueUrl! });
 
@@ -58,7 +68,16 @@ function invoker<E>(
   timeoutMs: number,
 ): FunctionInvoker<E> {
   const functionArn = `arn:aws:lambda:${region}:000000000000:function:understudy-${config.group}-${name}`;
-  return new FunctionInvoker({ functionName: name, functionArn, handler, timeoutMs, timer: systemTimer });
+  const onEnd = (event: E, invocation: Invocation) =>
+    figures.invoked(resourceName(config.group, name), event as object, invocation);
+  return new FunctionInvoker({
+    functionName: name,
+    functionArn,
+    handler,
+    timeoutMs,
+    timer: systemTimer,
+    onEnd,
+  });
 }
 
 function source(
@@ -120,7 +139,12 @@ async function startWorkflow(): Promise<LocalWorkflow | undefined> {
       if (invocation.kind === 'returned') return invocation.result;
       throw invocation.kind === 'failed' ? invocation.error : new Error('the function timed out');
     },
-    onEvent: (event) => tellParent({ kind: 'workflow', event }),
+    onEvent: (event) => {
+      tellParent({ kind: 'workflow', event });
+      if (event.kind !== 'failed') return;
+      const StateMachineArn = `arn:aws:states:${region}:000000000000:stateMachine:${workflowName(config.group)}`;
+      figures.add('AWS/States', 'ExecutionsFailed', { StateMachineArn }, 1);
+    },
   });
   runFailoversBy(workflow);
   return workflow;
@@ -157,9 +181,28 @@ const schedules = [
 ];
 
 for (const each of [...sources, ...schedules]) each.start();
+void sendFigures();
 // What was cut off by the end of the last process goes on.
 workflow?.resume();
 if (workflow !== undefined) void takeRequests(workflow);
+
+/** CloudWatch's part: the figures of the functions, and of the queue that nobody else looks at. */
+async function sendFigures(): Promise<never> {
+  const dimensions = { QueueName: resourceName(config.group, 'failures') };
+  const depth = new GetQueueAttributesCommand({
+    QueueUrl: config.failureQueueUrl,
+    AttributeNames: ['ApproximateNumberOfMessages'],
+  });
+  for (;;) {
+    const queue = await sqs.send(depth).catch(() => undefined);
+    const waiting = Number(queue?.Attributes?.ApproximateNumberOfMessages);
+    if (!Number.isNaN(waiting)) {
+      figures.add('AWS/SQS', 'ApproximateNumberOfMessagesVisible', dimensions, waiting);
+    }
+    await figures.flush();
+    await sleep(config.reportMs / 2);
+  }
+}
 
 /** Starts the runs that people ask for. */
 async function takeRequests(workflow: LocalWorkflow): Promise<never> {

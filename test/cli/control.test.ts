@@ -101,9 +101,10 @@ describe('status', () => {
     const { status, stdout } = await group.run(['status'], [AP]);
     expect(status).toBe(1);
     expect(stdout).toMatch(/eu-west-1 +leader +yes +1/);
-    expect(stdout).toMatch(/us-east-1 +follower +yes +1 .*0 records/);
+    expect(stdout).toMatch(/us-east-1 +follower +eu-west-1 +yes +1 .*0 records/);
     expect(stdout).toMatch(/ap-southeast-2 +unknown/);
     expect(stdout).toMatch(/Next: ap-southeast-2 does not answer/);
+    expect(stdout).toMatch(/Alarms of us-east-1: unknown: ALARMS_UNREADABLE/);
   });
 
   test('says so where no majority answers', async () => {

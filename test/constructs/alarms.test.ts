@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ALARMS, UNSAFE } from '#lib/constructs/alarm-specs.ts';
+import { ALARMS, alarmsIn, UNSAFE } from '#lib/constructs/alarm-specs.ts';
 import { FUNCTIONS } from '#lib/constructs/names.ts';
 import { METRICS } from '#lib/domain/metrics.ts';
 import { ACCOUNT, appOf, fileOf } from './stacks.ts';
@@ -90,8 +90,8 @@ describe('the alarms of a Region', () => {
     for (const { name, metric, missing } of ALARMS) {
       if (metric.of !== 'region') continue;
       // What a leader sends is missing in all other Regions, and an incident's while there is none.
-      const everywhere = METRICS[metric.name].sent === 'follower';
-      expect([name, missing]).toEqual([name, everywhere ? 'breaching' : 'notBreaching']);
+      const always = ['follower', 'witness'].includes(METRICS[metric.name].sent);
+      expect([name, missing]).toEqual([name, always ? 'breaching' : 'notBreaching']);
     }
   });
 
@@ -102,7 +102,7 @@ describe('the alarms of a Region', () => {
         AlarmActions: Match.absent(),
       });
     }
-    eu.resourceCountIs(ALARM, ALARMS.length);
+    eu.resourceCountIs(ALARM, alarmsIn('replica').length);
   });
 
   it('link to a section of the runbook that is there', async () => {
@@ -117,9 +117,30 @@ describe('the alarms of a Region', () => {
   });
 });
 
+describe('the alarms of a witness', () => {
+  it('are on its votes, its one function, and its silence, and no other', () => {
+    const [, , , witness] = appOf(fileOf({ witnesses: ['eu-central-1'], alarmTopic: 'on-call' })).templates;
+    const alarms = Object.values(witness!.findResources(ALARM)).map(({ Properties }) => Properties);
+    expect(alarms.map(({ AlarmName }) => AlarmName).sort()).toEqual([
+      'understudy-orders-sentinel-errors',
+      'understudy-orders-votes',
+      'understudy-orders-witness-silent',
+    ]);
+    witness!.hasResourceProperties(ALARM, {
+      AlarmName: 'understudy-orders-witness-silent',
+      MetricName: 'WitnessUp',
+      TreatMissingData: 'breaching',
+      AlarmActions: [`arn:aws:sns:eu-central-1:${ACCOUNT}:on-call`],
+    });
+    witness!.hasResourceProperties(COMPOSITE, { AlarmRule: 'ALARM("understudy-orders-witness-silent")' });
+  });
+});
+
 describe('the alarm to page on', () => {
   it('is on while any other of its severity is', () => {
-    const pages = ALARMS.filter(({ severity }) => severity === 'page').map(({ name }) => name);
+    const pages = alarmsIn('replica')
+      .filter(({ severity }) => severity === 'page')
+      .map(({ name }) => name);
     expect(pages.length).toBeGreaterThan(3);
     eu.hasResource(COMPOSITE, {
       Properties: {

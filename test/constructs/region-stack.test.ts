@@ -359,6 +359,9 @@ describe('permissions', () => {
 
   const FAILOVER = {
     ...logs('failover'),
+    'cloudwatch:DescribeAlarms': REGIONS.flatMap((region) =>
+      ['applied-lag', 'durable-lag'].map((alarm) => `${region} understudy-orders-${alarm}`),
+    ),
     'dynamodb:GetItem': [...everywhere(LOG), ...everywhere(CONTROL), ...everywhere(DATA)].sort(),
     'dynamodb:PutItem': [...everywhere(LOG), ...everywhere(CONTROL), ...everywhere(DATA)].sort(),
     'dynamodb:UpdateItem': [...everywhere(LOG), ...everywhere(CONTROL), ...everywhere(DATA)].sort(),

@@ -98,6 +98,7 @@ function short(resource: string | { 'Fn::GetAtt': [string, string] }): string {
       .replace('arn:aws:s3:::', '')
       .replace('arn:aws:route53:::', '')
       .replace(/^arn:aws:states:(.*):\d+:stateMachine:/, '$1 ')
+      .replace(/^arn:aws:cloudwatch:(.*):\d+:alarm:/, '$1 ')
       .replace(/^arn:aws:dynamodb:(.*):\d+:table\//, '$1 ');
   }
   const [id, attribute] = resource['Fn::GetAtt'];

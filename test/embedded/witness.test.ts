@@ -19,10 +19,17 @@ test('two replicas and a witness outlive the leader, and take it back in', async
     leader: EU,
     link: { forwardMs: 5, backMs: 5 },
     failover: { profile: 'fast', ttlSeconds: 1, propagationMs: 0 },
+    alarmMinuteMs: 400,
   });
   const peers = cloud.peers();
   const roleOf = (region: RegionId) => peers.control(region).role();
   await untilCaughtUp(peers, [US]);
+
+  // It has no lag to be alarmed about.
+  await until('the witness is heard', async () => {
+    const alarms = await peers.alarms(AP).of(['witness-silent', 'applied-lag']);
+    return alarms.map(({ state }) => state).join() === 'ok';
+  });
 
   await cloud.loseRegion(EU);
   await until('US leads', async () => (await roleOf(US)).leader === US);

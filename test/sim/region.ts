@@ -2,6 +2,7 @@ import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
+import { MemoryAlarms } from '#lib/local/memory/memory-alarms.ts';
 import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
 import { applyLog } from '#lib/usecases/apply.ts';
@@ -24,6 +25,9 @@ import { targetOf, type World } from './world.ts';
 const STEP_MS = 60_000;
 /** What a switchover waits for the last writes of clients: an answer that comes later is not counted upon. */
 const ANSWER_MS = 140;
+
+/** A CloudWatch that knows of none. */
+const NO_ALARMS = new MemoryAlarms();
 
 export type Pace = {
   /** Mean time between two writes of the application that may write, ms. */
@@ -304,6 +308,7 @@ export class RegionTwin {
       record: world.leaderRecord(process),
       targetOf,
       rules,
+      alarmsOf: () => NO_ALARMS,
       history: new MemoryHistory(),
       telemetry: this.#telemetry(process),
     };

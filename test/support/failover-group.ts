@@ -10,10 +10,12 @@ import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
 import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
+import { MemoryAlarms } from '#lib/local/memory/memory-alarms.ts';
 import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
 import { MemoryItemStore } from '#lib/local/memory/memory-item-store.ts';
 import { MemoryLeaderRecord } from '#lib/local/memory/memory-leader-record.ts';
+import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import { capture } from '#lib/usecases/capture.ts';
 import type { FailoverDeps } from '#lib/usecases/control/failover-deps.ts';
@@ -55,6 +57,7 @@ export class FailoverGroup extends ReplicatedGroup {
   readonly noFailover = new Set<RegionId>();
   readonly priorities = new Map<RegionId, number>();
   readonly divergences = new Map<RegionId, MemoryDivergences>();
+  readonly alarms = new Map<RegionId, AlarmStates>();
   profile: Profile = PROFILES.fast;
   /** Does a Region's capture run as soon as something is written there? */
   capturing = true;
@@ -73,6 +76,7 @@ export class FailoverGroup extends ReplicatedGroup {
     for (const region of this.members) this.#acceptors.set(region, new MemoryAcceptor());
     for (const region of regions) {
       this.divergences.set(region, new MemoryDivergences());
+      this.alarms.set(region, new MemoryAlarms());
     }
   }
 
@@ -165,6 +169,7 @@ export class FailoverGroup extends ReplicatedGroup {
         priorityOf: (at) => this.priorities.get(at) ?? 0,
         noFailover: (at) => this.noFailover.has(at),
       },
+      alarmsOf: (at) => this.alarms.get(at)!,
       history: this.history,
       telemetry: this.telemetry,
     };

@@ -1,9 +1,12 @@
+import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import { majorityOf } from '#lib/domain/control/acceptor.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import {
+  alarmsOf,
   hasMajority,
   newestBeat,
+  type RegionSurvey,
   registerOf,
   type Survey,
   votesAgainst,
@@ -24,6 +27,7 @@ export type Advice = {
     | 'unreachable'
     | 'not-attached'
     | 'divergence'
+    | 'alarm'
     | 'paused'
     | 'cooldown'
     | 'healthy';
@@ -52,6 +56,7 @@ export function adviceOf(
     ...dnsOf(survey, register),
     ...regionsOf(survey),
     ...guardsOf(survey, register),
+    ...survey.regions.flatMap(alarmsOn),
   ];
   if (found.length > 0) return found;
   return [{ kind: 'healthy', text: `Nothing: ${register.leader} leads, and every Region follows.` }];
@@ -183,6 +188,16 @@ function regionsOf({ regions }: Survey): readonly Advice[] {
     }
   }
   return found;
+}
+
+/** Every alarm that is on, but for the one that is on with any other. Its own words say what it means, and where to read on. */
+function alarmsOn(survey: RegionSurvey): readonly Advice[] {
+  return alarmsOf(survey)
+    .filter(({ alarm, state }) => state === 'alarm' && alarm !== UNSAFE_ALARM)
+    .map(({ alarm, text }) => ({
+      kind: 'alarm',
+      text: `The alarm ${alarm} is on in ${survey.region}. ${text.replace(/^\[\w+\] /, '')}`,
+    }));
 }
 
 /** Why a Region is not attached to the epoch in force. */

@@ -19,6 +19,8 @@ export type Candidate = {
   readonly noFailover: boolean;
   /** Higher is preferred among equals. */
   readonly priority: number;
+  /** The lag alarm that is on in its Region; absent if none is, or if nobody knows. */
+  readonly lagAlarm?: string;
 };
 
 export type Verdict = { readonly region: RegionId; readonly eligible: boolean; readonly why: string };
@@ -48,6 +50,9 @@ type Rules = {
  * ineligible survivor holds beyond that is pulled before the promotion, so nothing that survived is lost; but never
  * from a log that is not attached, which may have parted from the others.
  *
+ * A lag alarm takes a replica off the candidates as long as there is another. It must not leave nobody: it is on in
+ * every follower once the leader has been away for a while, as then nobody knows how far behind they are.
+ *
  * Where nobody is eligible, first the leader that is replaced may lead again, as it answers; then one whose store lags:
  * it is brought up to the others before it is promoted, however long that takes.
  *
@@ -59,9 +64,14 @@ export function elect(candidates: readonly Candidate[], rules: Rules): Election 
     ...candidates.filter(({ attached }) => attached).map(({ lastCommitMs }) => lastCommitMs),
   );
   const { replaced: _, ...again } = rules;
-  const tries = [rules, again, ...(rules.asked === undefined ? [{ ...again, lagging: true }] : [])];
+  const tries = [
+    { ...rules, heeding: true },
+    rules,
+    again,
+    ...(rules.asked === undefined ? [{ ...again, lagging: true }] : []),
+  ];
   const all = tries.map((each) => candidates.map((candidate) => judge(candidate, newestMs, each)));
-  const verdicts = all.find((each) => each.some(({ eligible }) => eligible)) ?? all[1]!;
+  const verdicts = all.find((each) => each.some(({ eligible }) => eligible)) ?? all[2]!;
   const eligible = candidates.filter(({ region }) =>
     verdicts.some((each) => each.region === region && each.eligible),
   );
@@ -76,19 +86,24 @@ export function elect(candidates: readonly Candidate[], rules: Rules): Election 
   };
 }
 
-/** @param rules `lagging`: a store that lags may lead too. */
+/** @param rules `heeding`: one whose lag alarm is on may not lead. `lagging`: a store that lags may lead too. */
 function judge(
   candidate: Candidate,
   newestMs: number,
-  rules: Rules & { readonly lagging?: boolean },
+  rules: Rules & { readonly heeding?: boolean; readonly lagging?: boolean },
 ): Verdict {
-  const { region } = candidate;
+  const { lagAlarm, region } = candidate;
   const lagMs = newestMs - (candidate.appliedCommitMs ?? 0);
   const lags =
     lagMs > rules.maxLagMs ? `its store lags by ${lagMs} ms, more than ${rules.maxLagMs} ms` : undefined;
-  const against = reasonAgainst(candidate, rules) ?? (rules.lagging === true ? undefined : lags);
+  const alarm = lagAlarm === undefined ? undefined : `the alarm ${lagAlarm} is on`;
+  const against =
+    reasonAgainst(candidate, rules) ??
+    (rules.lagging === true ? undefined : lags) ??
+    (rules.heeding === true ? alarm : undefined);
   if (against === undefined) {
-    const although = lags === undefined ? '' : `, although ${lags}: nobody else is`;
+    const but = lags ?? alarm;
+    const although = but === undefined ? '' : `, although ${but}: nobody else is`;
     return { region, eligible: true, why: `eligible${although}` };
   }
   return rules.force && region === rules.asked

@@ -1,3 +1,4 @@
+import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 
@@ -14,7 +15,7 @@ export type Resources = {
 /** One kind of call to AWS that a step makes. */
 export type ApiCall = {
   readonly step: string;
-  readonly service: 'Step Functions' | 'DynamoDB' | 'S3' | 'Route 53';
+  readonly service: 'Step Functions' | 'DynamoDB' | 'S3' | 'CloudWatch' | 'Route 53';
   readonly action: string;
   readonly region: string;
   readonly target: string;
@@ -86,7 +87,13 @@ export function callsOf(course: {
   at('elect', replicas)
     .call('DynamoDB', 'GetItem', `${logTable}/head`, 'reads where the log ends')
     .call('DynamoDB', 'GetItem', role, 'reads whether it is attached')
-    .call('DynamoDB', 'GetItem', apply, 'reads what the store has applied');
+    .call('DynamoDB', 'GetItem', apply, 'reads what the store has applied')
+    .call(
+      'CloudWatch',
+      'DescribeAlarms',
+      LAG_ALARMS.join(', '),
+      'reads the lag alarms; does not wait for them',
+    );
   at('drain', pullFrom)
     .call('DynamoDB', 'Query', logTable, 'reads entries that the winner lacks')
     .call('S3', 'GetObject', 'segments', 'reads their segments');

@@ -1,3 +1,4 @@
+import { lagAlarmIn } from '#lib/domain/alarms.ts';
 import { majorityOf } from '#lib/domain/control/acceptor.ts';
 import { type Candidate, elect, type Loss, lossOf, type Verdict } from '#lib/domain/control/election.ts';
 import { type ApiCall, callsOf, type Resources } from '#lib/domain/control/plan-calls.ts';
@@ -5,9 +6,11 @@ import { type Phase, rtoOf } from '#lib/domain/control/plan-rto.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import {
+  alarmsOf,
   hasMajority,
   leaderEndOf,
   newestBeat,
+  type RegionSurvey,
   registerOf,
   type Survey,
   votesAgainst,
@@ -124,14 +127,16 @@ export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): 
 }
 
 function candidateOf(
-  { region, head, role, applied, copying = false }: Survey['regions'][number],
+  survey: RegionSurvey,
   leader: RegionId,
   newest: Leadership | undefined,
   { noFailover, priorityOf }: PlanRules,
 ): Candidate | undefined {
+  const { region, head, role, applied, copying = false } = survey;
   if (head === undefined || role === undefined) return undefined;
   const end = { lsn: head.lastLsn, commitMs: head.lastCommitMs };
   const at = region === leader && role.leader === leader ? end : applied;
+  const lagAlarm = lagAlarmIn(alarmsOf(survey));
   return {
     region,
     lastEpoch: head.lastEpoch,
@@ -142,6 +147,7 @@ function candidateOf(
     attached: isAttached(role, region, newest),
     noFailover: noFailover(region),
     priority: priorityOf(region),
+    ...(lagAlarm === undefined ? {} : { lagAlarm }),
   };
 }
 

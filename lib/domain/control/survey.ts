@@ -1,8 +1,10 @@
+import type { AlarmState } from '#lib/domain/alarms.ts';
 import { type Acceptor, type BeatEnd, majorityOf } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
+import { type Lag, lagOf, type Position } from '#lib/domain/lag.ts';
 import type { Head } from '#lib/domain/log.ts';
-import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Role } from '#lib/domain/topology.ts';
 
 /** What one Region said of itself, as far as it answered. Times are Unix ms. */
@@ -19,12 +21,14 @@ export type RegionSurvey = {
   /** End of its log. */
   readonly head?: Head;
   /** What its store has applied. */
-  readonly applied?: { readonly lsn: Lsn; readonly commitMs: number };
+  readonly applied?: Position;
   /** A first copy of the leader's store that is not whole yet. */
   readonly copying?: boolean;
   readonly divergences?: readonly KnownDivergence[];
   /** A run that waits here for a person. */
   readonly approval?: { readonly run: string; readonly askedAtMs: number };
+  /** The group's alarms here, or why nobody knows; absent where nobody asked. */
+  readonly alarms?: readonly AlarmState[] | { readonly error: string };
 };
 
 export type KnownDivergence = {
@@ -78,4 +82,30 @@ export function leaderEndOf(survey: Survey, epoch: Epoch, leader: RegionId): Bea
     region !== leader && acceptor?.leaderEnd?.epoch === epoch ? [acceptor.leaderEnd.end] : [],
   );
   return ends.toSorted((a, b) => (a.lsn < b.lsn ? 1 : -1))[0];
+}
+
+/** The alarms of a Region as far as they are known. */
+export function alarmsOf({ alarms = [] }: RegionSurvey): readonly AlarmState[] {
+  return 'error' in alarms ? [] : alarms;
+}
+
+/**
+ * How far a Region's log, and its store, are behind the leader's log by what both said; absent where that is not
+ * known. A survey asks all at once, so what the leader logs meanwhile may be missing from it.
+ */
+export function lagsOf(
+  survey: Survey,
+  { applied, copying, head, region, role }: RegionSurvey,
+): { readonly durable?: Lag; readonly applied?: Lag } {
+  const leader = survey.regions.find((each) => each.region === role?.leader)?.head;
+  if (leader === undefined || region === role?.leader) return {};
+  const end = positionOf(leader);
+  return {
+    ...(head && { durable: lagOf(end, positionOf(head), survey.atMs) }),
+    ...(applied && copying !== true && { applied: lagOf(end, applied, survey.atMs) }),
+  };
+}
+
+function positionOf({ lastCommitMs, lastLsn, totalBytes }: Head): Position {
+  return { lsn: lastLsn, totalBytes, commitMs: lastCommitMs };
 }

@@ -17,6 +17,8 @@ export type FunctionInvokerOptions<E> = {
   readonly timer: Timer;
   /** Makes a request id. */
   readonly newId?: () => string;
+  /** Hears how each invocation ended. */
+  readonly onEnd?: (event: E, invocation: Invocation) => void;
 };
 
 /** A function as Lambda runs it: with a context, and no longer than its timeout. */
@@ -33,7 +35,7 @@ export class FunctionInvoker<E> {
 
   /** Never rejects. The handler gets the event itself, not a copy, and must not change it. */
   async invoke(event: E): Promise<Invocation> {
-    const { handler, timeoutMs, timer, newId = randomUUID } = this.#options;
+    const { handler, timeoutMs, timer, newId = randomUUID, onEnd } = this.#options;
     const requestId = newId();
     const context = this.#context(requestId, timer.now() + timeoutMs);
     const run = async (): Promise<Invocation> => {
@@ -44,7 +46,9 @@ export class FunctionInvoker<E> {
       }
     };
     const ended = await within(timer, timeoutMs, run());
-    return ended === 'late' ? { kind: 'timed-out', requestId } : ended;
+    const invocation = ended === 'late' ? ({ kind: 'timed-out', requestId } as const) : ended;
+    onEnd?.(event, invocation);
+    return invocation;
   }
 
   #context(awsRequestId: string, deadlineMs: number): Context {

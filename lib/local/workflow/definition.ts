@@ -5,6 +5,7 @@ import type { StateMachineDefinition } from 'aws-local-stepfunctions';
 import { failoverGraph } from '#lib/constructs/failover-graph.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
+import { filledIn } from '#lib/local/filled-in.ts';
 
 /** What the failover function of a Region is called in the embedded cloud. */
 export function functionArn(group: GroupId, region: RegionId): string {
@@ -20,17 +21,4 @@ export function failoverDefinition(group: GroupId, region: RegionId): StateMachi
   const failover = LambdaFunction.fromFunctionArn(stack, 'Function', functionArn(group, region));
   const graph = new StateGraph(failoverGraph(stack, group, failover).startState, 'failover');
   return JSON.parse(JSON.stringify(stack.resolve(graph.toGraphJson()), filledIn));
-}
-
-/** What CloudFormation fills in: no more than the partition. */
-function filledIn(_: string, value: unknown): unknown {
-  const join = (value as { 'Fn::Join'?: [string, readonly unknown[]] } | null)?.['Fn::Join'];
-  if (join === undefined) return value;
-  const [separator, parts] = join;
-  return parts.map((part) => (typeof part === 'string' ? part : partition(part))).join(separator);
-}
-
-function partition(value: unknown): string {
-  if ((value as { Ref?: string }).Ref === 'AWS::Partition') return 'aws';
-  throw new Error(`the workflow refers to ${JSON.stringify(value)}, which the embedded cloud does not have`);
 }

@@ -1,3 +1,4 @@
+import { LAG_ALARMS, lagAlarmIn } from '#lib/domain/alarms.ts';
 import { type Candidate, elect, lossOf } from '#lib/domain/control/election.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { isAttached, newestOf, type Role } from '#lib/domain/topology.ts';
@@ -11,6 +12,9 @@ import {
   patiently,
 } from '#lib/usecases/control/failover-deps.ts';
 import { gather } from '#lib/usecases/control/gather.ts';
+
+/** How long the election waits for CloudWatch, ms: less than for anything that it can't do without. */
+const ALARMS_MS = 200;
 
 /** Finds the replica to promote among the sealed logs, and the most that its promotion may lose. */
 export async function electLeader(deps: FailoverDeps, state: FailoverState): Promise<ElectResult> {
@@ -73,10 +77,11 @@ async function candidateOf(
   region: RegionId,
 ): Promise<Omit<Candidate, 'attached'> & { readonly role: Role }> {
   const control = deps.peers.control(region);
-  const [head, role, { applied, snapshot }] = await Promise.all([
+  const [head, role, { applied, snapshot }, lagAlarm] = await Promise.all([
     deps.peers.log(region).head(LANE_0),
     control.role(),
     control.applyState(LANE_0),
+    lagAlarmOf(deps, region),
   ]);
   const wasLeader = role.leader === region && role.epoch < epochOfRun(state);
   return {
@@ -91,7 +96,22 @@ async function candidateOf(
     role,
     noFailover: deps.rules.noFailover(region),
     priority: deps.rules.priorityOf(region),
+    ...(lagAlarm === undefined ? {} : { lagAlarm }),
   };
+}
+
+/**
+ * The lag alarm that is on in a Region. If CloudWatch does not say so in a moment, the election goes by the positions
+ * alone: no failover waits for it.
+ */
+async function lagAlarmOf(deps: FailoverDeps, region: RegionId): Promise<string | undefined> {
+  try {
+    const late = deps.sleep(ALARMS_MS).then(() => Promise.reject(new Error(`no answer in ${ALARMS_MS} ms`)));
+    return lagAlarmIn(await Promise.race([deps.alarmsOf(region).of(LAG_ALARMS), late]));
+  } catch (error) {
+    deps.telemetry.event('alarms-unknown', { at: region, why: String(error) });
+    return undefined;
+  }
 }
 
 /** True if the old leader has said where its log ends for good, and a survivor reaches as far. */

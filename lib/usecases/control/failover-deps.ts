@@ -5,6 +5,7 @@ import type { Register } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { advanceEpoch, type Epoch } from '#lib/domain/lsn.ts';
 import type { GroupConfig } from '#lib/domain/topology.ts';
+import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { History } from '#lib/ports/history.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
@@ -35,6 +36,8 @@ export type FailoverDeps = RegisterDeps & {
     readonly priorityOf: (region: RegionId) => number;
     readonly noFailover: (region: RegionId) => boolean;
   };
+  /** The alarms of a Region. They are asked for where they help, and never waited for longer than a moment. */
+  readonly alarmsOf: (region: RegionId) => AlarmStates;
   readonly history: History;
   readonly telemetry: Telemetry;
 };

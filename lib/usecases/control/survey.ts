@@ -5,6 +5,7 @@ import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 import type { Role } from '#lib/domain/topology.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
+import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { Approvals } from '#lib/ports/approvals.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { Divergences } from '#lib/ports/divergences.ts';
@@ -23,7 +24,10 @@ export type SurveyDeps = {
     /** These are asked only where they are given. */
     divergences?(region: RegionId): Pick<Divergences, 'of'>;
     approvals?(region: RegionId): Pick<Approvals, 'pending'>;
+    alarms?(region: RegionId): AlarmStates;
   };
+  /** The alarms that are asked for. */
+  readonly alarmNames?: readonly string[];
   readonly record?: { readonly name: string; readonly of: Pick<LeaderRecord, 'read'> };
   readonly clock: SteadyClock;
   readonly sleep: (ms: number) => Promise<void>;
@@ -54,13 +58,29 @@ async function surveyRegion(
   known: Known,
   ask: (deps: SurveyDeps, known: Known) => Promise<unknown>,
 ): Promise<RegionSurvey> {
+  const asked = deps.peers.alarms && surveyAlarms(deps, deps.peers.alarms(known.region));
+  let error: { readonly error?: string } = {};
   try {
     await within(deps, ask(deps, known));
-  } catch (error) {
-    // A copy: what still arrives is for nobody.
-    return { ...known, error: error instanceof Error ? error.message : String(error) };
+  } catch (failure) {
+    error = { error: messageOf(failure) };
   }
-  return { ...known };
+  // A copy of what is known by now: what still arrives is for nobody.
+  const answer = { ...known, ...error };
+  const alarms = await asked;
+  return { ...answer, ...(alarms && { alarms }) };
+}
+
+/** CloudWatch may be away where all else is up, and the other way round. */
+async function surveyAlarms(
+  deps: SurveyDeps,
+  alarms: AlarmStates,
+): Promise<NonNullable<RegionSurvey['alarms']>> {
+  try {
+    return await within(deps, alarms.of(deps.alarmNames ?? []));
+  } catch (failure) {
+    return { error: messageOf(failure) };
+  }
 }
 
 /** Reads twice: the time of the second is that of an open connection. */
@@ -87,7 +107,9 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
     peers.approvals?.(region).pending(),
   ]);
   known.head = head;
-  if (applied !== undefined) known.applied = { lsn: applied.lsn, commitMs: applied.commitMs };
+  if (applied !== undefined) {
+    known.applied = { lsn: applied.lsn, totalBytes: applied.totalBytes, commitMs: applied.commitMs };
+  }
   known.copying = snapshot !== undefined && snapshot.phase !== 'settle';
   if (divergences !== undefined) known.divergences = divergences;
   if (approval !== undefined) {
@@ -136,7 +158,7 @@ async function surveyDns(
     const leader = await within(deps, of.read());
     return { name, ...(leader && { leader }) };
   } catch (error) {
-    return { name, error: error instanceof Error ? error.message : String(error) };
+    return { name, error: messageOf(error) };
   }
 }
 
@@ -147,4 +169,8 @@ async function within<T>({ patienceMs, sleep }: SurveyDeps, work: Promise<T>): P
       throw new Error(`no answer in ${patienceMs} ms`);
     }),
   ]);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

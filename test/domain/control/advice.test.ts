@@ -4,7 +4,21 @@ import { PROFILES } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { Survey } from '#lib/domain/control/survey.ts';
 import { advanceEpoch } from '#lib/domain/lsn.ts';
-import { AP, acceptorOf, E1, E2, EU, healthy, LEADING, lost, NOW, surveyOf, US, voting } from './surveys.ts';
+import {
+  AP,
+  acceptorOf,
+  alarmAt,
+  E1,
+  E2,
+  EU,
+  healthy,
+  LEADING,
+  lost,
+  NOW,
+  surveyOf,
+  US,
+  voting,
+} from './surveys.ts';
 
 const profile = PROFILES.balanced;
 const kinds = (survey: Survey, guarded?: string) =>
@@ -96,6 +110,20 @@ describe('what to do next', () => {
     expect(kinds(surveyOf({}, LEADING, { dns: dns(E2) }))).toEqual(['healthy']);
     expect(kinds(surveyOf({}, LEADING, { dns: dns(E1) }))).toEqual(['dns']);
     expect(kinds(surveyOf({}, LEADING, { dns: { name, error: 'foreign' } }))).toEqual(['dns']);
+  });
+
+  test('is to read on about each alarm that is on, but for the one that is on with any other', () => {
+    const ok = { ...alarmAt('votes'), state: 'ok' as const };
+    const us = healthy(US, LEADING, { alarms: [alarmAt('applied-lag'), alarmAt('unsafe'), ok] });
+    expect(adviceOf(surveyOf({ us }), { profile })).toEqual([
+      {
+        kind: 'alarm',
+        text: 'The alarm applied-lag is on in us-east-1. It is bad. See docs/RUNBOOK.md#alarm-applied-lag',
+      },
+    ]);
+    expect(kinds(surveyOf({ us: healthy(US, LEADING, { alarms: { error: 'throttled' } }) }))).toEqual([
+      'healthy',
+    ]);
   });
 
   test('puts what stops the group before what can wait', () => {

@@ -117,6 +117,35 @@ describe('elect', () => {
     expect(elect(others, { ...RULES, replaced: EU }).winner).toBe(EU);
   });
 
+  test('takes a replica whose lag alarm is on only if there is no other, and pulls from it if it is ahead', () => {
+    const alarmed = candidate(US, { ...lsn(20), lagAlarm: 'applied-lag' });
+    const { pullFrom, verdicts, winner } = elect([alarmed, candidate(AP)], RULES);
+    expect([winner, pullFrom]).toEqual([AP, [US]]);
+    expect(verdicts[0]).toEqual({ region: US, eligible: false, why: 'the alarm applied-lag is on' });
+  });
+
+  test('goes by the positions where the alarm is on everywhere: the leader is lost, and nobody knows the lag', () => {
+    const all = [
+      candidate(US, { lagAlarm: 'applied-lag', ...lsn(20) }),
+      candidate(AP, { lagAlarm: 'durable-lag' }),
+    ];
+    const { verdicts, winner } = elect(all, RULES);
+    expect(winner).toBe(US);
+    expect(verdicts[1]!.why).toBe('eligible, although the alarm durable-lag is on: nobody else is');
+  });
+
+  test('takes a follower whose alarm is on before the leader that is replaced', () => {
+    const candidates = [candidate(EU, lsn(20)), candidate(AP, { lagAlarm: 'applied-lag' })];
+    expect(elect(candidates, { ...RULES, replaced: EU }).winner).toBe(AP);
+  });
+
+  test('lets no alarm make a replica eligible that is not', () => {
+    const candidates = [candidate(US, { lagAlarm: 'applied-lag', attached: false })];
+    expect(elect(candidates, RULES)).toMatchObject({
+      verdicts: [{ eligible: false, why: 'it is not re-attached yet' }],
+    });
+  });
+
   test('finds nobody among none', () => {
     expect(elect([], RULES)).toEqual({ verdicts: [], pullFrom: [] });
   });
@@ -140,11 +169,35 @@ describe('elect', () => {
             attached: fc.boolean(),
             noFailover: fc.boolean(),
             priority: fc.nat(2),
+            alarmed: fc.boolean(),
           })
-          .map(({ applied, ...rest }): Candidate => ({ region, ...rest, ...applied })),
+          .map(
+            ({ alarmed, applied, ...rest }): Candidate => ({
+              region,
+              ...rest,
+              ...applied,
+              ...(alarmed && { lagAlarm: 'applied-lag' }),
+            }),
+          ),
       ),
     ),
   );
+  const withoutAlarm = ({ lagAlarm: _, ...rest }: Candidate): Candidate => rest;
+
+  test('whoever stands: alarms choose among those who may lead, but never leave nobody, and bring nobody in', () => {
+    fc.assert(
+      fc.property(anyCandidates, anyRules, (candidates, rules) => {
+        const heeded = elect(candidates, rules);
+        const unheeded = elect(candidates.map(withoutAlarm), rules);
+        const eligible = ({ verdicts }: typeof heeded) =>
+          verdicts.filter((each) => each.eligible).map(({ region }) => region);
+        expect(heeded.winner === undefined).toBe(unheeded.winner === undefined);
+        expect(eligible(unheeded)).toEqual(expect.arrayContaining(eligible(heeded)));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   const anyRules = fc.record(
     {
       maxLagMs: fc.constantFrom(500, 5_000),

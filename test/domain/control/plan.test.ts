@@ -6,6 +6,7 @@ import { parseLsn } from '#lib/domain/lsn.ts';
 import {
   AP,
   acceptorOf,
+  alarmAt,
   E1,
   E2,
   EU,
@@ -43,7 +44,7 @@ const codes = ({ refusals }: ReturnType<typeof planOf>) => refusals.map(({ code 
 const ahead = (region: typeof EU, lsn: number, given: Partial<RegionSurvey> = {}): RegionSurvey => ({
   ...voting(region),
   head: headAt(lsn),
-  applied: { lsn: parseLsn(lsn), commitMs: NOW - 1_000 },
+  applied: { lsn: parseLsn(lsn), totalBytes: 0n, commitMs: NOW - 1_000 },
   ...given,
 });
 const LOST = surveyOf({ eu: lost(EU), us: ahead(US, 95), ap: ahead(AP, 90) });
@@ -128,10 +129,22 @@ describe('the plan of a failover', () => {
     expect(undetected.phases[0]).toMatchObject({ ms: 11_000 + 4_000 + 1_000 });
     const behind = surveyOf({
       eu: lost(EU),
-      us: ahead(US, 95, { applied: { lsn: parseLsn(45), commitMs: NOW - 1_000 } }),
+      us: ahead(US, 95, { applied: { lsn: parseLsn(45), totalBytes: 0n, commitMs: NOW - 1_000 } }),
       ap: ahead(AP, 90),
     });
     expect(failover(behind).rto.phases.find(({ name }) => name === 'drain')).toMatchObject({ ms: 240 + 50 });
+  });
+
+  test('does not count on a replica whose lag alarm is on, unless there is no other', () => {
+    const alarms = [alarmAt('durable-lag')];
+    const us = ahead(US, 95, { alarms });
+    const plan = failover(surveyOf({ eu: lost(EU), us, ap: ahead(AP, 90) }));
+    expect(plan).toMatchObject({ winner: AP, pullFrom: [US] });
+    expect(plan.candidates.find(({ region }) => region === US)?.why).toBe('the alarm durable-lag is on');
+    const all = surveyOf({ eu: lost(EU), us, ap: ahead(AP, 90, { alarms }) });
+    expect(failover(all)).toMatchObject({ winner: US, refusals: [] });
+    const unread = ahead(US, 95, { alarms: { error: 'throttled' } });
+    expect(failover(surveyOf({ eu: lost(EU), us: unread, ap: ahead(AP, 90) })).winner).toBe(US);
   });
 
   test('lists every call with its Region', () => {

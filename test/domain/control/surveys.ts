@@ -1,3 +1,4 @@
+import type { AlarmState } from '#lib/domain/alarms.ts';
 import type { Acceptor, Ballot } from '#lib/domain/control/acceptor.ts';
 import { founded, type Register } from '#lib/domain/control/register.ts';
 import type { RegionSurvey, Survey } from '#lib/domain/control/survey.ts';
@@ -50,11 +51,17 @@ export function healthy(
     acceptor: acceptorOf(register),
     role: { epoch: register.epoch, leader: register.leader, attached: register.epoch },
     head: headAt(100),
-    applied: { lsn: parseLsn(100), commitMs: NOW - 1_000 },
+    applied: { lsn: parseLsn(100), totalBytes: 0n, commitMs: NOW - 1_000 },
     copying: false,
     divergences: [],
     ...given,
   };
+}
+
+/** An alarm that is on, as CloudWatch describes it. */
+export function alarmAt(alarm: string): AlarmState {
+  const text = `[page] It is bad. See docs/RUNBOOK.md#alarm-${alarm}`;
+  return { alarm, state: 'alarm', sinceMs: NOW - 60_000, reason: '3 of the last 5 datapoints', text };
 }
 
 export function lost(region: RegionId): RegionSurvey {

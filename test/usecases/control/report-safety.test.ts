@@ -17,6 +17,7 @@ let telemetry: RecordedTelemetry;
 let settled: Set<Epoch>;
 let leaseLeft: number | undefined;
 let reads: Epoch[];
+let witness: RegionId | undefined;
 let counter = 0;
 
 beforeEach(async () => {
@@ -25,6 +26,7 @@ beforeEach(async () => {
   settled = new Set();
   leaseLeft = 0.7;
   reads = [];
+  witness = undefined;
   await group.writePath.canary(EU);
   // A follower's first position is that of its snapshot, which takes two turns.
   for (let turn = 0; turn < 2; turn++) {
@@ -73,17 +75,22 @@ async function report(region: RegionId): Promise<Readonly<Record<string, number>
     reportSafety({
       region,
       acceptor: group.acceptor(region),
-      control: group.control(region),
-      divergences: {
-        of: (epoch) => {
-          reads.push(epoch);
-          return divergences.of(epoch);
-        },
-      },
-      plan: () => planGroup({ config, profile: PROFILES.fast, survey }, { kind: 'failover', force: false }),
-      leaseLeft: () => leaseLeft,
-      settled,
       telemetry,
+      ...(witness !== region && {
+        replica: {
+          control: group.control(region),
+          divergences: {
+            of: (epoch) => {
+              reads.push(epoch);
+              return divergences.of(epoch);
+            },
+          },
+          settled,
+          plan: () =>
+            planGroup({ config, profile: PROFILES.fast, survey }, { kind: 'failover', force: false }),
+          leaseLeft: () => leaseLeft,
+        },
+      }),
     }),
   );
   return Object.fromEntries(telemetry.sent);
@@ -173,6 +180,14 @@ describe('a follower', () => {
     await report(EU);
     expect(reads).toEqual([1, 1, 1]);
   });
+});
+
+test('a witness says that it is there, and while its vote is in force', async () => {
+  witness = AP;
+  expect(await report(AP)).toEqual({ WitnessUp: 1 });
+  await group.vote(E1, AP);
+  expect(await report(AP)).toEqual({ WitnessUp: 1, VotesInForce: 1 });
+  expect(reads).toEqual([]);
 });
 
 test('what one part fails to tell hides no other', async () => {

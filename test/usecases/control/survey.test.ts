@@ -4,7 +4,9 @@ import { founded } from '#lib/domain/control/register.ts';
 import { registerOf } from '#lib/domain/control/survey.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
+import { MemoryAlarms } from '#lib/local/memory/memory-alarms.ts';
 import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
+import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import { epochsUpTo, surveyGroup } from '#lib/usecases/control/survey.ts';
 import { E1 } from '../../support/log-history.ts';
 import { AP, EU, MemoryGroup, US } from '../../support/memory-group.ts';
@@ -15,7 +17,13 @@ const BALLOT = '000000000001#eu-west-1#x' as never;
 /** A group that EU leads; what `broken` says stands for a Region's acceptor. Time passes once `elapse` is called. */
 async function open(
   broken: Partial<Record<RegionId, () => Promise<never>>> = {},
-  witnesses: readonly RegionId[] = [],
+  {
+    witnesses = [],
+    alarms = {},
+  }: {
+    readonly witnesses?: readonly RegionId[];
+    readonly alarms?: Partial<Record<RegionId, AlarmStates>>;
+  } = {},
 ) {
   const group = await new MemoryGroup(REGIONS.map((name) => ({ name }))).lead(EU);
   const acceptors = new Map(REGIONS.map((region) => [region, new MemoryAcceptor()]));
@@ -30,7 +38,9 @@ async function open(
       control: (region) => group.control(region),
       divergences: () => new MemoryDivergences(),
       approvals: () => ({ pending: async () => undefined }),
+      alarms: (region) => alarms[region] ?? new MemoryAlarms(),
     },
+    alarmNames: ['applied-lag', 'votes'],
     record: { name: 'orders.example.com', of: { read: () => new Promise(() => {}) } },
     clock: { now: () => 5, steadyMs: () => 7 },
     sleep: () => elapsed,
@@ -57,7 +67,7 @@ test('a Region that fails holds up nobody, and the register is the one of the ma
   await turn();
   elapse();
   const found = await survey;
-  expect(found.regions[0]).toEqual({ region: EU, error: 'refused' });
+  expect(found.regions[0]).toEqual({ region: EU, error: 'refused', alarms: [] });
   expect(registerOf(found)).toMatchObject({ agreed: true, register: { leader: EU } });
 });
 
@@ -71,13 +81,36 @@ test('a register that only a minority shows is not called agreed', async () => {
 
 test('a witness is asked for its vote alone, and counts in the majority', async () => {
   const refused = () => Promise.reject(new Error('refused'));
-  const { elapse, survey } = await open({ [EU]: refused }, [AP]);
+  const { elapse, survey } = await open({ [EU]: refused }, { witnesses: [AP] });
   await turn();
   elapse();
   const found = await survey;
   const [, , witness] = found.regions;
-  expect(Object.keys(witness!).sort()).toEqual(['acceptor', 'region', 'roundTripMs', 'witness']);
+  expect(Object.keys(witness!).sort()).toEqual(['acceptor', 'alarms', 'region', 'roundTripMs', 'witness']);
   expect(registerOf(found)).toMatchObject({ agreed: true, register: { leader: EU } });
+});
+
+test('alarms are told beside the rest: neither waits for the other, nor is missing where the other is', async () => {
+  const us = new MemoryAlarms();
+  us.set({ alarm: 'votes', state: 'alarm', sinceMs: 3, reason: 'r', text: 't' });
+  const { elapse, survey } = await open(
+    { [US]: () => Promise.reject(new Error('refused')) },
+    {
+      alarms: {
+        [US]: us,
+        [AP]: { of: () => new Promise(() => {}) },
+        [EU]: { of: () => Promise.reject(new Error('throttled')) },
+      },
+    },
+  );
+  await turn();
+  elapse();
+  const { regions } = await survey;
+  expect(regions.map(({ alarms, error, head }) => [alarms, error, head !== undefined])).toEqual([
+    [{ error: 'throttled' }, undefined, true],
+    [[expect.objectContaining({ alarm: 'votes', state: 'alarm' })], 'refused', false],
+    [{ error: 'no answer in 3000 ms' }, undefined, true],
+  ]);
 });
 
 test('epochs are counted from the newest back', () => {
