@@ -55,6 +55,7 @@ const endpointsSchema = z.record(
     sqs: z.url().exactOptional(),
     route53: z.url().exactOptional(),
     cloudwatch: z.url().exactOptional(),
+    cloudformation: z.url().exactOptional(),
     credentials: z.object({ accessKeyId: z.string(), secretAccessKey: z.string() }).exactOptional(),
   }),
 );
@@ -68,6 +69,7 @@ export type RegionEndpoints = {
   /** Route 53's control plane as it is reached from this Region. */
   readonly route53?: string;
   readonly cloudwatch?: string;
+  readonly cloudformation?: string;
   /** For servers that are not AWS; without them, the SDK finds credentials as always. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
 };

@@ -27,7 +27,7 @@ export class ControlStore extends Construct {
     handler.allow(['dynamodb:GetItem'], [this.#tableArn]);
   }
 
-  /** Reading every Region's role and position. */
+  /** Reading the register, the role and the position of every Region. */
   grantReadEverywhere(handler: Handler): void {
     handler.allow(['dynamodb:GetItem'], this.#everywhere());
   }

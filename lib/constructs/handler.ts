@@ -18,7 +18,8 @@ import type { Place } from '#lib/constructs/place.ts';
 /** Where the code of a function comes from. It exports `handler` from a module `index`. */
 export type CodeOf = (name: BundleName) => Code;
 
-type Settings = Record<string, unknown>;
+/** What the code of a function finds in UNDERSTUDY_CONFIG: sections, and values. */
+export type HandlerSettings = Readonly<Record<string, unknown>>;
 
 type HandlerProps = {
   readonly place: Place;
@@ -27,7 +28,7 @@ type HandlerProps = {
   readonly memorySize: number;
   readonly timeout: Duration;
   /** What the code finds in UNDERSTUDY_CONFIG, beside what it is told with a permission. */
-  readonly settings: Settings;
+  readonly settings: HandlerSettings;
   readonly code: CodeOf;
 };
 
@@ -38,7 +39,7 @@ type HandlerProps = {
 export class Handler extends Construct {
   readonly fn: LambdaFunction;
   readonly role: Role;
-  readonly #settings: Settings;
+  readonly #settings: Record<string, unknown>;
 
   constructor(
     scope: Construct,
@@ -90,7 +91,7 @@ export class Handler extends Construct {
   }
 
   /** Adds to what the code finds in UNDERSTUDY_CONFIG; within a section, to what is there. */
-  tell(settings: Settings): void {
+  tell(settings: HandlerSettings): void {
     for (const [name, value] of Object.entries(settings)) {
       const before = this.#settings[name];
       this.#settings[name] = typeof value === 'object' ? { ...(before as object), ...value } : value;

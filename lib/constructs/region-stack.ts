@@ -3,6 +3,7 @@ import type { Construct } from 'constructs';
 import { Alarms } from '#lib/constructs/alarms.ts';
 import { ControlStore } from '#lib/constructs/control-store.ts';
 import { DataStore } from '#lib/constructs/data-store.ts';
+import { DeployCheck } from '#lib/constructs/deploy-check.ts';
 import { STEP_TIMEOUT } from '#lib/constructs/failover-graph.ts';
 import { FailoverWorkflow } from '#lib/constructs/failover-workflow.ts';
 import { FailureQueue } from '#lib/constructs/failure-queue.ts';
@@ -20,6 +21,8 @@ export type RegionStackProps = Place & {
   readonly failover: FailoverConfig;
   /** How far back the log reaches. */
   readonly retention: RetentionPolicy;
+  /** Whether the table is there already. */
+  readonly existing: boolean;
   /** Name of an SNS topic, one in every Region, that alarms go to. */
   readonly alarmTopic?: string | undefined;
   /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
@@ -29,6 +32,7 @@ export type RegionStackProps = Place & {
 
 /** The Region of a replica: the same in each, whoever leads, so that a failover changes no template. */
 export class RegionStack extends Stack {
+  readonly check: DeployCheck;
   readonly log: LogStore;
   readonly control: ControlStore;
   readonly store: DataStore;
@@ -39,20 +43,28 @@ export class RegionStack extends Stack {
 
   constructor(
     scope: Construct,
-    { failover: rules, retention: policy, alarmTopic, pageTopic, code, ...place }: RegionStackProps,
+    { failover: rules, existing, retention: policy, alarmTopic, pageTopic, code, ...place }: RegionStackProps,
   ) {
     super(scope, place.region, {
       stackName: resourceName(place.config.group, place.region),
       env: environmentOf(place),
       description: `Understudy: replication of group ${place.config.group} in ${place.region}`,
     });
+    const settings = { ...settingsOf(place), failover: rules };
+    this.check = new DeployCheck(this, 'DeployCheck', {
+      place,
+      settings,
+      record: rules.record,
+      existing,
+      code,
+    });
     this.log = new LogStore(this, 'Log', place);
     this.control = new ControlStore(this, 'Control', place);
-    this.store = new DataStore(this, 'Store', place);
+    this.store = new DataStore(this, 'Store', place, existing ? this.check : undefined);
     this.failures = new FailureQueue(this, 'Failures', place);
     const { log, control, store, failures } = this;
+    control.grantReadEverywhere(this.check.handler);
 
-    const settings = { ...settingsOf(place), failover: rules };
     const handler = (name: FunctionName, memorySize: number, timeout: Duration) =>
       new Handler(this, name, { place, name, memorySize, timeout, settings, code });
     const capture = handler('capture', 1024, Duration.seconds(60));
@@ -106,6 +118,7 @@ export class RegionStack extends Stack {
       pageTopicName: pageTopic,
     });
     this.alarms.grantReadLag(failover);
+    this.check.comeFirst();
   }
 }
 

@@ -44,13 +44,14 @@ export class ReplicationGroup extends Construct {
     this.group = config.group;
     this.#table = config.table;
     this.#account = props.account ?? scope.account ?? Aws.ACCOUNT_ID;
-    const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, alarms } = props;
+    const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, alarms, engine } = props;
     const given = {
       config,
       failover,
       retention,
       account: this.#account,
       removal,
+      existing: engine.existing,
       alarmTopic: alarms?.topic,
       pageTopic: alarms?.pageTopic,
       code,

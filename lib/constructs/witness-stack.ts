@@ -2,6 +2,7 @@ import { Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { Alarms } from '#lib/constructs/alarms.ts';
 import { ControlStore } from '#lib/constructs/control-store.ts';
+import { DeployCheck } from '#lib/constructs/deploy-check.ts';
 import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import { environmentOf, type Place, tableArns } from '#lib/constructs/place.ts';
@@ -19,6 +20,7 @@ export type WitnessStackProps = Place & {
 
 /** A Region that votes and holds no data: a control table, and the sentinel that watches the leader. */
 export class WitnessStack extends Stack {
+  readonly check: DeployCheck;
   readonly control: ControlStore;
   readonly sentinel: Handler;
   readonly alarms: Alarms;
@@ -29,14 +31,18 @@ export class WitnessStack extends Stack {
       env: environmentOf(place),
       description: `Understudy: witness of group ${place.config.group} in ${place.region}`,
     });
+    const settings = { ...settingsOf(place), failover };
+    const { record } = failover;
+    this.check = new DeployCheck(this, 'DeployCheck', { place, settings, record, existing: false, code });
     const control = new ControlStore(this, 'Control', place);
+    control.grantReadEverywhere(this.check.handler);
     this.control = control;
     const sentinel = new Handler(this, 'sentinel', {
       place,
       name: 'sentinel',
       memorySize: 512,
       timeout: Duration.seconds(90),
-      settings: { ...settingsOf(place), failover },
+      settings,
       code,
     });
     this.sentinel = sentinel;
@@ -50,5 +56,6 @@ export class WitnessStack extends Stack {
       topicName: alarmTopic,
       pageTopicName: pageTopic,
     });
+    this.check.comeFirst();
   }
 }

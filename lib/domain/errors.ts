@@ -45,6 +45,7 @@ export const ERRORS = {
     retry: 'later',
   },
   RETENTION_UNFINISHED: { summary: 'Retention did not get through the log in its time', retry: 'now' },
+  DEPLOY_REFUSED: { summary: 'The group cannot be deployed over as it is', retry: 'later' },
   GROUP_NOT_FOUNDED: { summary: 'The group has no leader yet', retry: 'later' },
   REGISTER_UNAVAILABLE: { summary: 'No majority of the Regions answered', retry: 'later' },
   REGISTER_CONTENDED: { summary: 'A change of the register lost too many races', retry: 'now' },

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { FUNCTIONS } from '#lib/constructs/names.ts';
+import { BUNDLES } from '#lib/constructs/names.ts';
 import { fileOf } from './stacks.ts';
 
 const run = promisify(execFile);
@@ -35,7 +35,7 @@ it('bundles each function once for all Regions, into a module that needs nothing
   expect(files.filter((name) => name.endsWith('.template.json'))).toHaveLength(3);
 
   const bundles = files.filter((name) => name.startsWith('asset.'));
-  expect(bundles).toHaveLength(FUNCTIONS.length);
+  expect(bundles).toHaveLength(BUNDLES.length);
   for (const bundle of bundles) {
     const file = join(outdir, bundle, 'index.mjs');
     const load = `const { handler } = await import(${JSON.stringify(file)}); console.log(typeof handler);`;

@@ -78,6 +78,10 @@ export class Route53Api {
         return this.#change(body);
       case 'GET hostedzone/rrset':
         return this.#list(searchParams);
+      case 'GET hostedzone':
+        return success('GetHostedZoneResponse', {
+          HostedZone: { Id: `/hostedzone/${id}`, Name: `${this.#zone.apex}.`, CallerReference: 'local' },
+        });
       case 'GET change':
         return this.#getChange(id);
       case 'POST healthcheck':

@@ -1,0 +1,111 @@
+import type { Acceptor } from '#lib/domain/control/acceptor.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { GroupConfig, KeyAttribute } from '#lib/domain/topology.ts';
+
+/** What a group needs to know of a table that is there already before it takes it in. */
+export type TableFacts = {
+  readonly key: readonly KeyAttribute[];
+  /** View type of the stream that is on; absent if none is. */
+  readonly streamView?: string | undefined;
+  readonly streamArn?: string | undefined;
+  /** Regions of which it is a global table. */
+  readonly replicas: readonly string[];
+  /** The group that has taken it in. */
+  readonly group?: string | undefined;
+};
+
+/** A reason not to deploy, and what cures it. Sentences. */
+export type Finding = { readonly what: string; readonly fix: string };
+
+/** Why `region` can't be deployed with its table as it is. Undefined facts: there is no such table. */
+export function findingsOfTable(
+  { group, table, key }: GroupConfig,
+  region: RegionId,
+  facts: TableFacts | undefined,
+): readonly Finding[] {
+  if (facts === undefined) {
+    const fix = `Name a table that is in every Region of the group, or let the group create ${table}.`;
+    return [{ what: `There is no table ${table} in ${region}.`, fix }];
+  }
+  const findings: Finding[] = [];
+  if (facts.group !== undefined && facts.group !== group) {
+    findings.push({
+      what: `Table ${table} belongs to group ${facts.group}.`,
+      fix: 'A table has one log: give this group another table, or destroy the other group first.',
+    });
+  }
+  if (spelled(facts.key) !== spelled(key)) {
+    findings.push({
+      what: `Table ${table} has the key ${spelled(facts.key)}, and the engine says ${spelled(key)}.`,
+      fix: 'Correct partitionKey and sortKey of the engine.',
+    });
+  }
+  if (facts.replicas.length > 0) {
+    findings.push({
+      what: `Table ${table} is a global table, of ${facts.replicas.join(', ')}: it replicates itself.`,
+      fix: 'Remove its replicas, or let the group create a table of its own.',
+    });
+  }
+  const update = `aws dynamodb update-table --region ${region} --table-name ${table} --stream-specification`;
+  const enable = `${update} StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES`;
+  if (facts.streamView === undefined) {
+    findings.push({ what: `Table ${table} has no stream.`, fix: `Run: ${enable}` });
+  } else if (facts.streamView !== 'NEW_AND_OLD_IMAGES') {
+    findings.push({
+      what: `The stream of table ${table} carries ${facts.streamView}, not new and old images.`,
+      fix: `Once nobody reads it any more, run: ${update} StreamEnabled=false; and then: ${enable}`,
+    });
+  }
+  return findings;
+}
+
+/**
+ * Why nobody may deploy over the register as it is, by the acceptors that could be read. A value that only one of them
+ * has accepted counts: it may be the one in force.
+ */
+export function findingsOfRegister(
+  { regions }: GroupConfig,
+  acceptors: readonly Acceptor[],
+): readonly Finding[] {
+  const newest = acceptors
+    .flatMap(({ accepted }) => accepted ?? [])
+    .reduce<Acceptor['accepted']>(
+      (best, each) => (best === undefined || each.ballot > best.ballot ? each : best),
+      undefined,
+    );
+  if (newest === undefined) return [];
+  const { epoch, leader, phase, coordinator } = newest.value;
+  if (phase !== 'leading') {
+    const fix = 'Wait until it is done (understudy status), then deploy again.';
+    return [{ what: `The group is ${phase}: ${coordinator} has claimed epoch ${epoch}.`, fix }];
+  }
+  if (regions.some(({ name }) => name === leader)) return [];
+  return [
+    {
+      what: `${leader} leads epoch ${epoch}, and is not a replica of the group that is to be deployed.`,
+      fix: 'Switch over first (understudy switchover --to REGION), then deploy again.',
+    },
+  ];
+}
+
+/** Why the record can't be in the zone that the id names; `name` undefined: there is no such zone. */
+export function findingsOfZone(
+  record: { readonly zoneId: string; readonly name: string },
+  name: string | undefined,
+): readonly Finding[] {
+  if (name === undefined) {
+    return [{ what: `There is no hosted zone ${record.zoneId}.`, fix: 'Correct dns.zone.' }];
+  }
+  const zone = name.toLowerCase().replace(/\.$/, '');
+  if (record.name === zone || record.name.endsWith(`.${zone}`)) return [];
+  return [
+    {
+      what: `${record.name} is not in the zone ${record.zoneId}, which is that of ${zone}.`,
+      fix: `Use a name that ends in .${zone}, or the zone that the name is in.`,
+    },
+  ];
+}
+
+function spelled(key: readonly KeyAttribute[]): string {
+  return key.map(({ name, type }) => `${name} (${type})`).join(', ');
+}

@@ -1,0 +1,24 @@
+import type { TableFacts } from '#lib/domain/deploy-check.ts';
+import type { GroupId } from '#lib/domain/ids.ts';
+
+/** A table that was there before the group, in one Region. */
+export interface ExistingTable {
+  /** Undefined if there is none of the name. */
+  look(): Promise<TableFacts | undefined>;
+  /** Marks it as the group's. Again does no harm. */
+  claim(group: GroupId): Promise<void>;
+  /** Takes the group's mark off, and no other's. A table that is gone has none. */
+  release(group: GroupId): Promise<void>;
+}
+
+/** Hosted zones, as far as a record wants to know of them. */
+export interface HostedZones {
+  /** The zone's name, undefined if there is no such zone. Throws if nobody can say. */
+  nameOf(zoneId: string): Promise<string | undefined>;
+}
+
+/** Stacks, as far as a resource in one wants to know of them. */
+export interface DeployedStacks {
+  /** Is CloudFormation taking this stack back to what it was? */
+  isRollingBack(stackId: string): Promise<boolean>;
+}
