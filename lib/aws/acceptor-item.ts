@@ -7,8 +7,10 @@ import {
   BALLOT_ZERO,
   type Ballot,
   type Beat,
+  type Consent,
   epochOf,
   NO_ACCEPTOR,
+  runOf,
 } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
@@ -17,7 +19,7 @@ import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 /*
  * An acceptor as an item, of less than 1 KiB. Attributes: `promised`; `ballot` and `value` (JSON) of what was
  * accepted, `epoch` of that value; `beatEpoch`, `beat` (counter), `leaseUntil`; `endEpoch`, `end` (JSON) of the newest
- * beat that had one; `vote` (epoch).
+ * beat that had one; `vote` (epoch), `voteBy` (text).
  */
 
 /** A rule of domain/control/acceptor.ts as one conditional write of the item. */
@@ -93,6 +95,7 @@ export function beatWrite({
 export function voteWrite(
   epoch: Epoch,
   counter: number | 'over',
+  by?: Consent,
 ): AcceptorWrite<'voted' | 'beaten' | 'deposed'> {
   const still =
     counter === 'over'
@@ -100,12 +103,16 @@ export function voteWrite(
       : counter === 0
         ? ' AND (attribute_not_exists(beatEpoch) OR beatEpoch < :vote)'
         : ' AND beatEpoch = :vote AND beat = :counter';
+  const free =
+    by === undefined ? 'vote <= :vote' : 'vote < :vote OR (vote = :vote AND begins_with(voteBy, :run))';
   return {
     update: {
-      UpdateExpression: 'SET vote = :vote',
-      ConditionExpression: `(attribute_not_exists(epoch) OR epoch <= :vote) AND (attribute_not_exists(vote) OR vote <= :vote)${still}`,
+      UpdateExpression:
+        by === undefined ? 'REMOVE voteBy SET vote = :vote' : 'SET vote = :vote, voteBy = :by',
+      ConditionExpression: `(attribute_not_exists(epoch) OR epoch <= :vote) AND (attribute_not_exists(vote) OR ${free})${still}`,
       ExpressionAttributeValues: {
         ':vote': number(epoch),
+        ...(by === undefined ? {} : { ':by': { S: by }, ':run': { S: runOf(by) } }),
         ...(counter === 'over' || counter === 0 ? {} : { ':counter': number(counter) }),
       },
     },
@@ -114,13 +121,16 @@ export function voteWrite(
   };
 }
 
-export function unvoteWrite(epoch: Epoch): AcceptorWrite<'restored' | 'deposed'> {
+export function unvoteWrite(epoch: Epoch, by?: Consent): AcceptorWrite<'restored' | 'deposed'> {
+  const own = by === undefined ? 'attribute_not_exists(voteBy)' : 'voteBy = :by';
   return {
     update: {
-      UpdateExpression: 'REMOVE vote',
-      ConditionExpression:
-        '(attribute_not_exists(epoch) OR epoch <= :vote) AND (attribute_not_exists(vote) OR vote = :vote)',
-      ExpressionAttributeValues: { ':vote': number(epoch) },
+      UpdateExpression: 'REMOVE vote, voteBy',
+      ConditionExpression: `(attribute_not_exists(epoch) OR epoch <= :vote) AND (attribute_not_exists(vote) OR (vote = :vote AND ${own}))`,
+      ExpressionAttributeValues: {
+        ':vote': number(epoch),
+        ...(by === undefined ? {} : { ':by': { S: by } }),
+      },
     },
     done: 'restored',
     refused: () => 'deposed',
@@ -157,13 +167,14 @@ export function readAcceptor(item: Readonly<SdkItem> | undefined): Acceptor {
 }
 
 function acceptorOf(item: Readonly<SdkItem>): Acceptor {
-  const { promised, ballot, value, vote, beatEpoch, beat, leaseUntil, endEpoch, end } = item;
+  const { promised, ballot, value, vote, voteBy, beatEpoch, beat, leaseUntil, endEpoch, end } = item;
   return {
     promised: (promised?.S ?? BALLOT_ZERO) as Ballot,
     ...(ballot?.S !== undefined && {
       accepted: { ballot: ballot.S as Ballot, value: registerSchema.parse(JSON.parse(value?.S ?? '')) },
     }),
     ...(vote?.N !== undefined && { vote: parseEpoch(vote.N) }),
+    ...(voteBy?.S !== undefined && { voteBy: voteBy.S as Consent }),
     ...(beatEpoch?.N !== undefined && {
       beat: {
         epoch: parseEpoch(beatEpoch.N),

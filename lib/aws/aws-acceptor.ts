@@ -9,7 +9,7 @@ import {
   voteWrite,
 } from '#lib/aws/acceptor-item.ts';
 import { conditional } from '#lib/aws/dynamo-failure.ts';
-import type { Acceptor, Answer, Ballot, Beat } from '#lib/domain/control/acceptor.ts';
+import type { Acceptor, Answer, Ballot, Beat, Consent } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
@@ -42,12 +42,12 @@ export class AwsAcceptor implements AcceptorStore {
     return this.#write(beatWrite(beat));
   }
 
-  vote(epoch: Epoch, counter: number | 'over') {
-    return this.#write(voteWrite(epoch, counter));
+  vote(epoch: Epoch, counter: number | 'over', by?: Consent) {
+    return this.#write(voteWrite(epoch, counter, by));
   }
 
-  unvote(epoch: Epoch) {
-    return this.#write(unvoteWrite(epoch));
+  unvote(epoch: Epoch, by?: Consent) {
+    return this.#write(unvoteWrite(epoch, by));
   }
 
   async #write<K extends string>({ update, done, refused }: AcceptorWrite<K>): Promise<Answer<K>> {

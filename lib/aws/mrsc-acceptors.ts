@@ -14,7 +14,7 @@ import {
   voteWrite,
 } from '#lib/aws/acceptor-item.ts';
 import { conditional, sitOut } from '#lib/aws/dynamo-failure.ts';
-import type { Acceptor, Answer, Ballot, Beat } from '#lib/domain/control/acceptor.ts';
+import type { Acceptor, Answer, Ballot, Beat, Consent } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
@@ -79,12 +79,12 @@ class MrscAcceptor implements AcceptorStore {
     return this.#write(beatWrite(beat));
   }
 
-  vote(epoch: Epoch, counter: number | 'over') {
-    return this.#write(voteWrite(epoch, counter));
+  vote(epoch: Epoch, counter: number | 'over', by?: Consent) {
+    return this.#write(voteWrite(epoch, counter, by));
   }
 
-  unvote(epoch: Epoch) {
-    return this.#write(unvoteWrite(epoch));
+  unvote(epoch: Epoch, by?: Consent) {
+    return this.#write(unvoteWrite(epoch, by));
   }
 
   async #write<K extends string>({ update, done, refused }: AcceptorWrite<K>): Promise<Answer<K>> {
@@ -107,7 +107,8 @@ class MrscAcceptor implements AcceptorStore {
 }
 
 function withNonce(expression: string): string {
-  return expression.startsWith('SET ') ? `${expression}, nonce = :nonce` : `SET nonce = :nonce ${expression}`;
+  const set = 'SET nonce = :nonce';
+  return expression.includes('SET ') ? expression.replace('SET ', `${set}, `) : `${set} ${expression}`;
 }
 
 /** Tries again what met a write in another Region. Whether it took effect is not known. */

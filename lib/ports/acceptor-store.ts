@@ -1,4 +1,4 @@
-import type { Acceptor, Answer, Ballot, Beat } from '#lib/domain/control/acceptor.ts';
+import type { Acceptor, Answer, Ballot, Beat, Consent } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
@@ -15,8 +15,8 @@ export interface AcceptorStore {
   prepare(ballot: Ballot): Promise<Answer<'promised' | 'outbid'>>;
   accept(ballot: Ballot, value: Register): Promise<Answer<'accepted' | 'outbid' | 'withheld'>>;
   beat(beat: Beat): Promise<Answer<'lent' | 'deposed' | 'stale'>>;
-  vote(epoch: Epoch, counter: number | 'over'): Promise<Answer<'voted' | 'beaten' | 'deposed'>>;
-  unvote(epoch: Epoch): Promise<Answer<'restored' | 'deposed'>>;
+  vote(epoch: Epoch, counter: number | 'over', by?: Consent): Promise<Answer<'voted' | 'beaten' | 'deposed'>>;
+  unvote(epoch: Epoch, by?: Consent): Promise<Answer<'restored' | 'deposed'>>;
 }
 
 /** The acceptors of a group, as they are reached from here. */

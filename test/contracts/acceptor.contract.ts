@@ -50,13 +50,14 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
       await acceptor.accept(ballot(1), FULL);
       await acceptor.beat({ epoch: E1, counter: 1_700_000_000_456, leaseUntilMs: 0.25, end: END });
       await acceptor.beat({ epoch: E1, counter: 1_700_000_000_457, leaseUntilMs: 7 });
-      await acceptor.vote(E1, 'over');
+      await acceptor.vote(E1, 'over', 'run/nonce');
       expect(await acceptor.read()).toEqual({
         promised: ballot(1),
         accepted: { ballot: ballot(1), value: FULL },
         beat: { epoch: 1, counter: 1_700_000_000_457, leaseUntilMs: 7 },
         leaderEnd: { epoch: 1, end: END },
         vote: 1,
+        voteBy: 'run/nonce',
       });
     });
 
@@ -100,6 +101,24 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
       expect((await acceptor.accept(ballot(2), { ...next, epoch: E3 })).kind).toBe('withheld');
       expect((await acceptor.accept(ballot(2), next)).kind).toBe('accepted');
       expect((await acceptor.beat({ epoch: E1, counter: 9, leaseUntilMs: 0 })).kind).toBe('deposed');
+    });
+
+    test('gives the vote of a switchover back to nobody else, and to no other run', async () => {
+      const { acceptor } = await open();
+      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      const kinds = [
+        await acceptor.vote(E1, 'over', 'run/1'),
+        await acceptor.vote(E1, 'over', 'other/1'),
+        await acceptor.unvote(E1),
+        await acceptor.unvote(E1, 'other/1'),
+        await acceptor.vote(E1, 'over', 'run/2'),
+        await acceptor.unvote(E1, 'run/1'),
+      ].map(({ kind }) => kind);
+      expect(kinds).toEqual(['voted', 'beaten', 'deposed', 'deposed', 'voted', 'deposed']);
+      expect(await acceptor.unvote(E1, 'run/2')).toMatchObject({ kind: 'restored' });
+      expect((await acceptor.read()).voteBy).toBeUndefined();
+      await acceptor.vote(E1, 'over');
+      expect((await acceptor.vote(E1, 'over', 'run/3')).kind).toBe('beaten');
     });
 
     test('is apart from its neighbours', async () => {

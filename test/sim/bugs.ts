@@ -43,8 +43,8 @@ function acceptorBy(
       prepare: async (ballot) => keep(by.prepare(item, ballot)),
       accept: async (ballot, value) => keep(by.accept(item, ballot, value)),
       beat: async (sent) => keep(by.beat(item, sent)),
-      vote: async (epoch, counter) => keep(by.vote(item, epoch, counter)),
-      unvote: async (epoch) => keep(by.unvote(item, epoch)),
+      vote: async (...call) => keep(by.vote(item, ...call)),
+      unvote: async (...call) => keep(by.unvote(item, ...call)),
     };
     return store;
   };
@@ -146,8 +146,8 @@ export const BUGS: readonly Bug[] = [
             prepare: (ballot) => at.prepare(plain(ballot)),
             accept: (ballot, value) => at.accept(plain(ballot), value),
             beat: (sent) => at.beat(sent),
-            vote: (epoch, counter) => at.vote(epoch, counter),
-            unvote: (epoch) => at.unvote(epoch),
+            vote: (...call) => at.vote(...call),
+            unvote: (...call) => at.unvote(...call),
           };
         },
       };

@@ -278,8 +278,8 @@ function watchedAcceptor(
     read: () => inner.read(),
     prepare: (ballot) => seen(inner.prepare(ballot)),
     beat: (beat) => seen(inner.beat(beat)),
-    vote: (epoch, counter) => seen(inner.vote(epoch, counter)),
-    unvote: (epoch) => seen(inner.unvote(epoch)),
+    vote: (...call) => seen(inner.vote(...call)),
+    unvote: (...call) => seen(inner.unvote(...call)),
     async accept(ballot, value) {
       const answer = await seen(inner.accept(ballot, value));
       if (answer.kind === 'accepted') monitor.accepted(region, ballot, value);

@@ -6,6 +6,7 @@ import {
   type Beat,
   ballotAfter,
   beat,
+  type Consent,
   NO_ACCEPTOR,
   prepare,
   unvote,
@@ -21,8 +22,8 @@ export type Operation =
   | readonly ['prepare', Ballot]
   | readonly ['accept', Ballot, Register]
   | readonly ['beat', Beat]
-  | readonly ['vote', Epoch, number | 'over']
-  | readonly ['unvote', Epoch];
+  | readonly ['vote', Epoch, number | 'over', Consent | undefined]
+  | readonly ['unvote', Epoch, Consent | undefined];
 
 /** The ballot of a round and a proposer. */
 export function ballot(round: number, proposer = 'eu-west-1', chance = 'x'): Ballot {
@@ -50,9 +51,9 @@ function pure(item: Acceptor, operation: Operation) {
     case 'beat':
       return beat(item, operation[1]);
     case 'vote':
-      return vote(item, operation[1], operation[2]);
+      return vote(item, operation[1], operation[2], operation[3]);
     case 'unvote':
-      return unvote(item, operation[1]);
+      return unvote(item, operation[1], operation[2]);
   }
 }
 
@@ -65,9 +66,9 @@ export function perform(store: AcceptorStore, operation: Operation) {
     case 'beat':
       return store.beat(operation[1]);
     case 'vote':
-      return store.vote(operation[1], operation[2]);
+      return store.vote(operation[1], operation[2], operation[3]);
     case 'unvote':
-      return store.unvote(operation[1]);
+      return store.unvote(operation[1], operation[2]);
   }
 }
 
@@ -113,6 +114,8 @@ const anyBeat: fc.Arbitrary<Beat> = fc.record(
   { requiredKeys: ['epoch', 'counter', 'leaseUntilMs'], noNullPrototype: true },
 );
 
+const anyConsent = fc.constantFrom<Consent | undefined>(undefined, 'run/1', 'run/2', 'run2/1');
+
 const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   fc.tuple(fc.constant('prepare' as const), anyBallot),
   fc.tuple(fc.constant('accept' as const), anyBallot, anyRegister),
@@ -121,8 +124,9 @@ const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
     fc.constant('vote' as const),
     epoch,
     fc.oneof(fc.integer({ min: 0, max: 4 }), fc.constant('over' as const)),
+    anyConsent,
   ),
-  fc.tuple(fc.constant('unvote' as const), epoch),
+  fc.tuple(fc.constant('unvote' as const), epoch, anyConsent),
 );
 
 export const anyOperations = fc.array(anyOperation, { minLength: 1, maxLength: 24 });

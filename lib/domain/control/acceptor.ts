@@ -50,7 +50,20 @@ export type Acceptor = {
   readonly leaderEnd?: { readonly epoch: Epoch; readonly end: BeatEnd };
   /** The epoch against which this Region has voted: it lends that epoch's leader no lease. */
   readonly vote?: Epoch;
+  /** Who cast the vote, if it was a switchover and not this Region's own sentinel: only its own word takes it back. */
+  readonly voteBy?: Consent;
 };
+
+/**
+ * A switchover's mark on the votes that it casts: `<run>/<nonce>`. While the leader's vote bears it, the leader has held no
+ * lease since it was cast, as a mark that is gone never comes back.
+ */
+export type Consent = `${string}/${string}`;
+
+/** The run that a mark is of, with the slash that ends it. */
+export function runOf(by: Consent): `${string}/` {
+  return by.slice(0, by.lastIndexOf('/') + 1) as `${string}/`;
+}
 
 export const NO_ACCEPTOR: Acceptor = { promised: BALLOT_ZERO };
 
@@ -103,23 +116,35 @@ export function counterOf(item: Acceptor, epoch: Epoch): number {
  * A vote against `epoch`, by a Region that has watched `counter` stand still: refused if it has moved (`beaten`).
  * `over` depends on no counter: the epoch's leader itself has given up its lease, or a majority is known to have
  * accepted a higher epoch.
+ *
+ * @param by the switchover that asks for the vote: refused where it is cast already, by the Region or by another run.
  */
 export function vote(
   item: Acceptor,
   epoch: Epoch,
   counter: number | 'over',
+  by?: Consent,
 ): Answer<'voted' | 'beaten' | 'deposed'> {
   if (epochOf(item) > epoch || (item.vote ?? -1) > epoch) return { kind: 'deposed', acceptor: item };
   if (counter !== 'over' && (counterOf(item, epoch) !== counter || (item.beat?.epoch ?? 0) > epoch)) {
     return { kind: 'beaten', acceptor: item };
   }
-  return { kind: 'voted', acceptor: { ...item, vote: epoch } };
+  const { voteBy, ...rest } = item;
+  if (by === undefined) return { kind: 'voted', acceptor: { ...rest, vote: epoch } };
+  const taken = item.vote === epoch && (voteBy === undefined || runOf(voteBy) !== runOf(by));
+  if (taken) return { kind: 'beaten', acceptor: item };
+  return { kind: 'voted', acceptor: { ...rest, vote: epoch, voteBy: by } };
 }
 
-/** Takes a vote back: the epoch's leader may be lent to again. */
-export function unvote(item: Acceptor, epoch: Epoch): Answer<'restored' | 'deposed'> {
-  if (epochOf(item) > epoch || (item.vote ?? epoch) !== epoch) return { kind: 'deposed', acceptor: item };
-  const { vote: _, ...rest } = item;
+/**
+ * Takes a vote back: the epoch's leader may be lent to again.
+ *
+ * @param by who cast it, as `voteBy` says: the vote of somebody else stays.
+ */
+export function unvote(item: Acceptor, epoch: Epoch, by?: Consent): Answer<'restored' | 'deposed'> {
+  const { vote: cast = epoch, voteBy, ...rest } = item;
+  const stays = item.vote !== undefined && voteBy !== by;
+  if (epochOf(item) > epoch || cast !== epoch || stays) return { kind: 'deposed', acceptor: item };
   return { kind: 'restored', acceptor: rest };
 }
 

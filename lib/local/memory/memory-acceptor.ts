@@ -4,6 +4,7 @@ import {
   type Ballot,
   type Beat,
   beat,
+  type Consent,
   NO_ACCEPTOR,
   prepare,
   unvote,
@@ -33,12 +34,12 @@ export class MemoryAcceptor implements AcceptorStore {
     return this.#keep(beat(this.#item, sent));
   }
 
-  async vote(epoch: Epoch, counter: number | 'over') {
-    return this.#keep(vote(this.#item, epoch, counter));
+  async vote(epoch: Epoch, counter: number | 'over', by?: Consent) {
+    return this.#keep(vote(this.#item, epoch, counter, by));
   }
 
-  async unvote(epoch: Epoch) {
-    return this.#keep(unvote(this.#item, epoch));
+  async unvote(epoch: Epoch, by?: Consent) {
+    return this.#keep(unvote(this.#item, epoch, by));
   }
 
   #keep<A extends { readonly acceptor: Acceptor }>(answer: A): A {

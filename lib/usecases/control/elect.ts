@@ -1,4 +1,5 @@
 import { LAG_ALARMS, lagAlarmIn } from '#lib/domain/alarms.ts';
+import type { Acceptor, BeatEnd } from '#lib/domain/control/acceptor.ts';
 import { type Candidate, elect, lossOf } from '#lib/domain/control/election.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { isAttached, newestOf, type Role } from '#lib/domain/topology.ts';
@@ -11,7 +12,7 @@ import {
   PATIENCE_MS,
   patiently,
 } from '#lib/usecases/control/failover-deps.ts';
-import { gather } from '#lib/usecases/control/gather.ts';
+import { type Answers, gather } from '#lib/usecases/control/gather.ts';
 
 /** How long the election waits for CloudWatch, ms: less than for anything that it can't do without. */
 const ALARMS_MS = 200;
@@ -55,10 +56,11 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
     return decided(deps, state, 'elect', given, { outcome: 'none', candidates: reports });
   }
   const furthest = candidates.find(({ region }) => region === (election.pullFrom[0] ?? election.winner))!;
-  const loss = holdsAll(state, furthest)
+  const heard = await hear(deps, state);
+  const loss = holdsAll(state, furthest, heard)
     ? { records: 0, ms: 0 }
     : lossOf(
-        await lastBeatOf(deps, state),
+        lastBeatOf(state, heard),
         { lsn: furthest.lastLsn, commitMs: furthest.lastCommitMs },
         deps.clock.now(),
       );
@@ -114,22 +116,32 @@ async function lagAlarmOf(deps: FailoverDeps, region: RegionId): Promise<string 
   }
 }
 
-/** True if the old leader has said where its log ends for good, and a survivor reaches as far. */
-function holdsAll({ yield: yielded }: FailoverState, { lastLsn }: Candidate): boolean {
-  return yielded?.outcome === 'yielded' && lastLsn >= BigInt(yielded.lsn);
+/** True if the old leader has said where its log ends, has lent no lease since, and a survivor reaches as far. */
+function holdsAll(state: FailoverState, { lastLsn }: Candidate, heard: Answers<Acceptor>): boolean {
+  const { claim, input, yield: yielded } = state;
+  if (yielded?.outcome !== 'yielded' || claim?.outcome !== 'claimed') return false;
+  const own = heard.get(claim.from);
+  return own?.vote === input.epoch && own.voteBy === yielded.by && lastLsn >= BigInt(yielded.lsn);
+}
+
+/** What the Regions have heard of the old leader. */
+async function hear(deps: FailoverDeps, state: FailoverState): Promise<Answers<Acceptor>> {
+  const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
+  // One that has handed over is there to say so; one that was lost holds up nobody.
+  const awaited = deps.acceptors.members.filter(
+    (region) => region !== old || state.yield?.outcome === 'yielded',
+  );
+  return gather(
+    deps,
+    (acceptor) => acceptor.read(),
+    (each) => awaited.every((region) => each.has(region)),
+    PATIENCE_MS,
+  );
 }
 
 /** Where the old leader's log ended by the newest of its beats that any Region has heard. */
-async function lastBeatOf(deps: FailoverDeps, state: FailoverState) {
-  const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
-  const others = deps.acceptors.members.filter((region) => region !== old);
-  const answers = await gather(
-    deps,
-    (acceptor) => acceptor.read(),
-    (each) => others.every((region) => each.has(region)),
-    PATIENCE_MS,
-  );
-  const ends = [...answers.values()].flatMap(({ leaderEnd }) =>
+function lastBeatOf(state: FailoverState, heard: Answers<Acceptor>): BeatEnd | undefined {
+  const ends = [...heard.values()].flatMap(({ leaderEnd }) =>
     leaderEnd?.epoch === state.input.epoch ? [leaderEnd.end] : [],
   );
   return ends.toSorted((a, b) => (a.lsn < b.lsn ? 1 : -1))[0];

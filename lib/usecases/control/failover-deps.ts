@@ -1,4 +1,4 @@
-import { type Beat, majorityOf } from '#lib/domain/control/acceptor.ts';
+import { type Beat, type Consent, majorityOf } from '#lib/domain/control/acceptor.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
@@ -61,8 +61,10 @@ export type FailoverState = {
 export type Superseded = { readonly outcome: 'superseded'; readonly epoch: Epoch; readonly leader: RegionId };
 export type Refused = { readonly outcome: 'refused'; readonly code: string; readonly why: string };
 
-/** `lsn`: where the leader's log ends for good. */
-export type YieldResult = { readonly outcome: 'yielded'; readonly lsn: string } | Refused;
+/** `lsn`: where the leader's log ends, for as long as its vote bears the mark `by`. */
+export type YieldResult =
+  | { readonly outcome: 'yielded'; readonly lsn: string; readonly by: Consent }
+  | Refused;
 
 export type ClaimResult =
   | {

@@ -143,7 +143,7 @@ export class Sentinel {
     const { acceptors, profile, region } = this.#deps;
     this.#watch = look(this.#watch, register.epoch, HANDING_OVER, now);
     if (own.vote === undefined || stillMs(this.#watch, now) < profile.takeoverMs) return;
-    await acceptors.of(region).unvote(own.vote);
+    await acceptors.of(region).unvote(own.vote, own.voteBy);
     this.#watch = undefined;
   }
 
@@ -382,7 +382,7 @@ export class Sentinel {
     const beating = [...counters].some(([at, counter]) => counter > (this.#elsewhere.get(at) ?? counter));
     this.#elsewhere = counters;
     if (!beating) return;
-    await acceptors.of(region).unvote(epoch);
+    await acceptors.of(region).unvote(epoch, answers.get(region)?.voteBy);
     this.#watch = undefined;
     telemetry.event('vote-withdrawn', { epoch });
   }

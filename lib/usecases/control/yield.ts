@@ -1,5 +1,6 @@
-import { majorityOf } from '#lib/domain/control/acceptor.ts';
+import { type Acceptor, type Consent, majorityOf } from '#lib/domain/control/acceptor.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
+import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import { readRegister } from '#lib/usecases/control/change-register.ts';
 import {
   decided,
@@ -38,7 +39,16 @@ export async function yieldLease(deps: FailoverDeps, state: FailoverState): Prom
     const why = `${register.leader} leads: start the switchover there`;
     return decide({ outcome: 'refused', code: 'NOT_LEADER', why });
   }
-  const own = await acceptors.of(region).vote(input.epoch, 'over');
+  // While the leader's own item bears this mark, it has lent no lease since: the election looks.
+  const by: Consent = `${input.run}/${deps.chance()}`;
+  const own = await acceptors.of(region).vote(input.epoch, 'over', by);
+  if (own.kind === 'beaten') {
+    return decide({
+      outcome: 'refused',
+      code: 'FAILOVER_REFUSED',
+      why: 'the leader is handing over already',
+    });
+  }
   if (own.kind !== 'voted') {
     return decide({ outcome: 'refused', code: 'PLAN_STALE', why: 'a higher epoch has been claimed' });
   }
@@ -59,19 +69,20 @@ export async function yieldLease(deps: FailoverDeps, state: FailoverState): Prom
     head = await log.head(LANE_0);
   }
   const need = majorityOf(acceptors.members.length);
+  const inForce = ({ acceptor }: { readonly acceptor: Acceptor }) => acceptor.vote === input.epoch;
   const votes = await gather(
     deps,
-    (acceptor) => acceptor.vote(input.epoch, 'over'),
-    (each) => countOf(each, ({ kind }) => kind === 'voted') >= need,
+    (acceptor) => acceptor.vote(input.epoch, 'over', by),
+    (each) => countOf(each, inForce) >= need,
   );
-  if (countOf(votes, ({ kind }) => kind === 'voted') < need) {
+  if (countOf(votes, inForce) < need) {
     return decide({
       outcome: 'refused',
       code: 'REGISTER_UNAVAILABLE',
       why: 'no majority of the Regions answers',
     });
   }
-  return decide({ outcome: 'yielded', lsn: `${head.lastLsn}` });
+  return decide({ outcome: 'yielded', lsn: `${head.lastLsn}`, by });
 }
 
 /** Takes a switchover back that could not be completed: the leader is lent its lease again. */
@@ -80,8 +91,11 @@ export async function abandonSwitchover(
   state: FailoverState,
 ): Promise<{ readonly outcome: 'abandoned' }> {
   const { acceptors } = deps;
-  await Promise.all(
-    acceptors.members.map((at) => patiently(deps, acceptors.of(at).unvote(state.input.epoch))),
-  );
+  const { epoch, run } = state.input;
+  const takeBack = async (acceptor: AcceptorStore) => {
+    const { vote, voteBy } = await acceptor.read();
+    if (vote === epoch && voteBy?.startsWith(`${run}/`)) await acceptor.unvote(epoch, voteBy);
+  };
+  await Promise.all(acceptors.members.map((at) => patiently(deps, takeBack(acceptors.of(at)))));
   return decided(deps, state, 'abandon', {}, { outcome: 'abandoned' as const });
 }

@@ -221,7 +221,7 @@ describe('several proposers at once', () => {
             }),
             beat: (beat) => acceptor.beat(beat),
             vote: (...parameters) => acceptor.vote(...parameters),
-            unvote: (epoch) => acceptor.unvote(epoch),
+            unvote: (...parameters) => acceptor.unvote(...parameters),
           };
         };
         let chance = 0;
