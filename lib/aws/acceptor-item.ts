@@ -49,7 +49,7 @@ export function acceptWrite(
   ballot: Ballot,
   value: Register,
 ): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
-  const released = value.epoch === 1 ? '' : ' AND (epoch >= :epoch OR vote = :before)';
+  const released = value.epoch === 1 ? '' : ' AND (epoch >= :epoch OR vote >= :before)';
   return {
     update: {
       UpdateExpression: 'SET promised = :ballot, ballot = :ballot, epoch = :epoch, #value = :value',

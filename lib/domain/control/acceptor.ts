@@ -78,8 +78,8 @@ export function prepare(item: Acceptor, ballot: Ballot): Answer<'promised' | 'ou
 
 /**
  * Phase 2. A value of a higher epoch than the accepted one is taken only while this Region's vote against the epoch
- * before it is in force (`withheld` if not): so the majority that accepts an epoch has withdrawn its grant from the
- * one before. The first epoch of a group has none before it.
+ * before it, or a later one, is in force (`withheld` if not): so the majority that accepts an epoch has withdrawn its
+ * grant from the one before. The first epoch of a group has none before it.
  */
 export function accept(
   item: Acceptor,
@@ -87,7 +87,7 @@ export function accept(
   value: Register,
 ): Answer<'accepted' | 'outbid' | 'withheld'> {
   if (item.promised > ballot) return { kind: 'outbid', acceptor: item };
-  const released = epochOf(item) >= value.epoch || item.vote === value.epoch - 1 || value.epoch === 1;
+  const released = epochOf(item) >= value.epoch || (item.vote ?? -1) >= value.epoch - 1 || value.epoch === 1;
   if (!released) return { kind: 'withheld', acceptor: item };
   return { kind: 'accepted', acceptor: { ...item, promised: ballot, accepted: { ballot, value } } };
 }

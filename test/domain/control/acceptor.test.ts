@@ -94,7 +94,7 @@ describe('accept', () => {
     ['no vote', undefined, 'withheld'],
     ['a vote against the epoch before', E1, 'accepted'],
     ['a vote against an epoch before that', EPOCH_ZERO, 'withheld'],
-    ['a vote against the epoch itself', E2, 'withheld'],
+    ['a vote against the epoch itself, which covers both', E2, 'accepted'],
   ])('of a higher epoch, with %s', (_, voted, kind) => {
     const item = having(1, voted === undefined ? {} : { vote: voted });
     const answer = accept(item, ballot(3), value(2));
