@@ -55,6 +55,7 @@ const schema = z.strictObject({
   retention: retentionSchema.prefault({}),
   alarmTopic: topicName.optional(),
   pageTopic: topicName.optional(),
+  dashboard: z.boolean().default(true),
 });
 
 /** What one config file deploys. */
@@ -68,6 +69,7 @@ export type Deployment = {
   readonly alarmTopic: string | undefined;
   /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
   readonly pageTopic: string | undefined;
+  readonly dashboard: boolean;
 };
 
 /** Reads a config file. Throws CONFIG_INVALID, CONFIG_REGION_REPEATED or REGIONS_TOO_FEW. */
@@ -97,11 +99,19 @@ export function parseDeployment(value: unknown, source: string): Deployment {
   }
   const failover = parseFailover(parsed.data.failover, config.regions);
   const retention = parseRetention(parsed.data.retention);
-  return { config, failover, retention, account, alarmTopic, pageTopic };
+  return { config, failover, retention, account, alarmTopic, pageTopic, dashboard: parsed.data.dashboard };
 }
 
 /** The props of the group that a file describes, but for its functions' code. */
-export function propsOf({ config, failover, retention, account, alarmTopic, pageTopic }: Deployment) {
+export function propsOf({
+  config,
+  dashboard,
+  failover,
+  retention,
+  account,
+  alarmTopic,
+  pageTopic,
+}: Deployment) {
   const { priorities = {}, noFailover = [], profile, record, targets } = failover;
   const [partitionKey, sortKey] = config.key.map(({ name, type }) => ({
     name,
@@ -132,6 +142,7 @@ export function propsOf({ config, failover, retention, account, alarmTopic, page
     }),
     profile,
     retention,
+    dashboard,
     ...(topic && { alarms: { topic, ...(pageTopic && { pageTopic }) } }),
     ...(account && { account }),
   } satisfies ReplicationGroupProps;

@@ -57,6 +57,8 @@ export type ReplicationGroupProps = {
   readonly retention?: Partial<RetentionPolicy>;
   /** Who hears of alarms. Default: nobody; the alarms are there all the same. */
   readonly alarms?: AlarmProps;
+  /** Whether each replica's Region has a dashboard of the group: AWS bills 3 $ a month for each. Default: true. */
+  readonly dashboard?: boolean;
   /** Name of the group: 3 to 40 characters of a-z, 0-9 and '-'. Default: the construct's id. */
   readonly group?: string;
   /** The AWS account. Default: that of the stage, or the one whose credentials deploy. */

@@ -2,6 +2,7 @@ import { Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { Alarms } from '#lib/constructs/alarms.ts';
 import { ControlStore } from '#lib/constructs/control-store.ts';
+import { Dashboard } from '#lib/constructs/dashboard.ts';
 import { DataStore } from '#lib/constructs/data-store.ts';
 import { DeployCheck } from '#lib/constructs/deploy-check.ts';
 import { STEP_TIMEOUT } from '#lib/constructs/failover-graph.ts';
@@ -27,6 +28,8 @@ export type RegionStackProps = Place & {
   readonly alarmTopic?: string | undefined;
   /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
   readonly pageTopic?: string | undefined;
+  /** Whether there is a dashboard. */
+  readonly dashboard: boolean;
   readonly code: CodeOf;
 };
 
@@ -43,7 +46,16 @@ export class RegionStack extends Stack {
 
   constructor(
     scope: Construct,
-    { failover: rules, existing, retention: policy, alarmTopic, pageTopic, code, ...place }: RegionStackProps,
+    {
+      failover: rules,
+      existing,
+      retention: policy,
+      alarmTopic,
+      pageTopic,
+      dashboard,
+      code,
+      ...place
+    }: RegionStackProps,
   ) {
     super(scope, place.region, {
       stackName: resourceName(place.config.group, place.region),
@@ -111,13 +123,15 @@ export class RegionStack extends Stack {
     // What makes up for a hint that was lost.
     new Tick(this, 'Tick', place, { name: 'tick', every: Duration.minutes(1) }, [relay, apply, sentinel]);
     new Tick(this, 'Daily', place, { name: 'daily', every: Duration.days(1) }, [retention]);
+    const maxLag = Duration.millis(PROFILES[rules.profile].maxLagMs);
     this.alarms = new Alarms(this, 'Alarms', {
       place,
-      maxLag: Duration.millis(PROFILES[rules.profile].maxLagMs),
+      maxLag,
       topicName: alarmTopic,
       pageTopicName: pageTopic,
     });
     this.alarms.grantReadLag(failover);
+    if (dashboard) new Dashboard(this, 'Dashboard', { place, maxLag });
     this.check.comeFirst();
   }
 }

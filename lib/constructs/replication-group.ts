@@ -44,7 +44,7 @@ export class ReplicationGroup extends Construct {
     this.group = config.group;
     this.#table = config.table;
     this.#account = props.account ?? scope.account ?? Aws.ACCOUNT_ID;
-    const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, alarms, engine } = props;
+    const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, dashboard = true, alarms, engine } = props;
     const given = {
       config,
       failover,
@@ -54,6 +54,7 @@ export class ReplicationGroup extends Construct {
       existing: engine.existing,
       alarmTopic: alarms?.topic,
       pageTopic: alarms?.pageTopic,
+      dashboard,
       code,
     };
     this.replicas = Object.fromEntries(

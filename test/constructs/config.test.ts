@@ -20,6 +20,7 @@ describe('a config file', () => {
     expect(parseDeployment(file, 'f.json')).toEqual({
       config: { group: 'orders', table: 'orders-data', key: file.key, regions, witnesses },
       failover,
+      dashboard: true,
       retention: DEFAULT_RETENTION,
       account: '111122223333',
       alarmTopic: 'on-call',
