@@ -29,6 +29,8 @@ export const ERRORS = {
   POSTGRES_FAILED: { summary: 'A PostgreSQL server could not do what it was asked', retry: 'later' },
   SLOT_LOST: { summary: 'A replication slot is gone or has lost changes', retry: 'never' },
   SLOT_BUSY: { summary: 'Somebody else reads the replication slot', retry: 'later' },
+  SCHEMA_DIFFERS: { summary: 'A table is not the same at the leader and at a follower', retry: 'later' },
+  APPLY_CONFLICT: { summary: 'A row at a follower is not what the log says it was', retry: 'later' },
   SEGMENT_TORN: { summary: 'A segment ends before its footer', retry: 'later' },
   SEGMENT_CORRUPT: { summary: 'A segment fails its checksum or breaks its format', retry: 'later' },
   SEGMENT_FORGED: { summary: 'A segment is not the one that its entry names', retry: 'later' },

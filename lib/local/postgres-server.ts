@@ -79,7 +79,8 @@ const SETTINGS = {
   wal_level: 'logical',
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
-  max_replication_slots: 20,
+  max_replication_slots: 50,
+  max_active_replication_origins: 50,
   max_wal_senders: 20,
   // Data of a drill or a test does not outlive the machine.
   fsync: 'off',

@@ -38,7 +38,15 @@ export type SnapshotProgress = {
 export type ApplyState = {
   readonly applied?: Applied;
   readonly snapshot?: SnapshotProgress;
+  /**
+   * Records up to here are with the store, in a transaction that has no end in the log yet. Never saved: whoever
+   * starts anew starts after `applied`.
+   */
+  readonly pending?: Lsn;
 };
+
+/** Where a replica keeps what its applier knows. */
+export type ApplyStates = Pick<Control, 'applyState' | 'takeLease' | 'saveApplyState'>;
 
 /** A Region's control table. */
 export interface Control {

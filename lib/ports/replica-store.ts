@@ -11,7 +11,12 @@ export type ApplyOutcome =
 
 /** A follower's store as an engine drives it. Position and data move so that a crash anywhere is repaired by a retry. */
 export interface ReplicaStore {
-  /** Applies consecutive segments that begin right after the applied position, and moves the position. */
+  /** True where the position may lie inside of an entry: it is where a transaction ends. */
+  readonly splitsEntries?: boolean;
+  /**
+   * Applies consecutive segments and moves the position. The first holds the record right after the position; it may
+   * begin before it. A store that keeps transactions whole may stop before the end of the run.
+   */
   apply(lease: ApplyLease, state: ApplyState, run: readonly PlacedSegment[]): Promise<ApplyOutcome>;
   /** Begins a copy of the leader's store. `at`: the head of the leader's log, read just before. */
   beginSnapshot(lease: ApplyLease, at: Head): Promise<ApplyOutcome>;

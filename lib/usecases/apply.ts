@@ -1,7 +1,7 @@
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
-import { advance, type Epoch } from '#lib/domain/lsn.ts';
+import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
@@ -48,7 +48,7 @@ export async function applyLog(
     const end = await deps.peers.log(deps.region).head(LANE_0);
     const stepped = await stepSnapshot(deps, store, lease, state, leader, end);
     if (stepped.kind === 'lost') return lost(deps);
-    const run = await nextRun(deps, stepped.state, end);
+    const run = await nextRun(deps, store, stepped.state, end);
     const outcome = await store.apply(lease, stepped.state, run);
     if (outcome.kind === 'lost') return lost(deps);
     reportProgress(deps.telemetry, state, outcome.state);
@@ -84,18 +84,22 @@ async function stepSnapshot(
   return due ? store.beginSnapshot(lease, at) : store.stepSnapshot(lease, state, at);
 }
 
-async function nextRun(deps: ApplyDeps, state: ApplyState, end: Head): Promise<readonly PlacedSegment[]> {
+async function nextRun(
+  deps: ApplyDeps,
+  store: ReplicaStore,
+  state: ApplyState,
+  end: Head,
+): Promise<readonly PlacedSegment[]> {
+  const position = positionOf(state);
   // A position ahead of the own log is that of a snapshot just begun: the log is still on its way.
-  if (state.applied === undefined || state.applied.lsn >= end.lastLsn) return [];
+  if (position === undefined || position >= end.lastLsn) return [];
   const log = deps.peers.log(deps.region);
-  const from = advance(state.applied.lsn, 1);
-  const entries = await log.entries(LANE_0, from, RUN_ENTRIES);
+  const from = advance(position, 1);
+  let entries = await log.entries(LANE_0, from, RUN_ENTRIES);
   if (entries[0]?.first !== from) {
-    throw new UnderstudyError(
-      'LOG_DIVERGED',
-      `the log of ${deps.region} has no entry that begins at LSN ${from}, right after what was applied`,
-      'Compare the log with the other Regions (understudy log ls); the follower may need to be re-attached.',
-    );
+    const around = store.splitsEntries ? await log.entryAt(LANE_0, from) : undefined;
+    if (around === undefined) throw noEntry(deps.region, from);
+    entries = [around, ...entries];
   }
   const run: Promise<PlacedSegment>[] = [];
   let bytes = 0;
@@ -107,8 +111,21 @@ async function nextRun(deps: ApplyDeps, state: ApplyState, end: Head): Promise<r
   return Promise.all(run);
 }
 
-function reaches({ applied }: ApplyState, end: Head): boolean {
-  return applied !== undefined && applied.lsn >= end.lastLsn;
+function noEntry(region: RegionId, from: Lsn): UnderstudyError {
+  return new UnderstudyError(
+    'LOG_DIVERGED',
+    `the log of ${region} has no entry that begins at LSN ${from}, right after what was applied`,
+    'Compare the log with the other Regions (understudy log ls); the follower may need to be re-attached.',
+  );
+}
+
+/** Up to where the store has been given the log. */
+function positionOf({ applied, pending }: ApplyState): Lsn | undefined {
+  return pending ?? applied?.lsn;
+}
+
+function reaches(state: ApplyState, end: Head): boolean {
+  return (positionOf(state) ?? -1n) >= end.lastLsn;
 }
 
 function isCopying(state: ApplyState): boolean {

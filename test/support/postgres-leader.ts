@@ -6,6 +6,7 @@ import type { CapturedChange } from '#lib/engines/postgres/captured-change.ts';
 import { type Connect, connector } from '#lib/engines/postgres/connect.ts';
 import { PolledSlot } from '#lib/engines/postgres/polled-slot.ts';
 import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
+import { prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
 import { MemoryControl } from '#lib/local/memory/memory-control.ts';
 import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
@@ -24,7 +25,7 @@ let slots = 0;
 
 /** A database that leads, its slot, and a log in memory that its changes go to. */
 export class PostgresLeader {
-  readonly log = new MemoryLog(GROUP);
+  readonly log: MemoryLog;
   readonly control = new MemoryControl(HOME);
   readonly telemetry = new RecordedTelemetry();
   readonly url: string;
@@ -32,7 +33,8 @@ export class PostgresLeader {
   readonly connect: Connect;
   readonly slot: string;
 
-  private constructor(url: string, client: pg.Client, slot: string) {
+  private constructor(url: string, client: pg.Client, slot: string, log: MemoryLog) {
+    this.log = log;
     this.url = url;
     this.client = client;
     this.slot = slot;
@@ -40,15 +42,19 @@ export class PostgresLeader {
   }
 
   /** @param schema statements that make the tables, before the slot is made. */
-  static async start(postgres: TestPostgres, schema: string): Promise<PostgresLeader> {
+  static async start(
+    postgres: TestPostgres,
+    schema: string,
+    log = new MemoryLog(GROUP),
+    epoch = E1,
+  ): Promise<PostgresLeader> {
     const url = await postgres.createDatabase();
     const client = await postgres.connect(url);
     const slot = `slot_${++slots}`;
     await client.query(schema);
-    await client.query('CREATE PUBLICATION understudy FOR ALL TABLES WITH (publish_via_partition_root)');
-    await client.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
-    const leader = new PostgresLeader(url, client, slot);
-    await leader.control.nameLeader({ leader: HOME, epoch: E1 });
+    await prepareLeader(client, 'understudy', slot);
+    const leader = new PostgresLeader(url, client, slot, log);
+    await leader.control.nameLeader({ leader: HOME, epoch });
     return leader;
   }
 
@@ -71,13 +77,19 @@ export class PostgresLeader {
   }
 
   /** Captures until everything that is committed by now is in the log and confirmed. */
-  async capture(kind: 'polled' | 'streamed' = 'polled', log: ReplicaLog = this.log): Promise<void> {
+  async capture(
+    kind: 'polled' | 'streamed' = 'polled',
+    log: ReplicaLog = this.log,
+    epoch: Epoch = E1,
+  ): Promise<void> {
     const { rows } = await this.client.query<{ end: string }>('SELECT pg_current_wal_insert_lsn() AS end');
     const abort = new AbortController();
     let failed: unknown;
-    const running = captureSource(this.deps(log), LANE_0, this.source(kind), abort.signal).catch((error) => {
-      failed = error;
-    });
+    const running = captureSource(this.deps(log), LANE_0, this.source(kind, epoch), abort.signal).catch(
+      (error) => {
+        failed = error;
+      },
+    );
     if (kind === 'streamed') {
       await until(
         'the slot is confirmed',

@@ -21,6 +21,8 @@ const ROW_KINDS: ReadonlyMap<number, ChangeKind> = new Map([
   [0x55, 'update'],
   [0x44, 'delete'],
 ]);
+/** What Understudy keeps in a database is that database's own affair. */
+export const OWN_SCHEMA = 'understudy';
 const FIRST_USER_OID = 16_384;
 const MAX_ORDINAL = 10 ** ORDINAL_DIGITS;
 
@@ -61,8 +63,8 @@ export class ChangeCollector {
   push(message: Uint8Array): void {
     const kind = ROW_KINDS.get(message[0] ?? 0);
     if (kind !== undefined) {
-      const oid = relationOf(message, 0, message.length);
-      this.#add(kind, message, [this.#table(oid)]);
+      const table = this.#table(relationOf(message, 0, message.length));
+      if (table.relation.schema !== OWN_SCHEMA) this.#add(kind, message, [table]);
       return;
     }
     const decoded = decodeMessage(message);

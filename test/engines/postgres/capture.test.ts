@@ -143,7 +143,7 @@ describe.each(['polled', 'streamed'] as const)('a slot that is %s', (source) => 
         described.push(`${table?.name} ${table?.relation.columns.map(({ name }) => name)}`);
       }
     }
-    expect(described).toEqual(['public.t id,v', 'public.t id,v,w', 'public.u id,v,w']);
+    expect([...new Set(described)]).toEqual(['public.t id,v', 'public.t id,v,w', 'public.u id,v,w']);
   });
 
   test('sends values as text where their binary form would mean something else in another database', async () => {

@@ -1,0 +1,161 @@
+import type { Lsn } from '#lib/domain/lsn.ts';
+import type { ApplySession } from '#lib/engines/postgres/apply-session.ts';
+import { NetChanges } from '#lib/engines/postgres/net-changes.ts';
+import { decodeMessage } from '#lib/engines/postgres/pgoutput/decode-message.ts';
+import { malformed } from '#lib/engines/postgres/pgoutput/malformed.ts';
+import { RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
+import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
+import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
+import type { ReadSegment, RunReader } from '#lib/engines/postgres/run-reader.ts';
+import type { TargetTable } from '#lib/engines/postgres/target-table.ts';
+import type { TargetTables } from '#lib/engines/postgres/target-tables.ts';
+import { ExactWriter } from '#lib/engines/postgres/write-exact.ts';
+import { UnexpectedCount, writeNet } from '#lib/engines/postgres/write-net.ts';
+
+/** What is to be done, in order. */
+type Step =
+  | { readonly kind: 'net'; readonly changes: readonly NetChanges[] }
+  | { readonly kind: 'row'; readonly target: TargetTable; readonly message: Uint8Array; readonly lsn: Lsn }
+  | { readonly kind: 'truncate'; readonly targets: readonly TargetTable[]; readonly restart: boolean };
+
+const SAVEPOINT = 'SAVEPOINT run';
+
+/**
+ * Writes a run's changes up to `upTo` inside of a transaction, which `begin` begins if it is not open yet: at first what
+ * they come to, row by row; where the database refuses that, change by change, as the leader made them.
+ */
+export async function applySteps(
+  session: ApplySession,
+  tables: TargetTables,
+  reader: RunReader,
+  upTo: Lsn,
+  begin: readonly Statement[],
+): Promise<void> {
+  const isFresh = begin.length > 0;
+  if (session.isReplica) {
+    try {
+      await write(
+        session,
+        netSteps(tables, reader, upTo),
+        isFresh ? begin : [{ text: SAVEPOINT, types: [] }],
+      );
+      return;
+    } catch (error) {
+      // Rows that trade values of a unique column meet in the middle; or there is a conflict, to be told exactly.
+      if (!(error instanceof UnexpectedCount) && !sqlState(error)?.startsWith('23')) throw error;
+    }
+    await session.client.query(isFresh ? 'ROLLBACK' : `ROLLBACK TO ${SAVEPOINT}`);
+  }
+  await write(session, exactSteps(tables, reader, upTo), begin);
+}
+
+async function write(
+  { client, prepared }: ApplySession,
+  steps: readonly Step[],
+  begin: readonly Statement[],
+): Promise<void> {
+  const row = new RowChange();
+  const exact = new ExactWriter(client, prepared);
+  let first = begin;
+  for (const step of steps) {
+    if (step.kind === 'net') {
+      await exact.end();
+      await writeNet(client, prepared, step.changes, first);
+      first = [];
+      continue;
+    }
+    if (first.length > 0) await writeNet(client, prepared, [], first);
+    first = [];
+    if (step.kind === 'row') {
+      row.read(step.message, 0, step.message.length);
+      await exact.add(step.target, row, step.lsn);
+    } else {
+      await exact.end();
+      const list = step.targets.map(({ sql }) => sql).join(', ');
+      const truncate = new Pipeline(prepared);
+      truncate.add({ text: `TRUNCATE ${list}${step.restart ? ' RESTART IDENTITY' : ''}`, types: [] });
+      await truncate.run(client);
+    }
+  }
+  await exact.end();
+  if (first.length > 0) await writeNet(client, prepared, [], first);
+}
+
+/** One change a row, except where only the order tells what is right. */
+function netSteps(tables: TargetTables, reader: RunReader, upTo: Lsn): readonly Step[] {
+  const steps: Step[] = [];
+  const nets = new Map<string, NetChanges>();
+  const row = new RowChange();
+  const flush = (changes: readonly NetChanges[]) => {
+    const full = changes.filter(({ isEmpty }) => !isEmpty);
+    for (const { target } of full) nets.delete(target.name);
+    if (full.length > 0) steps.push({ kind: 'net', changes: full });
+  };
+  const netOf = (target: TargetTable): NetChanges => {
+    const known = nets.get(target.name);
+    if (known?.target === target) return known;
+    // The table was altered in between: rows before and after have other columns.
+    if (known !== undefined) flush([known]);
+    const net = new NetChanges(target);
+    nets.set(target.name, net);
+    return net;
+  };
+  forEachChange(tables, reader, upTo, {
+    row(target, message, lsn) {
+      row.read(message, 0, message.length);
+      const net = netOf(target);
+      if (net.add(row, message)) return;
+      flush([net]);
+      // By itself it may fit; if not, it is written as it is.
+      if (!netOf(target).add(row, message)) steps.push({ kind: 'row', target, message, lsn });
+    },
+    truncate(targets, restart) {
+      for (const { name } of targets) nets.delete(name);
+      steps.push({ kind: 'truncate', targets, restart });
+    },
+  });
+  flush([...nets.values()]);
+  return steps;
+}
+
+function exactSteps(tables: TargetTables, reader: RunReader, upTo: Lsn): readonly Step[] {
+  const steps: Step[] = [];
+  forEachChange(tables, reader, upTo, {
+    row: (target, message, lsn) => steps.push({ kind: 'row', target, message, lsn }),
+    truncate: (targets, restart) => steps.push({ kind: 'truncate', targets, restart }),
+  });
+  return steps;
+}
+
+function forEachChange(
+  tables: TargetTables,
+  reader: RunReader,
+  upTo: Lsn,
+  on: {
+    row(target: TargetTable, message: Uint8Array, lsn: Lsn): void;
+    truncate(targets: readonly TargetTable[], restart: boolean): void;
+  },
+): void {
+  reader.forEach(upTo, (record, of, lsn) => {
+    const message = record.after;
+    if (message === undefined) throw malformed('is not in its record');
+    // Commits are what `upTo` is made of; messages are for the lag, and nothing to write.
+    if (record.kind === 'marker') return;
+    if (record.kind === 'statement') {
+      const decoded = decodeMessage(message);
+      if (decoded.kind !== 'truncate') throw malformed('is not a statement');
+      const targets = decoded.relations.map((oid) => targetOf(tables, of, oid));
+      on.truncate(targets, decoded.restartIdentity);
+      return;
+    }
+    const table = of.tables[record.table];
+    if (table === undefined) throw malformed('belongs to no table');
+    on.row(tables.of(table), message, lsn);
+  });
+}
+
+function targetOf(tables: TargetTables, { tables: described }: ReadSegment, oid: number): TargetTable {
+  const table = described.find((each) => each?.relation.oid === oid);
+  if (table === undefined) throw malformed(`refers to table ${oid}, which was not described`);
+  return tables.of(table);
+}

@@ -1,0 +1,131 @@
+import type pg from 'pg';
+import type { LaneId } from '#lib/domain/ids.ts';
+import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
+import type { Connect } from '#lib/engines/postgres/connect.ts';
+import type { Statement } from '#lib/engines/postgres/pipeline.ts';
+import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
+import type { ApplyLease, ApplyState, ApplyStates, SnapshotProgress } from '#lib/ports/control.ts';
+
+/** How an applier calls itself: whoever takes the lease may end it. */
+export const APPLIER_NAME = 'understudy apply';
+
+/** The follower's own table of what it has applied: it moves in the transaction that applies. */
+export const CHECKPOINT_SCHEMA = `
+  CREATE SCHEMA IF NOT EXISTS understudy;
+  CREATE TABLE IF NOT EXISTS understudy.checkpoint (
+    lane text PRIMARY KEY,
+    token bigint NOT NULL,
+    holder int,
+    state jsonb NOT NULL DEFAULT '{}')`;
+
+/**
+ * Moves the checkpoint, if the lease still holds. If not, the division fails, and with it the transaction: data that
+ * was written without the lease is never committed.
+ */
+export const MOVE_CHECKPOINT: Statement = {
+  text: `WITH moved AS (
+           UPDATE understudy.checkpoint SET state = $3 WHERE lane = $1 AND token = $2 RETURNING 1)
+         SELECT 1 / count(*) FROM moved`,
+  types: [25, 20, 3802],
+};
+
+/** SQLSTATE of a checkpoint that could not be moved: the lease has gone to somebody else. */
+export const LEASE_LOST = '22012';
+
+export function checkpointValues({ lane, token }: ApplyLease, state: ApplyState): readonly string[] {
+  return [lane, String(token), stateText(state)];
+}
+
+/** Positions and lease of a follower, kept in its own database. */
+export class PostgresCheckpoints implements ApplyStates {
+  readonly #connect: Connect;
+
+  constructor(connect: Connect) {
+    this.#connect = connect;
+  }
+
+  applyState(lane: LaneId): Promise<ApplyState> {
+    return this.#with(async (client) => {
+      const { rows } = await client.query<{ state: StoredState }>(
+        'SELECT state FROM understudy.checkpoint WHERE lane = $1',
+        [lane],
+      );
+      return rows[0] === undefined ? {} : readState(rows[0].state);
+    });
+  }
+
+  /** Ends the session of the applier before, wherever it stands, so that its locks are gone too. */
+  takeLease(lane: LaneId): Promise<{ lease: ApplyLease; state: ApplyState }> {
+    return this.#with(async (client) => {
+      await client.query(
+        `SELECT pg_terminate_backend(a.pid, 5000) FROM understudy.checkpoint c JOIN pg_stat_activity a ON a.pid = c.holder
+          WHERE c.lane = $1 AND a.application_name = $2 AND a.datname = current_database()`,
+        [lane, APPLIER_NAME],
+      );
+      const { rows } = await client.query<{ token: string; state: StoredState }>(
+        `INSERT INTO understudy.checkpoint (lane, token) VALUES ($1, 1)
+         ON CONFLICT (lane) DO UPDATE SET token = understudy.checkpoint.token + 1, holder = NULL
+         RETURNING token, state`,
+        [lane],
+      );
+      const row = rows[0]!;
+      return { lease: { lane, token: Number(row.token) }, state: readState(row.state) };
+    });
+  }
+
+  saveApplyState(lease: ApplyLease, state: ApplyState): Promise<'saved' | 'lost'> {
+    return this.#with(async (client) => {
+      const { rowCount } = await client.query(
+        'UPDATE understudy.checkpoint SET state = $3 WHERE lane = $1 AND token = $2',
+        [lease.lane, lease.token, stateText(state)],
+      );
+      return rowCount === 1 ? 'saved' : 'lost';
+    });
+  }
+
+  async #with<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+    const client = await this.#connect({ applicationName: 'understudy' });
+    try {
+      return await work(client);
+    } catch (error) {
+      throw postgresFailure(error, 'read or move its checkpoint');
+    } finally {
+      await client.end();
+    }
+  }
+}
+
+type StoredState = {
+  readonly applied?: { lsn: string; epoch: number; totalBytes: string; commitMs: number };
+  readonly snapshot?: Omit<SnapshotProgress, 'startLsn' | 'startEpoch'> & {
+    startLsn: string;
+    startEpoch: number;
+  };
+};
+
+function stateText({ applied, snapshot }: ApplyState): string {
+  return JSON.stringify({
+    ...(applied && { applied: { ...applied, lsn: `${applied.lsn}`, totalBytes: `${applied.totalBytes}` } }),
+    ...(snapshot && { snapshot: { ...snapshot, startLsn: `${snapshot.startLsn}` } }),
+  });
+}
+
+function readState({ applied, snapshot }: StoredState): ApplyState {
+  return {
+    ...(applied && {
+      applied: {
+        lsn: parseLsn(applied.lsn),
+        epoch: parseEpoch(applied.epoch),
+        totalBytes: BigInt(applied.totalBytes),
+        commitMs: applied.commitMs,
+      },
+    }),
+    ...(snapshot && {
+      snapshot: {
+        ...snapshot,
+        startLsn: parseLsn(snapshot.startLsn),
+        startEpoch: parseEpoch(snapshot.startEpoch),
+      },
+    }),
+  };
+}

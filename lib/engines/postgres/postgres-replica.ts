@@ -1,0 +1,132 @@
+import type { Head } from '#lib/domain/log.ts';
+import { LSN_ZERO, type Lsn } from '#lib/domain/lsn.ts';
+import { ApplySession } from '#lib/engines/postgres/apply-session.ts';
+import { applySteps } from '#lib/engines/postgres/apply-steps.ts';
+import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
+import { checkpointValues, LEASE_LOST, MOVE_CHECKPOINT } from '#lib/engines/postgres/postgres-checkpoints.ts';
+import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
+import { RunReader, type TransactionEnd } from '#lib/engines/postgres/run-reader.ts';
+import { TargetTables } from '#lib/engines/postgres/target-tables.ts';
+import type { Applied, ApplyLease, ApplyState } from '#lib/ports/control.ts';
+import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
+
+const BEGIN: readonly Statement[] = ['BEGIN', 'SET CONSTRAINTS ALL DEFERRED'].map((text) => ({
+  text,
+  types: [],
+}));
+const statement = (text: string): Statement => ({ text, types: [] });
+
+/**
+ * A PostgreSQL database as a replica. Whole transactions of the leader, many at a time, become one transaction here,
+ * which moves the checkpoint too: what is visible is always what the leader had after one of its commits. A
+ * transaction that is longer than a run stays open until its end is there.
+ */
+export class PostgresReplica implements ReplicaStore {
+  readonly splitsEntries = true;
+  readonly #connect: Connect;
+  readonly #origin: string;
+  #session: ApplySession | undefined;
+  #targets: TargetTables | undefined;
+  /** The leader's transaction that is open in the session. */
+  #open: { readonly transaction: string; readonly upTo: Lsn } | undefined;
+
+  /** @param origin name under which this database knows applied changes; `prepareFollower` has made it. */
+  constructor(deps: { readonly connect: Connect; readonly origin: string }) {
+    this.#connect = deps.connect;
+    this.#origin = deps.origin;
+  }
+
+  async apply(lease: ApplyLease, state: ApplyState, run: readonly PlacedSegment[]): Promise<ApplyOutcome> {
+    const { pending, ...durable } = state;
+    // A transaction that was open in a session which has ended never happened; it is read again from its beginning.
+    if (pending !== undefined && pending !== this.#open?.upTo) return this.#forget(durable);
+    const reader = new RunReader(run, pending ?? state.applied?.lsn ?? LSN_ZERO);
+    if (reader.isEmpty) return { kind: 'applied', state };
+    try {
+      const session = await this.#sessionFor(lease);
+      if (session === undefined) return { kind: 'lost' };
+      if (this.#open !== undefined && this.#open.transaction !== reader.firstTransaction) {
+        // Its leader is gone and its end never came: it has not happened.
+        await session.client.query('ROLLBACK');
+        this.#open = undefined;
+      }
+      return await this.#applyRun(session, durable, reader);
+    } catch (error) {
+      await this.#drop();
+      throw postgresFailure(error, 'apply');
+    }
+  }
+
+  async beginSnapshot(_lease: ApplyLease, _at: Head): Promise<ApplyOutcome> {
+    throw new Error('not yet');
+  }
+
+  async stepSnapshot(_lease: ApplyLease, state: ApplyState, _at: Head): Promise<ApplyOutcome> {
+    return { kind: 'applied', state };
+  }
+
+  /** Ends the session; what is open in it is undone. */
+  async close(): Promise<void> {
+    await this.#drop();
+  }
+
+  async #applyRun(session: ApplySession, state: ApplyState, reader: RunReader): Promise<ApplyOutcome> {
+    const tables = this.#targets!;
+    await tables.load(reader);
+    const end = reader.lastEnd();
+    const upTo = end?.lsn ?? reader.end;
+    await applySteps(session, tables, reader, upTo, this.#open === undefined ? BEGIN : []);
+    if (end === undefined) {
+      this.#open = { transaction: reader.lastTransaction, upTo };
+      return { kind: 'applied', state: { ...state, pending: upTo } };
+    }
+    const next = { ...state, applied: appliedAt(end, state.applied) };
+    const closing = new Pipeline(session.prepared);
+    closing.add(MOVE_CHECKPOINT, checkpointValues(session.lease, next));
+    closing.add(statement('COMMIT'));
+    try {
+      await closing.run(session.client);
+    } catch (error) {
+      if (sqlState(error) !== LEASE_LOST || closing.completed > 0) throw error;
+      await this.#drop();
+      return { kind: 'lost' };
+    }
+    this.#open = undefined;
+    return { kind: 'applied', state: next };
+  }
+
+  async #sessionFor(lease: ApplyLease): Promise<ApplySession | undefined> {
+    const known = this.#session;
+    if (known !== undefined && known.lease.token === lease.token && !known.isEnded) return known;
+    await this.#drop();
+    this.#session = await ApplySession.open(this.#connect, lease, this.#origin);
+    if (this.#session !== undefined) this.#targets = new TargetTables(this.#session);
+    return this.#session;
+  }
+
+  async #forget(state: ApplyState): Promise<ApplyOutcome> {
+    await this.#drop();
+    return { kind: 'applied', state };
+  }
+
+  async #drop(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    this.#targets = undefined;
+    this.#open = undefined;
+    await session?.end();
+  }
+}
+
+function appliedAt({ placed, lsn, commitMs }: TransactionEnd, before: Applied | undefined): Applied {
+  const { entry } = placed;
+  const isWhole = lsn === entry.first + BigInt(entry.count) - 1n;
+  return {
+    lsn,
+    epoch: entry.epoch,
+    // Where it ends inside of an entry, only what is before the entry is known to be applied.
+    totalBytes: isWhole ? entry.totalBytes : entry.totalBytes - BigInt(entry.bytes),
+    commitMs: Math.max(before?.commitMs ?? 0, commitMs),
+  };
+}

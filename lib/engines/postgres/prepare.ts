@@ -1,0 +1,41 @@
+import type pg from 'pg';
+import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
+import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
+import { quote } from '#lib/engines/postgres/quote.ts';
+
+/** Makes what a database needs to be written to by an applier, unless it is there. Throws POSTGRES_REFUSED. */
+export async function prepareFollower(client: pg.Client, origin: string): Promise<void> {
+  try {
+    await client.query(CHECKPOINT_SCHEMA);
+    await client.query(
+      `SELECT pg_replication_origin_create($1)
+        WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`,
+      [origin],
+    );
+  } catch (error) {
+    throw postgresFailure(error, 'get ready to follow');
+  }
+}
+
+/**
+ * Makes the publication and the slot that a database needs to lead, unless they are there.
+ *
+ * @param slot a name that this group has never used before: see ADR 21.
+ */
+export async function prepareLeader(client: pg.Client, publication: string, slot: string): Promise<void> {
+  try {
+    const published = await client.query('SELECT FROM pg_publication WHERE pubname = $1', [publication]);
+    if (published.rows.length === 0) {
+      await client.query(
+        `CREATE PUBLICATION ${quote(publication)} FOR ALL TABLES WITH (publish_via_partition_root)`,
+      );
+    }
+    await client.query(
+      `SELECT pg_create_logical_replication_slot($1, 'pgoutput')
+        WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`,
+      [slot],
+    );
+  } catch (error) {
+    throw postgresFailure(error, 'get ready to lead');
+  }
+}

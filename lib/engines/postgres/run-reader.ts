@@ -1,0 +1,133 @@
+import type { ChangeRecord } from '#lib/domain/change.ts';
+import { lastOf } from '#lib/domain/log.ts';
+import { advance, type Lsn } from '#lib/domain/lsn.ts';
+import { openSegment, type Segment } from '#lib/domain/segment/read.ts';
+import { commitLsnOf, type DescribedTable } from '#lib/engines/postgres/captured-change.ts';
+import { takeTables } from '#lib/engines/postgres/segment-tables.ts';
+import type { PlacedSegment } from '#lib/ports/replica-store.ts';
+
+/** Where a transaction that is whole ends in a log. */
+export type TransactionEnd = {
+  readonly placed: PlacedSegment;
+  readonly lsn: Lsn;
+  readonly commitMs: number;
+  /** WAL position of its commit at the leader. */
+  readonly commitLsn: bigint;
+};
+
+export type ReadSegment = {
+  readonly placed: PlacedSegment;
+  readonly segment: Segment;
+  readonly tables: readonly (DescribedTable | undefined)[];
+};
+
+/** Segments of one epoch that follow on each other, read from a position on, record by record. */
+export class RunReader {
+  #segments: readonly ReadSegment[];
+  readonly #from: Lsn;
+
+  /** @param position what was read before. Segments after the first of another epoch are left for another run. */
+  constructor(run: readonly PlacedSegment[], position: Lsn) {
+    const epoch = run[0]?.entry.epoch;
+    const end = run.findIndex(({ entry }) => entry.epoch !== epoch);
+    this.#from = advance(position, 1);
+    this.#segments = (end < 0 ? run : run.slice(0, end))
+      .filter(({ entry }) => lastOf(entry) >= this.#from)
+      .map((placed) => {
+        const segment = openSegment(placed.bytes);
+        return { placed, segment, tables: takeTables(segment.info.schema, segment.info.tables.length) };
+      });
+  }
+
+  get segments(): readonly ReadSegment[] {
+    return this.#segments;
+  }
+
+  /** Leaves the segments from this one on for another run. */
+  stopBefore(segment: ReadSegment): void {
+    this.#segments = this.#segments.slice(0, this.#segments.indexOf(segment));
+  }
+
+  get isEmpty(): boolean {
+    return this.#segments.length === 0;
+  }
+
+  /** LSN of the run's last record. */
+  get end(): Lsn {
+    return lastOf(this.#segments.at(-1)!.placed.entry);
+  }
+
+  /** The transaction that the first record belongs to: names it among all that any leader ever made. */
+  get firstTransaction(): string {
+    const { placed, segment } = this.#segments[0]!;
+    let name = '';
+    const ordinal = this.#ordinalIn(placed);
+    this.#visitBlock(segment, ordinal, (record, at) => {
+      if (at === ordinal) name = nameOf(segment, record);
+    });
+    return name;
+  }
+
+  get lastTransaction(): string {
+    const { segment } = this.#segments.at(-1)!;
+    let name = '';
+    this.#visitBlock(segment, segment.info.count - 1, (record, at) => {
+      if (at === segment.info.count - 1) name = nameOf(segment, record);
+    });
+    return name;
+  }
+
+  /** The last end of a transaction that this run holds; undefined if it is inside of one throughout. */
+  lastEnd(): TransactionEnd | undefined {
+    for (const { placed, segment } of this.#segments.toReversed()) {
+      const from = this.#ordinalIn(placed);
+      for (const block of segment.info.blocks.toReversed()) {
+        let found: TransactionEnd | undefined;
+        this.#visitBlock(segment, block.firstOrdinal, (record, ordinal) => {
+          if (ordinal < from || record.kind !== 'marker' || record.after?.[0] !== COMMIT) return;
+          const { commitMs, sequence } = record;
+          const lsn = advance(placed.entry.first, ordinal);
+          found = { placed, lsn, commitMs, commitLsn: commitLsnOf(sequence) };
+        });
+        if (found !== undefined) return found;
+        if (block.firstOrdinal <= from) break;
+      }
+    }
+    return undefined;
+  }
+
+  /** Calls `visit` for each record up to `end`; the record is valid during the call only, its bytes stay valid. */
+  forEach(end: Lsn, visit: (record: ChangeRecord, of: ReadSegment, lsn: Lsn) => void): void {
+    for (const of of this.#segments) {
+      const { first, count } = of.placed.entry;
+      const stop = first + BigInt(count) <= end ? count : Number(end - first) + 1;
+      if (stop <= 0) return;
+      of.segment.forEach((record, ordinal) => {
+        if (ordinal < stop) visit(record, of, advance(first, ordinal));
+      }, this.#ordinalIn(of.placed));
+    }
+  }
+
+  #ordinalIn({ entry }: PlacedSegment): number {
+    return entry.first >= this.#from ? 0 : Number(this.#from - entry.first);
+  }
+
+  /** Visits the records of the block that holds `ordinal`. */
+  #visitBlock(
+    segment: Segment,
+    ordinal: number,
+    visit: (record: ChangeRecord, ordinal: number) => void,
+  ): void {
+    const block = segment.info.blocks.findLast(({ firstOrdinal }) => firstOrdinal <= ordinal)!;
+    const end = block.firstOrdinal + block.count;
+    segment.forEach((record, at) => {
+      if (at < end) visit(record, at);
+    }, block.firstOrdinal);
+  }
+}
+
+const COMMIT = 0x43;
+
+function nameOf(segment: Segment, { shard, sequence }: ChangeRecord): string {
+  return `${segment.info.shards[shard]} ${commitLsnOf(sequence)}`;
+}
