@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { ackCommand } from '#lib/cli/ack.ts';
 import { approveCommand } from '#lib/cli/approve.ts';
+import { type CostOptions, costCommand } from '#lib/cli/cost.ts';
 import {
   divergenceDiscardCommand,
   divergenceExportCommand,
@@ -89,6 +90,20 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option(...cloud)
     .option(...json)
     .action(run(verifyCommand));
+  program
+    .command('cost')
+    .description('reckon the monthly bill of a group, beside that of DynamoDB global tables')
+    .option('--app <folder>', 'a synthesized app (cdk.out); without it, one is made from the config')
+    .option('--config <file>', 'the config file', 'understudy.config.json')
+    .option('--records <n>', 'changes a second (default: 1000)')
+    .option('--bytes <n>', 'size of an item (default: 1024)')
+    .option('--inserts <share>', 'share of the changes that are new items, 0 to 1 (default: 0)')
+    .option('--provisioned', "followers' tables with provisioned capacity, not on demand")
+    .option('--utilization <share>', 'share of provisioned capacity that is used (default: 1)')
+    .option('--commits <n>', 'appends a second at most (default: 4)')
+    .option('--idle', 'while nobody writes')
+    .option(...json)
+    .action(run((options: CostOptions) => costCommand(options)));
   const log = program.command('log').description('read the log');
   log
     .command('ls')

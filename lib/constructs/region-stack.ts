@@ -82,7 +82,7 @@ export class RegionStack extends Stack {
     const capture = handler('capture', 1024, Duration.seconds(60));
     const relay = handler('relay', 1024, Duration.seconds(300));
     const apply = handler('apply', 1024, Duration.seconds(300));
-    const sentinel = handler('sentinel', 512, Duration.seconds(90));
+    const sentinel = handler('sentinel', 256, Duration.seconds(90));
     const failover = handler('failover', 1024, STEP_TIMEOUT);
     const retention = handler('retention', 512, Duration.minutes(15));
     this.handlers = { capture, relay, apply, sentinel, failover, retention };

@@ -40,7 +40,7 @@ export class WitnessStack extends Stack {
     const sentinel = new Handler(this, 'sentinel', {
       place,
       name: 'sentinel',
-      memorySize: 512,
+      memorySize: 256,
       timeout: Duration.seconds(90),
       settings,
       code,

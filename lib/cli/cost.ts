@@ -1,0 +1,154 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { jsonLine } from '#lib/cli/json-line.ts';
+import { table } from '#lib/cli/table.ts';
+import { billOf, DEFAULT_LOAD, globalTablesOf, type Load, unitsOf } from '#lib/domain/cost/bill.ts';
+import { type BillLine, PRICES, totalOf } from '#lib/domain/cost/price-list.ts';
+import { factsOf, isOurs, type StackFacts } from '#lib/domain/cost/stack-facts.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+
+export type CostOptions = {
+  app?: string;
+  config?: string;
+  records?: string;
+  bytes?: string;
+  inserts?: string;
+  provisioned?: boolean;
+  utilization?: string;
+  commits?: string;
+  idle?: boolean;
+  json?: boolean;
+};
+
+/** What a group may cost while nobody writes, and a follower at the default load with provisioned capacity, USD a month. */
+const IDLE_GOAL = 10;
+const FOLLOWER_GOAL = 600;
+
+/** `understudy cost`: the monthly bill from the synthesized templates and a stated load, beside that of global tables. */
+export async function costCommand(options: CostOptions): Promise<number> {
+  const load = loadOf(options);
+  const stacks = await stacksOf(options);
+  const idle = totalOf(billOf(stacks, { ...load, records: 0 }));
+  const lines = billOf(stacks, load);
+  const others = globalTablesOf(stacks, load);
+  const follower = stacks.filter(({ replica }) => replica)[1]!.region;
+  const followerUsd = totalOf(lines.filter(({ region }) => region === follower));
+  const goals = [
+    { goal: 'idle', usd: idle, limit: IDLE_GOAL, over: Math.max(0, idle - IDLE_GOAL) },
+    {
+      goal: `follower ${follower}`,
+      usd: followerUsd,
+      limit: FOLLOWER_GOAL,
+      over: Math.max(0, followerUsd - FOLLOWER_GOAL),
+    },
+  ];
+  const totals = { total: totalOf(lines), idle, globalTables: totalOf(others) };
+  if (options.json) {
+    console.log(jsonLine({ load, prices: PRICES.asOf, lines, totals, goals, globalTables: others }));
+    return 0;
+  }
+  for (const line of table(HEAD, [...lines].map(cells))) console.log(line);
+  console.log(`\nTotal ${usd(totals.total)} a month; idle ${usd(idle)}.`);
+  console.log(`Global tables, replication alone: ${usd(totals.globalTables)}.`);
+  for (const { goal, limit, over } of goals) {
+    const largest = [...(goal === 'idle' ? billOf(stacks, { ...load, records: 0 }) : lines)]
+      .filter(({ region }) => goal === 'idle' || region === follower)
+      .toSorted((a, b) => b.usd - a.usd)
+      .slice(0, 3)
+      .map((line) => `${line.what} in ${line.region} ${usd(line.usd)}`);
+    const verdict = over === 0 ? 'met' : `missed by ${usd(over)}: ${largest.join(', ')}`;
+    console.log(`Goal ${goal}, at most ${usd(limit)}: ${verdict}.`);
+  }
+  const [stored, plain] = [unitsOf(load.bytes), Math.max(1, Math.ceil(load.bytes / 1_024))];
+  if (load.records > 0 && stored > plain) {
+    console.log(
+      `An item of ${load.bytes} bytes takes ${stored} write units and not ${plain}: the stamp adds 28 bytes.`,
+    );
+  }
+  console.log(
+    `Prices of ${PRICES.asOf} for ${PRICES.region}, without free tiers: lib/domain/cost/prices.json.`,
+  );
+  return 0;
+}
+
+const HEAD = ['service', 'Region', 'what', 'quantity', 'unit', '$ a unit', '$'];
+
+function cells({ service, region, what, quantity, unit, unitPrice, usd: sum }: BillLine): readonly string[] {
+  return [
+    service,
+    region,
+    what,
+    Math.round(quantity).toLocaleString('en-US'),
+    unit,
+    unitPrice.toPrecision(3),
+    sum.toFixed(2),
+  ];
+}
+
+function usd(amount: number): string {
+  return `$${amount.toFixed(2)}`;
+}
+
+function loadOf(options: CostOptions): Load {
+  const number = (
+    name: 'records' | 'bytes' | 'inserts' | 'utilization' | 'commits',
+    least: number,
+    most: number,
+  ) => {
+    const text = options[name];
+    const value = text === undefined ? DEFAULT_LOAD[name] : Number(text);
+    if (text?.trim() !== '' && value >= least && value <= most) return value;
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      `--${name} ${text} is not a number from ${least} to ${most}`,
+      `Give one, or leave it out for ${DEFAULT_LOAD[name]}.`,
+    );
+  };
+  return {
+    ...DEFAULT_LOAD,
+    records: options.idle ? 0 : number('records', 0, 1e6),
+    bytes: number('bytes', 1, 409_600),
+    inserts: number('inserts', 0, 1),
+    utilization: number('utilization', 0.01, 1),
+    commits: number('commits', 0.01, 100),
+    capacity: options.provisioned ? 'provisioned' : 'on-demand',
+  };
+}
+
+/** The stacks of a synthesized app; without one, those that the config describes. */
+async function stacksOf({
+  app,
+  config = 'understudy.config.json',
+}: CostOptions): Promise<readonly StackFacts[]> {
+  if (app !== undefined) return readApp(app);
+  const folder = await mkdtemp(join(tmpdir(), 'understudy-cost-'));
+  try {
+    const { synthesizeTo } = await import('#lib/cli/synthesize.ts');
+    synthesizeTo(folder, config);
+    return await readApp(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function readApp(folder: string): Promise<readonly StackFacts[]> {
+  const stacks: StackFacts[] = [];
+  const names = await readdir(folder).catch((): string[] => []);
+  if (names.includes('manifest.json')) {
+    const { artifacts = {} } = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')) as {
+      artifacts?: Record<string, { environment?: string; properties?: { templateFile?: string } }>;
+    };
+    for (const { environment = '', properties } of Object.values(artifacts)) {
+      if (properties?.templateFile === undefined) continue;
+      const template = JSON.parse(await readFile(join(folder, properties.templateFile), 'utf8'));
+      if (isOurs(template)) stacks.push(factsOf(environment.split('/').at(-1)!, template));
+    }
+  }
+  if (stacks.filter(({ replica }) => replica).length >= 2) return stacks;
+  throw new UnderstudyError(
+    'CONFIG_INVALID',
+    `${folder} is not a synthesized app with a group of Understudy's`,
+    'Name the output folder of cdk synth, or leave --app out to synthesize from the config.',
+  );
+}

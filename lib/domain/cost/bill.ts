@@ -1,0 +1,192 @@
+import { PROFILES } from '#lib/domain/control/profile.ts';
+import { type BillLine, lineOf, type PriceId } from '#lib/domain/cost/price-list.ts';
+import type { StackFacts } from '#lib/domain/cost/stack-facts.ts';
+import { METRICS } from '#lib/domain/metrics.ts';
+
+/** A steady load; what the application's own writes at the leader cost is not part of the bill. */
+export type Load = {
+  /** Changes a second, all of them updates but for `inserts`. */
+  readonly records: number;
+  /** Size of an item, without the stamp. */
+  readonly bytes: number;
+  /** The share of the changes that make a new item: applied in a transaction, at twice the price. */
+  readonly inserts: number;
+  /** How a follower's table is billed. */
+  readonly capacity: 'on-demand' | 'provisioned';
+  /** The share of provisioned capacity that is used. */
+  readonly utilization: number;
+  /** Appends a second at most: how often Lambda polls a shard of the stream. */
+  readonly commits: number;
+  /** Days for which the log is kept, and what has been unlinked. */
+  readonly logDays: number;
+};
+
+export const DEFAULT_LOAD: Load = {
+  records: 1_000,
+  bytes: 1_024,
+  inserts: 0,
+  capacity: 'on-demand',
+  utilization: 1,
+  commits: 4,
+  logDays: 8,
+};
+
+const MONTH_S = 730 * 3_600;
+const GB = 1e9;
+/** The reserved attribute of a replicated item; see ADR 3. */
+const STAMP_BYTES = 28;
+/** Appended entry and head, each in a transaction. */
+const APPEND_UNITS = 4;
+/** How long an invocation takes, s. Measured on one machine between emulated Regions 40 ms apart; AWS will differ. */
+const DURATION_S = { capture: 0.06, push: 0.2, relay: 0.03, apply: 0.08, idle: 0.02 };
+/** What an invocation writes to its log: three lines of Lambda's and one or two of its own. */
+const LOG_BYTES = 900;
+/** X-Ray takes the first request of each second, and one in twenty of the rest. */
+const TRACE_SHARE = 0.05;
+/** Between two reports of a Region's figures, s. */
+const REPORT_S = 30;
+
+/** Write units of an item as a follower stores it. */
+export function unitsOf(bytes: number): number {
+  return Math.max(1, Math.ceil((bytes + STAMP_BYTES) / 1_024));
+}
+
+/** Appends a second: those of the load, or the canaries alone. */
+export function commitsOf({ records, commits }: Load, { profile }: StackFacts): number {
+  return Math.max(1_000 / PROFILES[profile].beatMs, Math.min(records, commits));
+}
+
+/** The bill of a group for a month, line by line; the first replica leads. */
+export function billOf(stacks: readonly StackFacts[], load: Load): readonly BillLine[] {
+  const replicas = stacks.filter(({ replica }) => replica);
+  const [leader] = replicas;
+  if (leader === undefined) return [];
+  return stacks
+    .flatMap((stack) => [
+      ...watchLines(stack),
+      ...(stack.replica ? replicaLines(stack, load, stack === leader, replicas.length - 1) : []),
+    ])
+    .filter(({ usd }) => usd > 0);
+}
+
+/** What a Region costs whatever is written: watching, alarms, keys. */
+function watchLines(stack: StackFacts): readonly BillLine[] {
+  const { beatMs, lookMs } = PROFILES[stack.profile];
+  const line = liner(stack.region);
+  const looks = (MONTH_S * 1_000) / lookMs;
+  return [
+    // One invocation a minute, each of which looks on into the next.
+    line('Lambda', 'sentinel, all the time', gbSeconds(stack, 'sentinel', (MONTH_S * 62) / 60), 'lambda.arm'),
+    line('DynamoDB', 'beats of the leader', (MONTH_S * 1_000) / beatMs, 'dynamodb.wru'),
+    line('DynamoDB', 'looks at the acceptor and the role', looks * (stack.replica ? 2 : 1), 'dynamodb.rru'),
+    line('CloudWatch', 'alarms', stack.alarms, 'cloudwatch.alarm'),
+    line('CloudWatch', 'composite alarms', stack.composites, 'cloudwatch.composite'),
+    line('CloudWatch', 'dashboards', stack.dashboards, 'cloudwatch.dashboard'),
+    line('KMS', 'keys', stack.keys, 'kms.key'),
+    line('Route 53', 'health checks', stack.healthChecks, 'route53.health'),
+  ];
+}
+
+function replicaLines(stack: StackFacts, load: Load, leads: boolean, followers: number): readonly BillLine[] {
+  const { beatMs } = PROFILES[stack.profile];
+  const line = liner(stack.region);
+  const commits = commitsOf(load, stack) * MONTH_S;
+  const minutes = MONTH_S / 60;
+  const logged = (load.records * load.bytes * MONTH_S) / GB;
+  // Capture, relay and apply at the leader; relay and apply elsewhere. All but capture tick every minute.
+  const invocations = commits * (leads ? 3 : 2) + 3 * minutes;
+  const metrics = Object.values(METRICS).filter(({ sent }) =>
+    leads ? sent === 'leader' : sent === 'follower',
+  ).length;
+  const common = [
+    line('S3', 'segments put', commits, 's3.put'),
+    line('S3', 'log stored', (logged / 30.4) * load.logDays, 's3.storage'),
+    line('DynamoDB', 'log appended', commits * APPEND_UNITS, 'dynamodb.wru'),
+    line('DynamoDB', 'log deleted by retention', commits * 2, 'dynamodb.wru'),
+    line('DynamoDB', 'heads, entries and roles read', commits * 4, 'dynamodb.rru'),
+    line('Lambda', 'invocations', invocations, 'lambda.request'),
+    line('CloudWatch', 'metrics', leads ? metrics + 2 : metrics, 'cloudwatch.metric'),
+    line(
+      'CloudWatch',
+      'logs',
+      (invocations * LOG_BYTES + (MONTH_S / REPORT_S) * 2_000) / GB,
+      'cloudwatch.logs',
+    ),
+    line('X-Ray', 'traces', stack.traced ? tracesOf(invocations) : 0, 'xray.trace'),
+  ];
+  if (leads) {
+    return [
+      ...common,
+      line('DynamoDB', 'canaries', (MONTH_S * 1_000) / beatMs, 'dynamodb.wru'),
+      line('Lambda', 'capture', gbSeconds(stack, 'capture', commits * DURATION_S.capture), 'lambda.arm'),
+      line('Lambda', 'relay', gbSeconds(stack, 'relay', commits * DURATION_S.push), 'lambda.arm'),
+      line('Lambda', 'apply', gbSeconds(stack, 'apply', commits * DURATION_S.idle), 'lambda.arm'),
+      line('S3', 'segments read', commits, 's3.get'),
+      line('Transfer', 'log to the followers', logged * followers, 'transfer.region'),
+    ];
+  }
+  const writes = Math.max(load.records, 1_000 / beatMs) * (1 + load.inserts);
+  const units = writes * unitsOf(load.records === 0 ? 100 : load.bytes);
+  const applied =
+    load.capacity === 'provisioned'
+      ? line(
+          'DynamoDB',
+          'changes applied',
+          Math.ceil(units / load.utilization) * (MONTH_S / 3_600),
+          'dynamodb.wcu',
+        )
+      : line('DynamoDB', 'changes applied', units * MONTH_S, 'dynamodb.wru');
+  return [
+    ...common,
+    applied,
+    line('DynamoDB', 'position', commits, 'dynamodb.wru'),
+    line('Lambda', 'relay', gbSeconds(stack, 'relay', commits * DURATION_S.relay), 'lambda.arm'),
+    line('Lambda', 'apply', gbSeconds(stack, 'apply', commits * applySeconds(load, stack)), 'lambda.arm'),
+    line('S3', 'segments read', commits, 's3.get'),
+  ];
+}
+
+/** DynamoDB global tables for the same load: replication alone, as for a follower here. */
+export function globalTablesOf(stacks: readonly StackFacts[], load: Load): readonly BillLine[] {
+  const [leader, ...followers] = stacks.filter(({ replica }) => replica);
+  if (leader === undefined) return [];
+  const units = load.records * Math.max(1, Math.ceil(load.bytes / 1_024));
+  const logged = (load.records * load.bytes * MONTH_S) / GB;
+  const writes = followers.map(({ region }) =>
+    load.capacity === 'provisioned'
+      ? lineOf(
+          'DynamoDB',
+          region,
+          'replicated writes',
+          Math.ceil(units / load.utilization) * (MONTH_S / 3_600),
+          'dynamodb.rwcu',
+        )
+      : lineOf('DynamoDB', region, 'replicated writes', units * MONTH_S, 'dynamodb.rwru'),
+  );
+  const transfer = lineOf(
+    'Transfer',
+    leader.region,
+    'writes to the replicas',
+    logged * followers.length,
+    'transfer.region',
+  );
+  return [...writes, transfer];
+}
+
+/** An applier writes some 32 items at a time, 5 ms each. */
+function applySeconds(load: Load, stack: StackFacts): number {
+  return DURATION_S.apply + (load.records / commitsOf(load, stack) / 32) * 0.005;
+}
+
+function tracesOf(invocations: number): number {
+  return Math.min(invocations, MONTH_S) + Math.max(0, invocations - MONTH_S) * TRACE_SHARE;
+}
+
+function gbSeconds({ memory }: StackFacts, name: string, seconds: number): number {
+  return ((memory[name] ?? 0) / 1_024) * seconds;
+}
+
+function liner(region: string) {
+  return (service: string, what: string, quantity: number, price: PriceId) =>
+    lineOf(service, region, what, quantity, price);
+}

@@ -1,0 +1,45 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { jsonLines, understudy } from './run.ts';
+
+let tmp: string;
+beforeAll(async () => {
+  tmp = await mkdtemp(join(tmpdir(), 'cli-'));
+});
+afterAll(() => rm(tmp, { recursive: true }));
+
+const cost = (...args: string[]) => understudy(['cost', ...args], tmp).finished;
+
+test('the bill of the sample group adds up, and says by how much a goal is missed', async () => {
+  const { status, stderr, stdout } = await cost('--json', '--provisioned', '--bytes', '900');
+  expect([status, stderr]).toEqual([0, '']);
+  const [bill] = jsonLines(stdout) as {
+    lines: { region: string; usd: number }[];
+    totals: { total: number };
+    goals: { goal: string; usd: number; limit: number; over: number }[];
+  }[];
+  expect(new Set(bill!.lines.map(({ region }) => region)).size).toBe(3);
+  expect(bill!.lines.reduce((sum, { usd }) => sum + usd, 0)).toBeCloseTo(bill!.totals.total, 6);
+  expect(bill!.goals.map(({ goal, limit }) => [goal, limit])).toEqual([
+    ['idle', 10],
+    ['follower us-east-1', 600],
+  ]);
+  for (const { limit, over, usd } of bill!.goals) expect(over).toBeCloseTo(Math.max(0, usd - limit), 6);
+}, 60_000);
+
+test.each([
+  [['--records', 'many'], '--records many is not a number'],
+  [['--inserts', '2'], '--inserts 2 is not a number from 0 to 1'],
+  [['--app', '/nowhere'], '/nowhere is not a synthesized app'],
+  [['--config', '/nowhere.json'], '/nowhere.json cannot be read'],
+])(
+  '%s is bad input: it says so and reckons nothing',
+  async (args, expected) => {
+    const { status, stderr, stdout } = await cost(...args);
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toContain(expected);
+  },
+  60_000,
+);

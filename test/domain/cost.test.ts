@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest';
+import {
+  billOf,
+  commitsOf,
+  DEFAULT_LOAD,
+  globalTablesOf,
+  type Load,
+  unitsOf,
+} from '#lib/domain/cost/bill.ts';
+import { PRICES, totalOf } from '#lib/domain/cost/price-list.ts';
+import { factsOf, isOurs, type StackFacts } from '#lib/domain/cost/stack-facts.ts';
+import { appOf, fileOf } from '../constructs/stacks.ts';
+
+const replica: StackFacts = {
+  region: 'eu-west-1',
+  replica: true,
+  profile: 'balanced',
+  memory: { sentinel: 512, capture: 1024, relay: 1024, apply: 1024 },
+  traced: false,
+  alarms: 10,
+  composites: 1,
+  dashboards: 0,
+  keys: 0,
+  healthChecks: 0,
+};
+const follower = { ...replica, region: 'us-east-1' };
+const witness = { ...replica, region: 'eu-central-1', replica: false, alarms: 0, composites: 0 };
+const group = [replica, follower, witness];
+const IDLE: Load = { ...DEFAULT_LOAD, records: 0 };
+
+const usd = (load: Load, region: string, what: string) =>
+  totalOf(billOf(group, load).filter((line) => line.region === region && line.what.startsWith(what)));
+
+describe('the bill', () => {
+  test('has a line for what runs all the time, at the memory of the template', () => {
+    // 0.5 GB for 62 seconds of each minute of 730 hours.
+    expect(usd(IDLE, 'eu-west-1', 'sentinel')).toBeCloseTo(0.5 * 730 * 3600 * (62 / 60) * 0.0000133334, 6);
+    expect(usd(IDLE, 'eu-west-1', 'alarms')).toBeCloseTo(1);
+    expect(usd(IDLE, 'eu-west-1', 'composite')).toBeCloseTo(0.5);
+    // Every three seconds.
+    expect(usd(IDLE, 'eu-central-1', 'beats')).toBeCloseTo((876_000 * 0.625) / 1e6, 6);
+  });
+
+  test('of an append is about 7.5 dollars a million', () => {
+    const append = usd(IDLE, 'us-east-1', 'segments put') + usd(IDLE, 'us-east-1', 'log appended');
+    expect((append / 876_000) * 1e6).toBeCloseTo(7.5, 6);
+  });
+
+  test('asks nothing of a witness for log, store and figures', () => {
+    const services = billOf(group, DEFAULT_LOAD)
+      .filter(({ region }) => region === witness.region)
+      .map(({ what }) => what);
+    expect(services).toEqual([
+      'sentinel, all the time',
+      'beats of the leader',
+      'looks at the acceptor and the role',
+    ]);
+  });
+
+  test('counts applied changes by the units that their size and stamp take, twice for new items', () => {
+    const load = { ...DEFAULT_LOAD, bytes: 996 };
+    const applied = usd(load, 'us-east-1', 'changes applied');
+    expect(applied).toBeCloseTo(1_000 * 730 * 3600 * 0.625e-6, 6);
+    expect(usd({ ...load, bytes: 997 }, 'us-east-1', 'changes applied')).toBeCloseTo(2 * applied, 6);
+    expect(usd({ ...load, inserts: 1 }, 'us-east-1', 'changes applied')).toBeCloseTo(2 * applied, 6);
+    expect(usd(load, 'eu-west-1', 'changes applied')).toBe(0);
+    expect([996, 997, 1, 409_572].map(unitsOf)).toEqual([1, 2, 1, 400]);
+  });
+
+  test('with provisioned capacity pays for what is provisioned, used or not', () => {
+    const load: Load = { ...DEFAULT_LOAD, bytes: 996, capacity: 'provisioned' };
+    expect(usd(load, 'us-east-1', 'changes applied')).toBeCloseTo(474.5, 6);
+    expect(usd({ ...load, utilization: 0.5 }, 'us-east-1', 'changes applied')).toBeCloseTo(949, 6);
+  });
+
+  test('commits as often as Lambda polls, as often as there is something, and never less than a canary', () => {
+    expect(commitsOf(IDLE, replica)).toBeCloseTo(1 / 3);
+    expect(commitsOf({ ...DEFAULT_LOAD, records: 2 }, replica)).toBe(2);
+    expect(commitsOf(DEFAULT_LOAD, replica)).toBe(4);
+  });
+
+  test('has traces only where the template has them', () => {
+    expect(usd(IDLE, 'us-east-1', 'traces')).toBe(0);
+    const traced = billOf(
+      group.map((each) => ({ ...each, traced: true })),
+      IDLE,
+    );
+    expect(totalOf(traced.filter(({ what }) => what === 'traces'))).toBeGreaterThan(1);
+  });
+
+  test('stands beside that of global tables for the same load', () => {
+    const lines = globalTablesOf(group, { ...DEFAULT_LOAD, capacity: 'provisioned' });
+    expect(lines.map(({ region, what }) => [region, what])).toEqual([
+      ['us-east-1', 'replicated writes'],
+      ['eu-west-1', 'writes to the replicas'],
+    ]);
+    expect(lines[0]!.usd).toBeCloseTo(474.5, 6);
+    expect(totalOf(globalTablesOf(group, IDLE))).toBe(0);
+  });
+});
+
+test('every price has a page to look it up at, and says where it was read or that nobody has', () => {
+  expect(PRICES.asOf).toMatch(/^\d{4}-\d\d-\d\d$/);
+  for (const [id, { page, per, source, usd }] of Object.entries(PRICES.prices)) {
+    expect(page, id).toMatch(/^https:\/\/aws\.amazon\.com\//);
+    expect(Math.min(usd, per), id).toBeGreaterThan(0);
+    if (source !== null) expect(source.page, id).toMatch(/^https:\/\//);
+  }
+});
+
+test('what the bill depends on is read from the templates', () => {
+  const file = fileOf({
+    regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }],
+    witnesses: ['eu-central-1'],
+    failover: { profile: 'cautious' },
+  });
+  const templates = appOf(file).templates.map((each) => each.toJSON());
+  expect(templates.every(isOurs)).toBe(true);
+  expect(isOurs({ Description: 'something else' })).toBe(false);
+  const [eu, , voter] = templates.map((each) => factsOf('r', each));
+  expect(eu).toMatchObject({ replica: true, profile: 'cautious', traced: true, composites: 1, keys: 0 });
+  expect(eu!.memory).toMatchObject({ capture: 1024, sentinel: 256, retention: 512 });
+  expect(eu!.alarms).toBeGreaterThan(10);
+  expect(voter).toMatchObject({ replica: false, profile: 'cautious' });
+  expect(voter!.alarms).toBeLessThan(eu!.alarms);
+});
