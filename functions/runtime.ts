@@ -1,6 +1,7 @@
 import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { readConfig } from '#lib/aws/config.ts';
 import { EmfTelemetry } from '#lib/aws/emf-telemetry.ts';
+import { XrayNotes } from '#lib/aws/xray-notes.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 
 let write = (line: string): void => {
@@ -21,6 +22,7 @@ function createRuntime() {
     write: (line) => write(line),
     clock,
     context: { group, region },
+    notes: new XrayNotes({ env: process.env, clock }),
   });
   const peers = new AwsPeers(config, STAMP_ATTRIBUTE);
   return { config, region, clock, telemetry, peers, control: peers.control(region) };

@@ -1,6 +1,7 @@
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
+import { runAfter } from '#lib/domain/log-run.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
@@ -134,8 +135,9 @@ function isCopying(state: ApplyState): boolean {
 
 function reportProgress(telemetry: Telemetry, before: ApplyState, after: ApplyState): void {
   const { applied, snapshot } = after;
-  if (applied && applied.lsn !== before.applied?.lsn) {
-    telemetry.event('applied', { lsn: `${applied.lsn}` });
+  // Without a position before, it is where a copy begins: nothing was applied.
+  if (applied && before.applied && applied.lsn !== before.applied.lsn) {
+    telemetry.event('applied', { ...runAfter(LANE_0, applied.epoch, before.applied.lsn, applied.lsn) });
   }
   if (snapshot && snapshot.rowsCopied !== before.snapshot?.rowsCopied) {
     const { phase, rowsCopied, rowsEstimated } = snapshot;

@@ -1,7 +1,8 @@
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { LaneId, RegionId } from '#lib/domain/ids.ts';
 import { type Head, place } from '#lib/domain/log.ts';
-import type { Epoch } from '#lib/domain/lsn.ts';
+import { runAfter } from '#lib/domain/log-run.ts';
+import { advance, type Epoch } from '#lib/domain/lsn.ts';
 import { isCaptured } from '#lib/domain/marks.ts';
 import type { CaptureEngine, EncodedBatch } from '#lib/ports/capture-engine.ts';
 import type { Control } from '#lib/ports/control.ts';
@@ -72,7 +73,8 @@ export async function capture<R>(
     await log.putSegment(draft.hash, bytes, head);
     const outcome = await log.append(lane, head, [place(head, draft, role.epoch)], role.epoch);
     if (outcome.kind === 'appended') {
-      telemetry.event('captured', { lane, lsn: `${outcome.head.lastLsn}`, records: draft.count });
+      const run = runAfter(lane, role.epoch, head.lastLsn, advance(head.lastLsn, draft.count));
+      telemetry.event('captured', { ...run, segment: draft.hash, records: draft.count });
       return { logged: draft.count, head: outcome.head, ...rest };
     }
     if (outcome.kind === 'fenced') throw fenced(role.epoch, outcome.head);
@@ -105,7 +107,12 @@ async function collect<R>(
   if (segment === undefined) return { logged: 0 };
   await divergences.put(segment.draft.hash, segment.bytes);
   await divergences.collect(led, segment.draft);
-  telemetry.event('collected', { epoch: led, records: segment.draft.count });
+  telemetry.event('collected', {
+    lane,
+    epoch: led,
+    segment: segment.draft.hash,
+    records: segment.draft.count,
+  });
   return { logged: 0 };
 }
 

@@ -3,7 +3,7 @@ import { type GroupConfig, upstreamOf } from '#lib/domain/topology.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
-import { type Relayed, relay } from '#lib/usecases/relay.ts';
+import { endOf, type Relayed, relay, runOf } from '#lib/usecases/relay.ts';
 
 /**
  * Repairs this follower's log from the Region that feeds it; from the leader if that one does not answer, or no
@@ -35,12 +35,13 @@ export async function pull(deps: {
   if (pulled === undefined || (pulled.kind === 'behind' && upstream !== leader)) {
     pulled = await relay(peers.log(leader), own, LANE_0, epoch);
   }
-  if (pulled.kind === 'diverged') telemetry.event('relay-diverged', { lsn: `${pulled.head.lastLsn}` });
+  if (pulled.records > 0) telemetry.event('pulled', { ...runOf(LANE_0, pulled), records: pulled.records });
+  if (pulled.kind === 'diverged') telemetry.event('relay-diverged', endOf(LANE_0, pulled));
   if (pulled.kind === 'behind' && pulled.from !== undefined) {
     // To start over is to write: a log that is sealed by a newer epoch stays where its seal found it.
     if (pulled.head.sealedEpoch > epoch) return { ...pulled, kind: 'fenced' };
     telemetry.event('FOLLOWER_BEHIND_RETENTION', {
-      lsn: `${pulled.head.lastLsn}`,
+      ...endOf(LANE_0, pulled),
       retainedFrom: `${pulled.from.firstLsn}`,
     });
     await own.rebase(LANE_0, pulled.head, pulled.from);

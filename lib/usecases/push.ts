@@ -5,7 +5,7 @@ import { downstreamsOf, type GroupConfig } from '#lib/domain/topology.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { Clock, Telemetry } from '#lib/ports/telemetry.ts';
-import { relay } from '#lib/usecases/relay.ts';
+import { endOf, relay, runOf } from '#lib/usecases/relay.ts';
 import { rememberSegments } from '#lib/usecases/remember-segments.ts';
 
 /** How long one follower may hold up the answer to a hint, once, ms. */
@@ -58,16 +58,16 @@ export function pusher(deps: PushDeps): () => Promise<void> {
         flight.known = relayed.head;
         flight.slow = false;
         if (relayed.kind === 'behind' || relayed.kind === 'diverged' || relayed.kind === 'fenced') {
-          telemetry.event(`relay-${relayed.kind}`, { to, lsn: `${relayed.head.lastLsn}` });
+          telemetry.event(`relay-${relayed.kind}`, { to, ...endOf(LANE_0, relayed) });
           flight.restUntilMs = deps.clock.now() + REST_MS;
         } else if (relayed.records > 0) {
-          telemetry.event('relayed', { to, lsn: `${relayed.head.lastLsn}`, records: relayed.records });
+          telemetry.event('relayed', { to, ...runOf(LANE_0, relayed), records: relayed.records });
         }
       } while (flight.again);
     } catch (error) {
       delete flight.known;
       flight.restUntilMs = deps.clock.now() + REST_MS;
-      telemetry.event('relay-failed', { to, why: String(error) });
+      telemetry.event('relay-failed', { to, lane: LANE_0, epoch: flight.authority, why: String(error) });
     } finally {
       // In one step with the last look at `again`: a hint that comes later finds no flight, and starts one.
       flight.flying = false;

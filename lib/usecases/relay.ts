@@ -1,5 +1,6 @@
 import type { LaneId } from '#lib/domain/ids.ts';
 import type { Entry, Head } from '#lib/domain/log.ts';
+import { type LogRun, runAfter } from '#lib/domain/log-run.ts';
 import { advance, type Epoch } from '#lib/domain/lsn.ts';
 import { MAX_APPEND, type ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { LogReader } from '#lib/usecases/remember-segments.ts';
@@ -23,6 +24,19 @@ export type Relayed = {
   readonly from?: Head;
   readonly records: number;
 };
+
+/** What a log line says of the records that a relay has carried. */
+export function runOf(lane: LaneId, { head, records }: Relayed): LogRun {
+  return runAfter(lane, head.lastEpoch, head.lastLsn - BigInt(records), head.lastLsn);
+}
+
+/** What a log line says of where the receiving log ends. */
+export function endOf(
+  lane: LaneId,
+  { head }: Relayed,
+): { readonly lane: LaneId; readonly epoch: Epoch; readonly lsn: string } {
+  return { lane, epoch: head.lastEpoch, lsn: `${head.lastLsn}` };
+}
 
 /**
  * Brings `to` up to `from`: copies segments, then appends their entries, as they are. One function, run by the

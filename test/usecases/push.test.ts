@@ -145,7 +145,7 @@ describe('a follower that fails', () => {
     await answered(push);
     expect(group.telemetry.events).toContainEqual({
       kind: 'relay-failed',
-      fields: { to: US, why: 'Error: unreachable' },
+      fields: { to: US, lane: '0', epoch: 1, why: 'Error: unreachable' },
     });
     await fill(group.own(EU), ['b']);
     await answered(push);
