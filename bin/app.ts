@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { propsOf, readDeployment } from '#lib/constructs/config.ts';
+import { FailoverPathChecks } from '#lib/constructs/failover-path-checks.ts';
 import { ReplicationGroup } from '#lib/constructs/replication-group.ts';
 import { isFailure } from '#lib/domain/errors.ts';
 import { bundledCode } from '../scripts/bundled-code.ts';
@@ -12,7 +13,7 @@ try {
     app.node.tryGetContext('config') ?? fileURLToPath(new URL('../understudy.config.json', import.meta.url));
   const props = propsOf(readDeployment(file));
   new ReplicationGroup(app, props.group, { ...props, code: bundledCode });
-  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app), new FailoverPathChecks());
   app.synth();
 } catch (error) {
   if (!isFailure(error)) throw error;
