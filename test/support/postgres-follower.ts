@@ -29,6 +29,8 @@ export class PostgresFollower {
   readonly telemetry = new RecordedTelemetry();
   replica: PostgresReplica;
   #holding: Holding | undefined;
+  /** Where snapshots are taken; without it, the follower begins where the log does. */
+  #leader: Connect = () => Promise.reject(new Error('no snapshot is due'));
 
   private constructor(url: string, client: pg.Client, log: ReplicaLog, origin = `origin_${++followers}`) {
     this.url = url;
@@ -41,13 +43,23 @@ export class PostgresFollower {
   }
 
   /** A follower that stands where the log begins: its tables are those of the leader, and empty. */
-  static async start(postgres: TestPostgres, schema: string, log: ReplicaLog): Promise<PostgresFollower> {
+  static async start(
+    postgres: TestPostgres,
+    schema: string,
+    log: ReplicaLog,
+    leader?: Connect,
+  ): Promise<PostgresFollower> {
     const url = await postgres.createDatabase();
     const client = await postgres.connect(url);
     await client.query(schema);
     const follower = new PostgresFollower(url, client, log);
     await prepareFollower(client, follower.origin);
     await follower.roles.nameLeader({ leader: HOME, epoch: E1 });
+    if (leader !== undefined) {
+      follower.#leader = leader;
+      await follower.restart();
+      return follower;
+    }
     const { lease } = await follower.checkpoints.takeLease(LANE_0);
     const applied = { lsn: LSN_ZERO, epoch: EPOCH_ZERO, totalBytes: 0n, commitMs: 0 };
     await follower.checkpoints.saveApplyState(lease, { applied });
@@ -62,7 +74,12 @@ export class PostgresFollower {
   }
 
   newReplica(): PostgresReplica {
-    return new PostgresReplica({ connect: this.connect, origin: this.origin });
+    return new PostgresReplica({
+      connect: this.connect,
+      leader: (options) => this.#leader(options),
+      publication: 'understudy',
+      origin: this.origin,
+    });
   }
 
   get control(): Control {

@@ -84,24 +84,17 @@ export class PostgresLeader {
   ): Promise<void> {
     const { rows } = await this.client.query<{ end: string }>('SELECT pg_current_wal_insert_lsn() AS end');
     const abort = new AbortController();
-    let failed: unknown;
-    const running = captureSource(this.deps(log), LANE_0, this.source(kind, epoch), abort.signal).catch(
-      (error) => {
-        failed = error;
+    let ended = false;
+    const running = captureSource(this.deps(log), LANE_0, this.source(kind, epoch), abort.signal).finally(
+      () => {
+        ended = true;
       },
     );
-    if (kind === 'streamed') {
-      await until(
-        'the slot is confirmed',
-        async () => failed !== undefined || (await this.isConfirmed(rows[0]!.end)),
-      );
-      abort.abort();
-    }
+    running.catch(() => {});
+    await until('the slot is confirmed', async () => ended || (await this.isConfirmed(rows[0]!.end)));
+    abort.abort();
     await running;
-    if (failed !== undefined) throw failed;
-    if (kind === 'streamed') {
-      await until('the walsender is gone', async () => !(await this.isRead()));
-    }
+    await until('the slot is free', async () => !(await this.isRead()));
   }
 
   async isRead(): Promise<boolean> {

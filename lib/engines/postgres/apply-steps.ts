@@ -1,5 +1,7 @@
+import type { ChangeRecord } from '#lib/domain/change.ts';
 import type { Lsn } from '#lib/domain/lsn.ts';
 import type { ApplySession } from '#lib/engines/postgres/apply-session.ts';
+import { commitLsnOf, parseWal } from '#lib/engines/postgres/captured-change.ts';
 import { NetChanges } from '#lib/engines/postgres/net-changes.ts';
 import { decodeMessage } from '#lib/engines/postgres/pgoutput/decode-message.ts';
 import { malformed } from '#lib/engines/postgres/pgoutput/malformed.ts';
@@ -7,6 +9,7 @@ import { RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
 import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import type { ReadSegment, RunReader } from '#lib/engines/postgres/run-reader.ts';
+import type { Copied } from '#lib/engines/postgres/snapshot.ts';
 import type { TargetTable } from '#lib/engines/postgres/target-table.ts';
 import type { TargetTables } from '#lib/engines/postgres/target-tables.ts';
 import { ExactWriter } from '#lib/engines/postgres/write-exact.ts';
@@ -16,7 +19,15 @@ import { UnexpectedCount, writeNet } from '#lib/engines/postgres/write-net.ts';
 type Step =
   | { readonly kind: 'net'; readonly changes: readonly NetChanges[] }
   | { readonly kind: 'row'; readonly target: TargetTable; readonly message: Uint8Array; readonly lsn: Lsn }
-  | { readonly kind: 'truncate'; readonly targets: readonly TargetTable[]; readonly restart: boolean };
+  | {
+      readonly kind: 'truncate';
+      readonly targets: readonly TargetTable[];
+      readonly restart: boolean;
+      readonly alone: boolean;
+    };
+
+/** What is to be written: a run up to a record, without what a table's copy holds already. */
+export type Run = { readonly reader: RunReader; readonly upTo: Lsn; readonly copied: Copied };
 
 const SAVEPOINT = 'SAVEPOINT run';
 
@@ -27,18 +38,13 @@ const SAVEPOINT = 'SAVEPOINT run';
 export async function applySteps(
   session: ApplySession,
   tables: TargetTables,
-  reader: RunReader,
-  upTo: Lsn,
+  run: Run,
   begin: readonly Statement[],
 ): Promise<void> {
   const isFresh = begin.length > 0;
   if (session.isReplica) {
     try {
-      await write(
-        session,
-        netSteps(tables, reader, upTo),
-        isFresh ? begin : [{ text: SAVEPOINT, types: [] }],
-      );
+      await write(session, netSteps(tables, run), isFresh ? begin : [{ text: SAVEPOINT, types: [] }]);
       return;
     } catch (error) {
       // Rows that trade values of a unique column meet in the middle; or there is a conflict, to be told exactly.
@@ -46,7 +52,7 @@ export async function applySteps(
     }
     await session.client.query(isFresh ? 'ROLLBACK' : `ROLLBACK TO ${SAVEPOINT}`);
   }
-  await write(session, exactSteps(tables, reader, upTo), begin);
+  await write(session, exactSteps(tables, run), begin);
 }
 
 async function write(
@@ -71,9 +77,14 @@ async function write(
       await exact.add(step.target, row, step.lsn);
     } else {
       await exact.end();
-      const list = step.targets.map(({ sql }) => sql).join(', ');
       const truncate = new Pipeline(prepared);
-      truncate.add({ text: `TRUNCATE ${list}${step.restart ? ' RESTART IDENTITY' : ''}`, types: [] });
+      const list = step.targets.map(({ sql }) => sql);
+      const restart = step.restart ? ' RESTART IDENTITY' : '';
+      // While tables stand at different positions, one may go empty without those that refer to it.
+      const texts = step.alone
+        ? list.map((sql) => `DELETE FROM ${sql}`)
+        : [`TRUNCATE ${list.join(', ')}${restart}`];
+      for (const text of texts) truncate.add({ text, types: [] });
       await truncate.run(client);
     }
   }
@@ -82,7 +93,7 @@ async function write(
 }
 
 /** One change a row, except where only the order tells what is right. */
-function netSteps(tables: TargetTables, reader: RunReader, upTo: Lsn): readonly Step[] {
+function netSteps(tables: TargetTables, run: Run): readonly Step[] {
   const steps: Step[] = [];
   const nets = new Map<string, NetChanges>();
   const row = new RowChange();
@@ -100,7 +111,7 @@ function netSteps(tables: TargetTables, reader: RunReader, upTo: Lsn): readonly 
     nets.set(target.name, net);
     return net;
   };
-  forEachChange(tables, reader, upTo, {
+  forEachChange(tables, run, {
     row(target, message, lsn) {
       row.read(message, 0, message.length);
       const net = netOf(target);
@@ -109,33 +120,37 @@ function netSteps(tables: TargetTables, reader: RunReader, upTo: Lsn): readonly 
       // By itself it may fit; if not, it is written as it is.
       if (!netOf(target).add(row, message)) steps.push({ kind: 'row', target, message, lsn });
     },
-    truncate(targets, restart) {
+    truncate(targets, restart, alone) {
       for (const { name } of targets) nets.delete(name);
-      steps.push({ kind: 'truncate', targets, restart });
+      steps.push({ kind: 'truncate', targets, restart, alone });
     },
   });
   flush([...nets.values()]);
   return steps;
 }
 
-function exactSteps(tables: TargetTables, reader: RunReader, upTo: Lsn): readonly Step[] {
+function exactSteps(tables: TargetTables, run: Run): readonly Step[] {
   const steps: Step[] = [];
-  forEachChange(tables, reader, upTo, {
+  forEachChange(tables, run, {
     row: (target, message, lsn) => steps.push({ kind: 'row', target, message, lsn }),
-    truncate: (targets, restart) => steps.push({ kind: 'truncate', targets, restart }),
+    truncate: (targets, restart, alone) => steps.push({ kind: 'truncate', targets, restart, alone }),
   });
   return steps;
 }
 
 function forEachChange(
   tables: TargetTables,
-  reader: RunReader,
-  upTo: Lsn,
+  { reader, upTo, copied }: Run,
   on: {
     row(target: TargetTable, message: Uint8Array, lsn: Lsn): void;
-    truncate(targets: readonly TargetTable[], restart: boolean): void;
+    truncate(targets: readonly TargetTable[], restart: boolean, alone: boolean): void;
   },
 ): void {
+  const positions = new Map(Object.entries(copied).map(([name, position]) => [name, parseWal(position)]));
+  const isCopied = (name: string, { sequence }: ChangeRecord) => {
+    const position = positions.get(name);
+    return position !== undefined && commitLsnOf(sequence) < position;
+  };
   reader.forEach(upTo, (record, of, lsn) => {
     const message = record.after;
     if (message === undefined) throw malformed('is not in its record');
@@ -144,12 +159,15 @@ function forEachChange(
     if (record.kind === 'statement') {
       const decoded = decodeMessage(message);
       if (decoded.kind !== 'truncate') throw malformed('is not a statement');
-      const targets = decoded.relations.map((oid) => targetOf(tables, of, oid));
-      on.truncate(targets, decoded.restartIdentity);
+      const targets = decoded.relations
+        .map((oid) => targetOf(tables, of, oid))
+        .filter(({ name }) => !isCopied(name, record));
+      if (targets.length > 0) on.truncate(targets, decoded.restartIdentity, positions.size > 0);
       return;
     }
     const table = of.tables[record.table];
     if (table === undefined) throw malformed('belongs to no table');
+    if (positions.size > 0 && isCopied(table.name, record)) return;
     on.row(tables.of(table), message, lsn);
   });
 }

@@ -9,6 +9,8 @@ export function sqlState(error: unknown): string | undefined {
 /** Names a failure of the server or of the way to it. Keeps what has a name already. */
 export function postgresFailure(error: unknown, doing: string): UnderstudyError {
   if (isFailure(error)) return error;
+  // A defect is none of the server's.
+  if (error instanceof TypeError || error instanceof RangeError) throw error;
   const state = sqlState(error);
   const what = `PostgreSQL did not ${doing}: ${error instanceof Error ? error.message : String(error)}${
     state === undefined ? '' : ` (${state})`

@@ -7,6 +7,7 @@ import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
 import { checkpointValues, LEASE_LOST, MOVE_CHECKPOINT } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { RunReader, type TransactionEnd } from '#lib/engines/postgres/run-reader.ts';
+import { copiedOf, copyTable, estimateRows, settledAt } from '#lib/engines/postgres/snapshot.ts';
 import { TargetTables } from '#lib/engines/postgres/target-tables.ts';
 import type { Applied, ApplyLease, ApplyState } from '#lib/ports/control.ts';
 import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
@@ -25,19 +26,32 @@ const statement = (text: string): Statement => ({ text, types: [] });
 export class PostgresReplica implements ReplicaStore {
   readonly splitsEntries = true;
   readonly #connect: Connect;
+  readonly #leader: Connect;
+  readonly #publication: string;
   readonly #origin: string;
   #session: ApplySession | undefined;
   #targets: TargetTables | undefined;
   /** The leader's transaction that is open in the session. */
   #open: { readonly transaction: string; readonly upTo: Lsn } | undefined;
 
-  /** @param origin name under which this database knows applied changes; `prepareFollower` has made it. */
-  constructor(deps: { readonly connect: Connect; readonly origin: string }) {
+  /**
+   * @param leader connects to the leader's database, which snapshots are taken of.
+   * @param origin name under which this database knows applied changes; `prepareFollower` has made it.
+   */
+  constructor(deps: {
+    readonly connect: Connect;
+    readonly leader: Connect;
+    readonly publication: string;
+    readonly origin: string;
+  }) {
     this.#connect = deps.connect;
+    this.#leader = deps.leader;
+    this.#publication = deps.publication;
     this.#origin = deps.origin;
   }
 
   async apply(lease: ApplyLease, state: ApplyState, run: readonly PlacedSegment[]): Promise<ApplyOutcome> {
+    if (state.snapshot?.phase === 'copy') return { kind: 'applied', state };
     const { pending, ...durable } = state;
     // A transaction that was open in a session which has ended never happened; it is read again from its beginning.
     if (pending !== undefined && pending !== this.#open?.upTo) return this.#forget(durable);
@@ -58,12 +72,47 @@ export class PostgresReplica implements ReplicaStore {
     }
   }
 
-  async beginSnapshot(_lease: ApplyLease, _at: Head): Promise<ApplyOutcome> {
-    throw new Error('not yet');
+  async beginSnapshot(lease: ApplyLease, at: Head): Promise<ApplyOutcome> {
+    try {
+      const session = await this.#sessionFor(lease);
+      if (session === undefined) return { kind: 'lost' };
+      const leader = await this.#leader({ applicationName: 'understudy snapshot' });
+      try {
+        const { lastLsn: lsn, lastEpoch: epoch, totalBytes, lastCommitMs: commitMs } = at;
+        const rowsEstimated = await estimateRows(leader, this.#publication);
+        return await this.#commit(session, {
+          applied: { lsn, epoch, totalBytes, commitMs },
+          snapshot: { phase: 'copy', startLsn: lsn, startEpoch: epoch, rowsCopied: 0, rowsEstimated },
+        });
+      } finally {
+        await leader.end();
+      }
+    } catch (error) {
+      await this.#drop();
+      throw postgresFailure(error, 'begin a snapshot');
+    }
   }
 
-  async stepSnapshot(_lease: ApplyLease, state: ApplyState, _at: Head): Promise<ApplyOutcome> {
-    return { kind: 'applied', state };
+  /** Copies one table. Nothing is applied before all are copied: the log keeps it. */
+  async stepSnapshot(lease: ApplyLease, state: ApplyState, at: Head): Promise<ApplyOutcome> {
+    const { snapshot } = state;
+    if (snapshot === undefined) return { kind: 'applied', state };
+    // Positions of one leader mean nothing to the next.
+    if (snapshot.startEpoch > 0 && at.lastEpoch > snapshot.startEpoch) return this.beginSnapshot(lease, at);
+    if (snapshot.phase !== 'copy') return { kind: 'applied', state };
+    try {
+      const session = await this.#sessionFor(lease);
+      if (session === undefined) return { kind: 'lost' };
+      await session.client.query('BEGIN');
+      const deps = { leader: this.#leader, publication: this.#publication };
+      return await this.#commit(session, {
+        ...state,
+        snapshot: await copyTable(deps, session.client, snapshot),
+      });
+    } catch (error) {
+      await this.#drop();
+      throw postgresFailure(error, 'copy a table');
+    }
   }
 
   /** Ends the session; what is open in it is undone. */
@@ -76,14 +125,22 @@ export class PostgresReplica implements ReplicaStore {
     await tables.load(reader);
     const end = reader.lastEnd();
     const upTo = end?.lsn ?? reader.end;
-    await applySteps(session, tables, reader, upTo, this.#open === undefined ? BEGIN : []);
+    const copied = state.snapshot === undefined ? {} : copiedOf(state.snapshot);
+    await applySteps(session, tables, { reader, upTo, copied }, this.#open === undefined ? BEGIN : []);
     if (end === undefined) {
       this.#open = { transaction: reader.lastTransaction, upTo };
       return { kind: 'applied', state: { ...state, pending: upTo } };
     }
-    const next = { ...state, applied: appliedAt(end, state.applied) };
+    const { snapshot, ...rest } = state;
+    const applied = appliedAt(end, state.applied);
+    const isSettled = snapshot === undefined || end.commitLsn >= settledAt(copiedOf(snapshot));
+    return this.#commit(session, { ...rest, applied, ...(isSettled ? {} : { snapshot }) });
+  }
+
+  /** Moves the checkpoint and commits, or neither. */
+  async #commit(session: ApplySession, state: ApplyState): Promise<ApplyOutcome> {
     const closing = new Pipeline(session.prepared);
-    closing.add(MOVE_CHECKPOINT, checkpointValues(session.lease, next));
+    closing.add(MOVE_CHECKPOINT, checkpointValues(session.lease, state));
     closing.add(statement('COMMIT'));
     try {
       await closing.run(session.client);
@@ -93,7 +150,7 @@ export class PostgresReplica implements ReplicaStore {
       return { kind: 'lost' };
     }
     this.#open = undefined;
-    return { kind: 'applied', state: next };
+    return { kind: 'applied', state };
   }
 
   async #sessionFor(lease: ApplyLease): Promise<ApplySession | undefined> {

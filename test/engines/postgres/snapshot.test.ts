@@ -1,0 +1,170 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LANE_0 } from '#lib/domain/ids.ts';
+import { applyLog } from '#lib/usecases/apply.ts';
+import { until } from '../../local/until.ts';
+import { startTestPostgres, type TestPostgres } from '../../support/postgres.ts';
+import { contents, PostgresFollower } from '../../support/postgres-follower.ts';
+import { PostgresLeader } from '../../support/postgres-leader.ts';
+
+let postgres: TestPostgres;
+
+beforeAll(async () => {
+  postgres = await startTestPostgres();
+});
+
+afterAll(async () => {
+  await postgres?.[Symbol.asyncDispose]();
+});
+
+const SCHEMA = `
+  CREATE TABLE account (id int PRIMARY KEY, owner text UNIQUE, balance int NOT NULL, note text);
+  ALTER TABLE account ALTER note SET STORAGE EXTERNAL;
+  CREATE TABLE entry (account int REFERENCES account, amount int);
+  CREATE TABLE part (id int PRIMARY KEY, v text) PARTITION BY HASH (id);
+  CREATE TABLE part0 PARTITION OF part FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+  CREATE TABLE part1 PARTITION OF part FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+  CREATE TABLE nothing ();`;
+
+const FILL = `
+  INSERT INTO account SELECT n, 'o' || n, 100, repeat('x', 3000) FROM generate_series(1, 300) n;
+  INSERT INTO entry SELECT n, 1 FROM generate_series(1, 300) n; INSERT INTO part SELECT n, 'v' FROM generate_series(1, 99) n`;
+
+/** Transactions that move money, trade unique names, change keys, write and empty a table without a key. */
+async function load(leader: PostgresLeader, signal: AbortSignal): Promise<number> {
+  const client = await postgres.connect(leader.url);
+  let done = 0;
+  while (!signal.aborted) {
+    const [a, b] = [1 + (done % 150), 151 + ((done * 7) % 150)];
+    await client.query(`
+      BEGIN; UPDATE account SET balance = balance - 1 WHERE id = ${a}; UPDATE account SET balance = balance + 1 WHERE id = ${b};
+      INSERT INTO entry VALUES (${a}, -1), (${b}, 1); COMMIT`);
+    await client.query(`
+      BEGIN; UPDATE account SET owner = 'free' WHERE id = ${a}; UPDATE account SET owner = (SELECT 'x' || ${done}) WHERE id = ${b};
+      UPDATE account SET owner = 'y' || ${done} WHERE id = ${a}; COMMIT`);
+    await client.query(
+      `UPDATE part SET id = id + 1000 WHERE id = ${done % 99}; INSERT INTO part VALUES (${5000 + done})`,
+    );
+    if (done === 5) await client.query('TRUNCATE entry');
+    done += 1;
+  }
+  await client.end();
+  return done;
+}
+
+describe('a follower without a position', () => {
+  test('copies every table under load and ends up equal, whatever it held before', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    await leader.client.query(FILL);
+    const follower = await PostgresFollower.start(postgres, SCHEMA, leader.log, leader.connect);
+    await follower.client.query(
+      `INSERT INTO account VALUES (7, 'stale', 1); INSERT INTO entry VALUES (7, 7)`,
+    );
+    const stop = new AbortController();
+    const loading = load(leader, stop.signal);
+    const steps: string[] = [];
+    for (let i = 0; i < 60; i++) {
+      // One step at a time, as calls that run out of time would go; some of them in a process of their own.
+      let turns = 0;
+      await applyLog(follower.deps(), () => ++turns <= 1);
+      if (i % 4 === 3) await follower.restart();
+      await leader.capture();
+      const { snapshot } = await follower.checkpoints.applyState(LANE_0);
+      steps.push(snapshot?.phase ?? 'done');
+      if (snapshot === undefined) break;
+      await sleep(1);
+    }
+    stop.abort();
+    expect(await loading).toBeGreaterThan(5);
+    expect(steps.at(-1)).toBe('done');
+    expect(steps).toContain('copy');
+    await leader.capture();
+    await follower.apply();
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+  });
+
+  test('is done with an idle leader too, and says how much it has copied', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    await leader.client.query(FILL);
+    await leader.capture();
+    await leader.client.query('ANALYZE');
+    const follower = await PostgresFollower.start(postgres, SCHEMA, leader.log, leader.connect);
+    await follower.apply();
+    await leader.capture();
+    await follower.apply();
+    expect((await follower.checkpoints.applyState(LANE_0)).snapshot).toBeUndefined();
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+    const progress = follower.telemetry.events.filter(({ kind }) => kind === 'snapshot').at(-1);
+    expect(progress?.fields).toMatchObject({ rowsCopied: 699, rowsEstimated: 699 });
+  });
+
+  test('waits for a writer at the leader without holding up the others for long', async () => {
+    const leader = await PostgresLeader.start(postgres, 'CREATE TABLE t (id int PRIMARY KEY)');
+    const follower = await PostgresFollower.start(
+      postgres,
+      'CREATE TABLE t (id int PRIMARY KEY)',
+      leader.log,
+      leader.connect,
+    );
+    const writer = await postgres.connect(leader.url);
+    await writer.query('BEGIN; INSERT INTO t VALUES (1)');
+    const applying = follower.apply();
+    for (let i = 2; i < 12; i++) {
+      const before = performance.now();
+      await leader.client.query(`INSERT INTO t VALUES (${i})`);
+      expect(performance.now() - before).toBeLessThan(2_000);
+    }
+    await writer.query('COMMIT');
+    await applying;
+    await leader.capture();
+    await follower.apply();
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+    expect((await contents(follower.client))['public.t']).toHaveLength(11);
+  });
+
+  test('loses nothing that has committed by the log but that nobody at the leader sees yet', async () => {
+    const table = 'CREATE TABLE t (id int PRIMARY KEY)';
+    const leader = await PostgresLeader.start(postgres, table);
+    const follower = await PostgresFollower.start(postgres, table, leader.log, leader.connect);
+    let turns = 0;
+    const begun = await applyLog(follower.deps(), () => ++turns <= 1);
+    // A commit that waits for a standby is in the log, and is not visible before the standby has answered.
+    const admin = await postgres.connect(postgres.server.url());
+    await admin.query(`SET synchronous_commit = local`);
+    await admin.query(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`);
+    await admin.query('SELECT pg_reload_conf()');
+    const is = (what: string, condition: string) =>
+      until(what, async () => {
+        const { rows } = await admin.query(`SELECT FROM pg_stat_activity WHERE ${condition}`);
+        return rows.length > 0;
+      });
+    // The setting takes effect a moment later; commits before do not wait.
+    let inserted: Promise<unknown> | undefined;
+    let id = 0;
+    try {
+      await until('commits wait', async () => {
+        inserted ??= leader.client.query(`INSERT INTO t VALUES (${++id})`).then(() => {
+          inserted = undefined;
+        });
+        const { rows } = await admin.query(`SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'`);
+        return rows.length > 0;
+      });
+      const applying = applyLog(follower.deps(), () => ++turns <= 4, begun);
+      await is(
+        'the copy waits',
+        `application_name = 'understudy snapshot' AND wait_event IN ('relation', 'SyncRep')`,
+      );
+      await admin.query('ALTER SYSTEM RESET synchronous_standby_names');
+      await admin.query('SELECT pg_reload_conf()');
+      await Promise.all([inserted, applying]);
+    } finally {
+      await admin.query('ALTER SYSTEM RESET synchronous_standby_names');
+      await admin.query('SELECT pg_reload_conf()');
+      await admin.end();
+    }
+    await leader.capture();
+    await follower.restart();
+    await follower.apply();
+    expect((await contents(follower.client))['public.t']).toHaveLength(id);
+  });
+});
