@@ -7,6 +7,7 @@ import {
   divergenceExportCommand,
   divergenceShowCommand,
 } from '#lib/cli/divergence.ts';
+import { doctorCommand } from '#lib/cli/doctor.ts';
 import { type DrillCommandOptions, drillCommand } from '#lib/cli/drill.ts';
 import { failoverCommand, switchoverCommand } from '#lib/cli/failover.ts';
 import { foundCommand } from '#lib/cli/found.ts';
@@ -158,6 +159,9 @@ function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
   command('status', 'show who leads, where every Region stands, and what to do next').action(
     run(statusCommand),
   );
+  command('doctor', 'check that all that a group needs is there, and say how to mend what is not')
+    .addHelpText('after', '\nIt changes nothing. Exit status: 1 if a check failed.')
+    .action(run(doctorCommand));
   command('plan', 'show what a failover would do now, what it would lose, and what would refuse it')
     .option(...to)
     .option('--switchover', 'plan a switchover instead')

@@ -69,7 +69,7 @@ function silent(run: string): UnderstudyError {
 }
 
 /** A group's workflow has the same name in each Region. */
-function arnIn({ failover }: RuntimeConfig, region: RegionId): string {
+export function arnIn({ failover }: RuntimeConfig, region: RegionId): string {
   if (failover.stateMachineArn === undefined) {
     throw new UnderstudyError(
       'CONFIG_INVALID',

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GetItemCommand, ScanCommand } from '@aws-sdk/client-dynamodb';
+import { DeleteTableCommand, GetItemCommand, ScanCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { encodeReport } from '#lib/domain/control/divergence.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
@@ -112,6 +112,37 @@ describe('status', () => {
     const { json, status } = await group.run(['status', '--json'], [US, AP]);
     expect(status).toBe(1);
     expect(json[0]).toMatchObject({ agreed: false, advice: [{ kind: 'unavailable' }, {}, {}, {}] });
+  });
+});
+
+describe('doctor', () => {
+  const named = ({ json }: Ran) => json.map(({ check, region, verdict }) => `${region} ${check}: ${verdict}`);
+
+  test('checks tables, bucket, roles and DNS of every Region, and changes nothing', async () => {
+    await found();
+    const before = await group.items(US);
+    const ran = await group.run(['doctor', '--json']);
+    expect(ran.status).toBe(0);
+    // The tables of this world may be deleted, and its S3 knows no bucket policies.
+    const checks = ['log table: warning', 'log bucket: unknown', 'clock: ok', 'role: ok', 'answers: ok'];
+    for (const check of checks) {
+      expect(named(ran)).toContain(`us-east-1 ${check}`);
+    }
+    expect(named(ran)).toContain('group DNS record: ok');
+    expect(named(ran).filter((each) => each.endsWith('failed'))).toEqual([]);
+    expect(await group.items(US)).toEqual(before);
+  });
+
+  test('fails where a table is gone or a Region does not answer, and says what to do', async () => {
+    await found();
+    const { dynamodb } = group.peers.clients(US);
+    await dynamodb.send(new DeleteTableCommand({ TableName: group.config.logTable }));
+    const { status, stdout } = await group.run(['doctor'], [AP]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/failed +us-east-1 +log table +It does not exist\. +Deploy the group again\./);
+    expect(stdout).toMatch(/failed +ap-southeast-2 +answers/);
+    expect(stdout).toMatch(/unknown +ap-southeast-2 +control table/);
+    expect(stdout).toMatch(/\d+ of \d+ checks are well\./);
   });
 });
 
