@@ -1,8 +1,8 @@
+import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { recordOf, refuseDns } from '#lib/constructs/check-dns.ts';
 import { refuseEngine } from '#lib/constructs/engine.ts';
 import type { ReplicaProps, ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { refuseUnknownRegions } from '#lib/constructs/known-regions.ts';
-import { bucketName } from '#lib/constructs/names.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';

@@ -3,9 +3,10 @@ import { AttributeType, StreamViewType, type Table } from 'aws-cdk-lib/aws-dynam
 import { FilterCriteria, FilterRule } from 'aws-cdk-lib/aws-lambda';
 import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import { bucketName } from '#lib/constructs/bucket-name.ts';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { keptTable } from '#lib/constructs/kept-table.ts';
-import { bucketName, tableNames } from '#lib/constructs/names.ts';
+import { tableNames } from '#lib/constructs/names.ts';
 import { bucketArns, type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
 
 const READ = ['dynamodb:GetItem', 'dynamodb:Query'];

@@ -1,6 +1,7 @@
 import { type RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
-import { bucketName, tableNames } from '#lib/constructs/names.ts';
+import { bucketName } from '#lib/constructs/bucket-name.ts';
+import { tableNames } from '#lib/constructs/names.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type GroupConfig, membersOf } from '#lib/domain/topology.ts';
 

@@ -1,4 +1,5 @@
-import { bucketName, tableNames } from '#lib/constructs/names.ts';
+import { bucketName } from '#lib/constructs/bucket-name.ts';
+import { tableNames } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
 /** What every function knows of its group and Region, as `readConfig` of lib/aws/config.ts takes it. */

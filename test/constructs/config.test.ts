@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { parseDeployment, readDeployment } from '#lib/constructs/config.ts';
-import { bucketName } from '#lib/constructs/names.ts';
 import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { DEFAULT_RETENTION } from '#lib/domain/retention.ts';
 import { fileOf } from './stacks.ts';
