@@ -1,6 +1,7 @@
 import { decodeMessage, type RelationColumn } from '#lib/engines/postgres/pgoutput/decode-message.ts';
 import { RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
 import { messageBytes, rowBytes } from '../test/support/pgoutput-bytes.ts';
+import { benchPostgresApply } from './postgres-apply.ts';
 import type { BenchResult } from './result.ts';
 
 const RECORDS = 6_000_000;
@@ -85,5 +86,5 @@ function benchDecoder(): BenchResult {
 }
 
 export async function benchPostgres(): Promise<readonly BenchResult[]> {
-  return [benchDecoder()];
+  return [benchDecoder(), ...(await benchPostgresApply())];
 }
