@@ -47,6 +47,12 @@ async function expectEqual(...followers: readonly RegionId[]): Promise<void> {
   for (const region of followers) expect(await differences(peers, region)).toEqual([]);
 }
 
+test('retention runs in every Region, and ends well', async () => {
+  const done = (region: RegionId) =>
+    reports.some((line) => line.startsWith(region) && /"kind":"retention",.*"outcome":"done"/.test(line));
+  await until('every Region has trimmed its log', async () => [EU, US, AP].every(done));
+});
+
 test('values of every type arrive exactly as they were written', async () => {
   const everything: Item = {
     id: { S: 'everything' },
