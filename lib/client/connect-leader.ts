@@ -33,7 +33,9 @@ export function connectLeader(options: {
     finder: new LeaderFinder({ name, ttlSeconds, now: clock.now }),
     open: (target) => {
       const region = parseRegionId(target.split('.')[0]!);
-      const dynamodb = new DynamoDBClient({ region, maxAttempts: 1 });
+      // What a Region that hangs was asked must end some time: the look at its lease is asked again only after that.
+      const requestHandler = { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true };
+      const dynamodb = new DynamoDBClient({ region, maxAttempts: 1, requestHandler });
       const acceptor = new AwsAcceptor({ dynamodb, group, table });
       return { handle: dynamodb, lease: new LeaderLease({ region, read: () => acceptor.read(), clock }) };
     },

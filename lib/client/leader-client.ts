@@ -82,8 +82,22 @@ export class LeaderClient<H> {
   async #try<T>(target: string, write: (handle: H, signal: AbortSignal) => Promise<T>): Promise<T> {
     const site = this.#sites.get(target) ?? this.#options.open(target);
     this.#sites.set(target, site);
-    await site.lease?.hold();
+    if (site.lease !== undefined) await this.#held(target, site.lease);
     return write(site.handle, AbortSignal.timeout(this.#options.tryMs));
+  }
+
+  /** A Region that hangs answers neither a write nor the look at its lease. */
+  async #held(target: string, lease: Pick<LeaderLease, 'hold'>): Promise<void> {
+    const { sleep, tryMs } = this.#options;
+    const late = sleep(tryMs).then(() => {
+      throw new UnderstudyError(
+        'REGION_UNREACHABLE',
+        `${target} did not say within ${tryMs} ms whether it leads`,
+        'Ask DNS for the leader again; nothing was written.',
+      );
+    });
+    late.catch(() => {});
+    await Promise.race([lease.hold(), late]);
   }
 
   #converged(target: string): void {
