@@ -6,8 +6,12 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { foundGroup } from '#lib/usecases/control/change-register.ts';
+import { joinRegister } from '#lib/usecases/control/join-register.ts';
 
-/** `understudy found --leader`: names a group's first leader, in the register, in every Region and in DNS. */
+/**
+ * `understudy found --leader`: names a group's first leader, in the register, in every Region and in DNS. With the leader
+ * that it has by now, it takes in Regions that were added since.
+ */
 export async function foundCommand(options: {
   cloud?: string;
   json?: boolean;
@@ -20,6 +24,7 @@ export async function foundCommand(options: {
     const first = founded(leader, parseEpoch(1), 'founding');
     const { register } = await foundGroup(connection.register, first);
     if (register.leader !== leader || register.phase !== 'leading') throw isFounded(register);
+    await joinRegister(connection.register, register);
     await nameEverywhere(connection, register);
     console.log(options.json ? jsonLine(register) : `${leader} leads epoch ${register.epoch}.`);
     return 0;
