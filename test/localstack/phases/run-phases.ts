@@ -1,0 +1,32 @@
+import type { Group } from '../group.ts';
+import { Writer } from '../writer.ts';
+import { deploy } from './deploy.ts';
+import { agree, drill } from './drill.ts';
+import { living } from './living.ts';
+import { outage } from './outage.ts';
+import { replicate } from './replicate.ts';
+import { security } from './security.ts';
+import { teardown } from './teardown.ts';
+
+/** A group's life from the first deployment to its end. */
+export async function runPhases(group: Group): Promise<void> {
+  const { report } = group;
+  report.say(`group ${group.id} on ${group.target.name}: ${group.regions.join(', ')}`);
+  await deploy(group);
+  await security(group);
+  await replicate(group);
+  const writer = new Writer(group);
+  writer.start();
+  try {
+    await drill(group, writer);
+    await writer.stop();
+    await agree(group, writer);
+    writer.start();
+    await outage(group, writer);
+    writer.start();
+    await living(group, writer);
+  } finally {
+    await writer.stop();
+  }
+  await teardown(group);
+}
