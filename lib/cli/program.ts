@@ -16,6 +16,7 @@ import { lagCommand } from '#lib/cli/lag.ts';
 import { logCatCommand, logLsCommand } from '#lib/cli/log.ts';
 import { pauseCommand } from '#lib/cli/pause.ts';
 import { planCommand } from '#lib/cli/plan.ts';
+import { postgresDoctorCommand } from '#lib/cli/postgres-doctor.ts';
 import { reattachCommand } from '#lib/cli/reattach.ts';
 import { resumeCommand } from '#lib/cli/resume.ts';
 import { type StartOptions, startCommand } from '#lib/cli/start.ts';
@@ -160,8 +161,16 @@ function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
     run(statusCommand),
   );
   command('doctor', 'check that all that a group needs is there, and say how to mend what is not')
+    .option('--engine <name>', 'check a database instead: postgres')
+    .option('--url <url>', 'with --engine: connection string of the database')
     .addHelpText('after', '\nIt changes nothing. Exit status: 1 if a check failed.')
-    .action(run(doctorCommand));
+    .action(
+      run((options: { cloud?: string; json?: boolean; engine?: string; url?: string }) =>
+        options.engine === undefined && options.url === undefined
+          ? doctorCommand(options)
+          : postgresDoctorCommand(options),
+      ),
+    );
   command('plan', 'show what a failover would do now, what it would lose, and what would refuse it')
     .option(...to)
     .option('--switchover', 'plan a switchover instead')

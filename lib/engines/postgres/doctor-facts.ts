@@ -1,0 +1,88 @@
+import type pg from 'pg';
+import { OWN_SCHEMA } from '#lib/engines/postgres/change-collector.ts';
+
+export type TableFacts = {
+  /** As SQL. */
+  readonly table: string;
+  readonly identity: 'default' | 'nothing' | 'full' | 'index';
+  readonly hasPrimaryKey: boolean;
+  readonly unlogged: boolean;
+  readonly triggers: number;
+};
+
+/** What a database says about itself, as far as replication asks. */
+export type PostgresFacts = {
+  /** As in `server_version_num`. */
+  readonly version: number;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly role: string;
+  /** May the role read and make slots? */
+  readonly mayReplicate: boolean;
+  readonly mayCreate: boolean;
+  readonly maySetOrigin: boolean;
+  readonly mayBeReplica: boolean;
+  readonly slotsUsed: number;
+  readonly slotsLost: readonly string[];
+  readonly sendersUsed: number;
+  readonly tables: readonly TableFacts[];
+  readonly sequences: number;
+  readonly largeObjects: boolean;
+  /** Age of the oldest transaction that is open, seconds. */
+  readonly oldestTransaction: number;
+};
+
+const SETTINGS = ['wal_level', 'max_replication_slots', 'max_wal_senders', 'max_slot_wal_keep_size'];
+
+/** Asks a database, by reading alone. */
+export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
+  const one = async (sql: string, values: readonly unknown[] = []) =>
+    (await client.query<Record<string, never>>(sql, [...values])).rows[0]!;
+  const settings = await client.query<{ name: string; setting: string }>(
+    'SELECT name, setting FROM pg_settings WHERE name = ANY ($1)',
+    [SETTINGS],
+  );
+  const role = await one(`
+    SELECT current_setting('server_version_num')::int AS version, rolname AS role,
+           rolsuper OR rolreplication OR EXISTS (
+             SELECT FROM pg_roles r WHERE r.rolname IN ('rds_replication', 'rds_superuser')
+               AND pg_has_role(current_user, r.oid, 'member')) AS replicates,
+           has_database_privilege(current_database(), 'CREATE') AS creates,
+           has_function_privilege('pg_replication_origin_session_setup(text)', 'EXECUTE') AS origin,
+           rolsuper OR has_parameter_privilege('session_replication_role', 'SET') AS replica
+      FROM pg_roles WHERE rolname = current_user`);
+  const slots = await one(`
+    SELECT count(*)::int AS used, coalesce(array_agg(slot_name::text) FILTER (WHERE wal_status = 'lost'), '{}') AS lost,
+           (SELECT count(*)::int FROM pg_stat_replication) AS senders FROM pg_replication_slots`);
+  const tables = await client.query<TableFacts>(
+    `SELECT format('%I.%I', n.nspname, c.relname) AS "table",
+            CASE c.relreplident WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' WHEN 'i' THEN 'index' ELSE 'default' END AS identity,
+            EXISTS (SELECT FROM pg_constraint p WHERE p.conrelid = c.oid AND p.contype = 'p') AS "hasPrimaryKey",
+            c.relpersistence = 'u' AS unlogged,
+            (SELECT count(*)::int FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')) AS triggers
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema', $1) AND n.nspname !~ '^pg_' ORDER BY 1`,
+    [OWN_SCHEMA],
+  );
+  const rest = await one(`
+    SELECT (SELECT count(*)::int FROM pg_sequences) AS sequences,
+           EXISTS (SELECT FROM pg_largeobject_metadata) AS large,
+           (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
+             WHERE pid <> pg_backend_pid() AND backend_type = 'client backend') AS oldest`);
+  return {
+    version: role.version!,
+    settings: Object.fromEntries(settings.rows.map(({ name, setting }) => [name, setting])),
+    role: role.role!,
+    mayReplicate: role.replicates!,
+    mayCreate: role.creates!,
+    maySetOrigin: role.origin!,
+    mayBeReplica: role.replica!,
+    slotsUsed: slots.used!,
+    slotsLost: slots.lost!,
+    sendersUsed: slots.senders!,
+    tables: tables.rows,
+    sequences: rest.sequences!,
+    largeObjects: rest.large!,
+    oldestTransaction: rest.oldest!,
+  };
+}

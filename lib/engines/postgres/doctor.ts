@@ -1,0 +1,154 @@
+import type { PostgresFacts, TableFacts } from '#lib/engines/postgres/doctor-facts.ts';
+import { quote } from '#lib/engines/postgres/quote.ts';
+
+/** `failed`: replication would not work or would stop; `warning`: something would be missing or at risk. */
+export type Finding = {
+  readonly verdict: 'failed' | 'warning';
+  readonly check: string;
+  readonly what: string;
+  /** The statement that mends it, or what to do where none does. */
+  readonly fix: string;
+};
+
+/** Oldest major version whose slots can leave out what was applied. */
+const MIN_VERSION = 160_000;
+const LONG_SECONDS = 600;
+
+/** What is missing or risky in a database before it leads or follows, each with what mends it; none if all is well. */
+export function diagnosePostgres(facts: PostgresFacts): readonly Finding[] {
+  return [
+    ...serverFindings(facts),
+    ...roleFindings(facts),
+    ...facts.tables.flatMap(tableFindings),
+    ...restFindings(facts),
+  ];
+}
+
+function serverFindings({ version, settings, slotsUsed, slotsLost, sendersUsed }: PostgresFacts): Finding[] {
+  const findings: Finding[] = [];
+  const failed = (check: string, what: string, fix: string) =>
+    findings.push({ verdict: 'failed', check, what, fix });
+  if (version < MIN_VERSION) {
+    const major = Math.floor(version / 10_000);
+    failed(
+      'version',
+      `PostgreSQL ${major} sends on what was applied to it`,
+      'Upgrade to PostgreSQL 16 or later.',
+    );
+  }
+  if (settings.wal_level !== 'logical') {
+    const fix = `ALTER SYSTEM SET wal_level = 'logical'; then restart (RDS: rds.logical_replication = 1)`;
+    failed('wal_level', `wal_level is ${settings.wal_level}`, fix);
+  }
+  const full = (name: string, used: number) => {
+    if (used < Number(settings[name])) return;
+    failed(name, `all ${settings[name]} are in use`, `ALTER SYSTEM SET ${name} = ${used + 5}; then restart`);
+  };
+  full('max_replication_slots', slotsUsed);
+  full('max_wal_senders', sendersUsed);
+  for (const slot of slotsLost) {
+    failed(
+      'slot',
+      `slot ${slot} has lost changes`,
+      `SELECT pg_drop_replication_slot('${slot.replaceAll("'", "''")}');`,
+    );
+  }
+  if (settings.max_slot_wal_keep_size === '-1') {
+    findings.push({
+      verdict: 'warning',
+      check: 'max_slot_wal_keep_size',
+      what: 'a slot that nobody reads fills the disk',
+      fix: `ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();`,
+    });
+  }
+  return findings;
+}
+
+function roleFindings({
+  role,
+  mayReplicate,
+  mayCreate,
+  maySetOrigin,
+  mayBeReplica,
+}: PostgresFacts): Finding[] {
+  const name = quote(role);
+  const rights: readonly (readonly [boolean, Finding['verdict'], string, string, string])[] = [
+    [
+      mayReplicate,
+      'failed',
+      'slots',
+      'may not make or read a slot',
+      `ALTER ROLE ${name} REPLICATION; (RDS: GRANT rds_replication TO ${name};)`,
+    ],
+    [
+      mayCreate,
+      'failed',
+      'create',
+      'may not make the schema for positions, nor a publication',
+      `GRANT CREATE ON DATABASE … TO ${name};`,
+    ],
+    [
+      maySetOrigin,
+      'failed',
+      'origin',
+      'may not mark what it applies, so it would be sent on',
+      `GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_session_setup(text) TO ${name};`,
+    ],
+    [
+      mayBeReplica,
+      'warning',
+      'session_replication_role',
+      'may not switch off triggers and foreign keys while it applies: slower, and triggers are refused',
+      `GRANT SET ON PARAMETER session_replication_role TO ${name};`,
+    ],
+  ];
+  return rights.flatMap(([has, verdict, check, what, fix]) =>
+    has ? [] : [{ verdict, check, what: `role ${role} ${what}`, fix }],
+  );
+}
+
+function tableFindings({ table, identity, hasPrimaryKey, unlogged }: TableFacts): Finding[] {
+  if (unlogged) {
+    const what = `table ${table} is unlogged: it is not replicated`;
+    return [{ verdict: 'warning', check: 'unlogged', what, fix: `ALTER TABLE ${table} SET LOGGED;` }];
+  }
+  const mend = hasPrimaryKey
+    ? `ALTER TABLE ${table} REPLICA IDENTITY DEFAULT;`
+    : `ALTER TABLE ${table} ADD PRIMARY KEY (…); or ALTER TABLE ${table} REPLICA IDENTITY FULL;`;
+  if (identity === 'nothing' || (identity === 'default' && !hasPrimaryKey)) {
+    const what = `table ${table} has no replica identity: once it is published, its updates and deletes fail`;
+    return [{ verdict: 'failed', check: 'replica identity', what, fix: mend }];
+  }
+  if (identity === 'full' && !hasPrimaryKey) {
+    const what = `table ${table} has no key: each update and delete at a follower reads the whole table`;
+    return [
+      {
+        verdict: 'warning',
+        check: 'replica identity',
+        what,
+        fix: `ALTER TABLE ${table} ADD PRIMARY KEY (…);`,
+      },
+    ];
+  }
+  return [];
+}
+
+function restFindings({ sequences, largeObjects, oldestTransaction }: PostgresFacts): Finding[] {
+  const findings: Finding[] = [];
+  const warning = (check: string, what: string, fix: string) =>
+    findings.push({ verdict: 'warning', check, what, fix });
+  if (sequences > 0) {
+    const what = `${sequences} sequences are not replicated: after a failover they would repeat numbers`;
+    warning('sequences', what, "Set them past the leader's at the new leader: SELECT setval(…);");
+  }
+  if (largeObjects) {
+    warning('large objects', 'large objects are not replicated', 'Keep them in a table as bytea.');
+  }
+  if (oldestTransaction > LONG_SECONDS) {
+    const what = `a transaction has been open for ${Math.round(oldestTransaction)} s: a slot can't be made before it ends`;
+    const fix =
+      'SELECT pid, query FROM pg_stat_activity ORDER BY xact_start; then SELECT pg_terminate_backend(pid);';
+    warning('long transaction', what, fix);
+  }
+  return findings;
+}

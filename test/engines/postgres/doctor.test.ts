@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runProgram } from '#lib/cli/program.ts';
+import { diagnosePostgres } from '#lib/engines/postgres/doctor.ts';
+import { type PostgresFacts, postgresFacts } from '#lib/engines/postgres/doctor-facts.ts';
+import { prepareLeader } from '#lib/engines/postgres/prepare.ts';
+import { startTestPostgres, type TestPostgres } from '../../support/postgres.ts';
+
+const WELL: PostgresFacts = {
+  version: 180_000,
+  settings: {
+    wal_level: 'logical',
+    max_replication_slots: '10',
+    max_wal_senders: '10',
+    max_slot_wal_keep_size: '1000',
+  },
+  role: 'app"s',
+  mayReplicate: true,
+  mayCreate: true,
+  maySetOrigin: true,
+  mayBeReplica: true,
+  slotsUsed: 1,
+  slotsLost: [],
+  sendersUsed: 0,
+  tables: [{ table: 'public.t', identity: 'default', hasPrimaryKey: true, unlogged: false, triggers: 0 }],
+  sequences: 0,
+  largeObjects: false,
+  oldestTransaction: 1,
+};
+const TABLE = WELL.tables[0]!;
+
+describe('the checks of a database', () => {
+  test('find nothing where all is well', () => {
+    expect(diagnosePostgres(WELL)).toEqual([]);
+  });
+
+  test.each<[string, Partial<PostgresFacts>, 'failed' | 'warning', RegExp]>([
+    ['version', { version: 150_004 }, 'failed', /Upgrade to PostgreSQL 16/],
+    [
+      'wal_level',
+      { settings: { ...WELL.settings, wal_level: 'replica' } },
+      'failed',
+      /SET wal_level = 'logical'/,
+    ],
+    ['max_replication_slots', { slotsUsed: 10 }, 'failed', /max_replication_slots = 15/],
+    ['max_wal_senders', { sendersUsed: 11 }, 'failed', /max_wal_senders = 16/],
+    ['slot', { slotsLost: ['s'] }, 'failed', /pg_drop_replication_slot\('s'\)/],
+    [
+      'max_slot_wal_keep_size',
+      { settings: { ...WELL.settings, max_slot_wal_keep_size: '-1' } },
+      'warning',
+      /50GB/,
+    ],
+    ['slots', { mayReplicate: false }, 'failed', /ALTER ROLE "app""s" REPLICATION/],
+    ['create', { mayCreate: false }, 'failed', /GRANT CREATE ON DATABASE/],
+    ['origin', { maySetOrigin: false }, 'failed', /GRANT EXECUTE ON FUNCTION/],
+    ['session_replication_role', { mayBeReplica: false }, 'warning', /GRANT SET ON PARAMETER/],
+    ['unlogged', { tables: [{ ...TABLE, unlogged: true }] }, 'warning', /SET LOGGED/],
+    [
+      'replica identity',
+      { tables: [{ ...TABLE, identity: 'nothing' }] },
+      'failed',
+      /REPLICA IDENTITY DEFAULT/,
+    ],
+    ['replica identity', { tables: [{ ...TABLE, hasPrimaryKey: false }] }, 'failed', /REPLICA IDENTITY FULL/],
+    [
+      'replica identity',
+      { tables: [{ ...TABLE, hasPrimaryKey: false, identity: 'full' }] },
+      'warning',
+      /ADD PRIMARY KEY/,
+    ],
+    ['sequences', { sequences: 2 }, 'warning', /setval/],
+    ['large objects', { largeObjects: true }, 'warning', /bytea/],
+    ['long transaction', { oldestTransaction: 700 }, 'warning', /pg_terminate_backend/],
+  ])('find %s, with what mends it', (check, facts, verdict, fix) => {
+    expect(diagnosePostgres({ ...WELL, ...facts })).toMatchObject([
+      { check, verdict, fix: expect.stringMatching(fix) },
+    ]);
+  });
+});
+
+describe('a real database', () => {
+  let postgres: TestPostgres;
+
+  beforeAll(async () => {
+    postgres = await startTestPostgres();
+  });
+
+  afterAll(async () => {
+    await postgres?.[Symbol.asyncDispose]();
+  });
+
+  test('is looked at by the command, and what it says mends it does', async () => {
+    const url = await postgres.createDatabase();
+    const client = await postgres.connect(url);
+    await client.query(`
+      CREATE TABLE good (id serial PRIMARY KEY); CREATE TABLE bare (x int); CREATE UNLOGGED TABLE quick (id int PRIMARY KEY);
+      CREATE TABLE off (id int PRIMARY KEY); ALTER TABLE off REPLICA IDENTITY NOTHING`);
+    const checks = async () => diagnosePostgres(await postgresFacts(client)).map(({ check }) => check);
+    expect(await checks()).toEqual([
+      'max_slot_wal_keep_size',
+      'replica identity',
+      'replica identity',
+      'unlogged',
+      'sequences',
+    ]);
+    expect(
+      await runProgram(['node', 'understudy', 'doctor', '--engine', 'postgres', '--url', url, '--json']),
+    ).toBe(1);
+    for (const { check, fix } of diagnosePostgres(await postgresFacts(client))) {
+      if (check === 'unlogged') await client.query(fix);
+      if (check === 'replica identity') await client.query(fix.split(' or ').at(-1)!);
+    }
+    expect(await checks()).toEqual(['max_slot_wal_keep_size', 'replica identity', 'sequences']);
+    expect(
+      await runProgram(['node', 'understudy', 'doctor', '--engine', 'postgres', '--url', url, '--json']),
+    ).toBe(0);
+    await prepareLeader(client, 'understudy', 'doctored');
+    await client.query('INSERT INTO bare VALUES (1); DELETE FROM bare; DELETE FROM "off"');
+  });
+
+  test('names what a role lacks', async () => {
+    const url = await postgres.createDatabase();
+    const admin = await postgres.connect(url);
+    await admin.query(`CREATE ROLE weak LOGIN PASSWORD 'p'`);
+    const weak = new URL(url);
+    weak.username = 'weak';
+    weak.password = 'p';
+    const client = await postgres.connect(weak.href);
+    const failed = diagnosePostgres(await postgresFacts(client)).map(({ check }) => check);
+    expect(failed).toEqual(expect.arrayContaining(['slots', 'create', 'origin', 'session_replication_role']));
+    await client.end();
+  });
+
+  test('is not asked where the options do not name it, or where it does not answer', async () => {
+    expect(await runProgram(['node', 'understudy', 'doctor', '--engine', 'oracle', '--url', 'x'])).toBe(2);
+    expect(await runProgram(['node', 'understudy', 'doctor', '--url', postgres.server.url()])).toBe(2);
+    expect(
+      await runProgram([
+        'node',
+        'understudy',
+        'doctor',
+        '--engine',
+        'postgres',
+        '--url',
+        'postgres://x@127.0.0.1:1/x',
+      ]),
+    ).toBe(1);
+  });
+});
