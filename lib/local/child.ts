@@ -32,12 +32,17 @@ export type SpawnOptions = {
   readonly env?: Readonly<Record<string, string>>;
 };
 
+/** The module by its source's name; in the published package, what was built of it. */
+function builtIf(entry: URL): URL {
+  return import.meta.url.endsWith('.js') ? new URL(entry.href.replace(/\.ts$/, '.js')) : entry;
+}
+
 /**
  * Runs a module in a Node process of its own. It leads its own process group, so that Ctrl-C reaches only this
  * process, which decides; it ends when this process does because its IPC channel closes (parent.ts).
  */
 export function spawnNode(entry: URL, { name, args = [], env = {} }: SpawnOptions): Child {
-  const child = fork(fileURLToPath(entry), [...args], {
+  const child = fork(fileURLToPath(builtIf(entry)), [...args], {
     execArgv: ['--disable-warning=ExperimentalWarning'],
     env: { ...process.env, ...env },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -1,0 +1,14 @@
+/**
+ * The embedded cloud for your own tests: Regions on one machine, with faults between them. `understudy/testing`.
+ *
+ * @module
+ */
+export { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
+export { type GroupId, parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+export { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
+export {
+  type CloudMessage,
+  type CloudOptions,
+  EmbeddedCloud,
+  type Part,
+} from '#lib/local/embedded-cloud.ts';

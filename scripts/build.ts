@@ -1,0 +1,43 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
+import { BUNDLES } from '#lib/constructs/names.ts';
+import { bundle } from './bundle.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const DIST = join(ROOT, 'dist');
+
+/**
+ * Makes `dist`, the form in which the package is published: Node strips no types inside of node_modules, and who
+ * installs the package shall need no bundler.
+ */
+rmSync(DIST, { recursive: true, force: true });
+const sources = globSync(['entry/*.ts', 'bin/understudy.ts', 'functions/**/*.ts', 'lib/**/*.ts'], {
+  cwd: ROOT,
+});
+// Module by module: what is installed reads like what is developed.
+buildSync({
+  absWorkingDir: ROOT,
+  entryPoints: sources,
+  outdir: DIST,
+  outbase: ROOT,
+  format: 'esm',
+  platform: 'node',
+  target: 'node22',
+});
+execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
+  cwd: ROOT,
+  stdio: 'inherit',
+});
+chmodSync(join(DIST, 'bin/understudy.js'), 0o755);
+// The modules name each other by their sources. Here, and only here, that means what was made of those.
+const imports = { '#lib/*.ts': './lib/*.js', '#functions/*.ts': './functions/*.js' };
+writeFileSync(join(DIST, 'package.json'), `${JSON.stringify({ type: 'module', imports }, null, 2)}\n`);
+
+for (const name of BUNDLES) {
+  const folder = join(DIST, 'bundles', name);
+  mkdirSync(folder, { recursive: true });
+  console.log(`${name.padEnd(14)}${(bundle(name, folder) / 1e6).toFixed(2)} MB`);
+}
