@@ -1,3 +1,4 @@
+import { RemovalPolicy } from 'aws-cdk-lib';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { recordOf, refuseDns } from '#lib/constructs/check-dns.ts';
 import { refuseEngine } from '#lib/constructs/engine.ts';
@@ -41,6 +42,7 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
   refuseEngine(engine, group, config.regions);
   for (const { name } of config.regions) bucketName(group, props.account ?? '000000000000', name);
   if (dns !== undefined) refuseDns(dns, config);
+  refuseLock(props);
   for (const [prop, name] of Object.entries(alarms ?? {})) refuseTopic(`alarms.${prop}`, name);
   const failover = parseFailover(
     {
@@ -107,4 +109,18 @@ function refuseTopic(prop: string, name: string): void {
     `${JSON.stringify(name)} is not the name of an SNS topic`,
     'Give the name alone, not an ARN: each Region uses its own topic of that name.',
   );
+}
+
+function refuseLock({ objectLock, removal }: ReplicationGroupProps): void {
+  if (objectLock === undefined) return;
+  if (removal === RemovalPolicy.DESTROY) {
+    throw invalidProp(
+      'objectLock',
+      'what is locked cannot go with its stack',
+      'Leave it out, or leave removal at RETAIN.',
+    );
+  }
+  const days = objectLock.isUnresolved() ? Number.NaN : objectLock.toDays({ integral: false });
+  if (Number.isInteger(days) && days >= 1) return;
+  throw invalidProp('objectLock', 'S3 locks for whole days', 'Give it one day at least: Duration.days(1).');
 }

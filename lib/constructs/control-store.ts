@@ -1,4 +1,5 @@
 import { AttributeType, type Table } from 'aws-cdk-lib/aws-dynamodb';
+import { AnyPrincipal, Effect, PolicyDocument, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { keptTable } from '#lib/constructs/kept-table.ts';
@@ -19,6 +20,7 @@ export class ControlStore extends Construct {
     this.table = keptTable(this, 'Table', place, {
       tableName,
       partitionKey: { name: 'id', type: AttributeType.STRING },
+      resourcePolicy: new PolicyDocument({ statements: [nothingDeleted(this.#tableArn)] }),
     });
   }
 
@@ -67,4 +69,18 @@ export class ControlStore extends Construct {
   #everywhere(): readonly string[] {
     return tableArns(this, this.#place, tableNames(this.#place.config.group).control);
   }
+}
+
+/**
+ * Without its item, a Region would forget what it has accepted and against whom it has voted: two could lead. What is
+ * denied here is denied to whoever is allowed all else.
+ */
+function nothingDeleted(tableArn: string): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'NothingDeleted',
+    effect: Effect.DENY,
+    principals: [new AnyPrincipal()],
+    actions: ['dynamodb:DeleteItem', 'dynamodb:BatchWriteItem', 'dynamodb:PartiQLDelete'],
+    resources: [tableArn],
+  });
 }

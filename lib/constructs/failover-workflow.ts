@@ -43,7 +43,15 @@ export class FailoverWorkflow extends Construct {
     this.#place = place;
     const { group } = place.config;
     const name = workflowName(group);
-    const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('states.amazonaws.com') });
+    const role = new Role(this, 'Role', {
+      // For this workflow alone: nobody else's can have Step Functions act by it.
+      assumedBy: new ServicePrincipal('states.amazonaws.com', {
+        conditions: {
+          StringEquals: { 'aws:SourceAccount': place.account },
+          ArnEquals: { 'aws:SourceArn': workflowArn(this, place) },
+        },
+      }),
+    });
     role.addToPolicy(
       new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [failover.fn.functionArn] }),
     );

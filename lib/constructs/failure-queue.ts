@@ -2,6 +2,7 @@ import { Duration, Validations } from 'aws-cdk-lib';
 import type { IEventSourceDlq } from 'aws-cdk-lib/aws-lambda';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { groupKey } from '#lib/constructs/group-key.ts';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
@@ -12,9 +13,12 @@ export class FailureQueue extends Construct {
 
   constructor(scope: Construct, id: string, place: Place) {
     super(scope, id);
+    const encryptionMasterKey = groupKey(this, place);
     this.queue = new Queue(this, 'Queue', {
       queueName: resourceName(place.config.group, 'failures'),
-      encryption: QueueEncryption.SQS_MANAGED,
+      ...(encryptionMasterKey === undefined
+        ? { encryption: QueueEncryption.SQS_MANAGED }
+        : { encryption: QueueEncryption.KMS, encryptionMasterKey }),
       enforceSSL: true,
       retentionPeriod: Duration.days(14),
       removalPolicy: place.removal,

@@ -68,6 +68,16 @@ export type ReplicationGroupProps = {
    * deletion protection; `DESTROY` is for groups whose data is worth nothing.
    */
   readonly removal?: RemovalPolicy.RETAIN | RemovalPolicy.DESTROY;
+  /**
+   * Which keys encrypt tables, log and failures: those that AWS manages, or one of the account's own in each Region,
+   * `alias/understudy-<group>-data`, at 1 $ a month each. A table that was there before keeps its own. Default: `aws`.
+   */
+  readonly encryption?: 'aws' | 'customer';
+  /**
+   * For how long S3 refuses to delete a segment of the log, whoever asks (Object Lock, governance mode). It can be
+   * set when a Region is first deployed, and not later. Default: only retention may delete, at any time.
+   */
+  readonly objectLock?: Duration;
   /** Where the functions' code comes from. Default: the bundles of this package. */
   readonly code?: CodeOf;
 };

@@ -12,6 +12,7 @@ import {
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { explainWildcard } from '#lib/constructs/explain-wildcard.ts';
+import { grantGroupKeys } from '#lib/constructs/group-key.ts';
 import { type BundleName, resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
@@ -74,6 +75,7 @@ export class Handler extends Construct {
       code: code(name),
       handler: 'index.handler',
     });
+    if (place.encryption === 'customer') grantGroupKeys(this.role, place);
     explainWildcard(
       this.role,
       '*',

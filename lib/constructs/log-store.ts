@@ -1,13 +1,15 @@
-import { RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { AttributeType, StreamViewType, type Table } from 'aws-cdk-lib/aws-dynamodb';
 import { FilterCriteria, FilterRule } from 'aws-cdk-lib/aws-lambda';
-import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
+import { BlockPublicAccess, Bucket, BucketEncryption, ObjectLockRetention } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
+import { groupKey } from '#lib/constructs/group-key.ts';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { keptTable } from '#lib/constructs/kept-table.ts';
 import { tableNames } from '#lib/constructs/names.ts';
 import { bucketArns, type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
+import { refuseDeletes, refuseOverwrites } from '#lib/constructs/write-once.ts';
 
 const READ = ['dynamodb:GetItem', 'dynamodb:Query'];
 /** What an append takes: entries are put, and the head is moved, on conditions whose failure is read. */
@@ -24,13 +26,15 @@ export class LogStore extends Construct {
 
   constructor(scope: Construct, id: string, place: Place) {
     super(scope, id);
+    const key = groupKey(this, place);
     const bucket = new Bucket(this, 'Segments', {
       bucketName: bucketName(place.config.group, place.account, place.region),
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
-      encryption: BucketEncryption.S3_MANAGED,
+      ...(key === undefined
+        ? { encryption: BucketEncryption.S3_MANAGED }
+        : { encryption: BucketEncryption.KMS, encryptionKey: key, bucketKeyEnabled: true }),
       enforceSSL: true,
-      // Objects are write-once and named by their content: there are no versions to keep.
-      versioned: false,
+      ...locked(place.objectLock),
       removalPolicy: place.removal,
       autoDeleteObjects: place.removal === RemovalPolicy.DESTROY,
     });
@@ -38,6 +42,7 @@ export class LogStore extends Construct {
       id: 'AwsSolutions-S1',
       reason: 'The log table says who wrote which segment; access logs would cost more than the segments.',
     });
+    refuseOverwrites(bucket);
     this.#place = place;
     this.bucket = bucket;
     this.table = keptTable(this, 'Table', place, {
@@ -109,6 +114,8 @@ export class LogStore extends Construct {
       [this.#tableArn],
     );
     handler.allow(['s3:DeleteObject'], [segments], SEGMENTS);
+    // A bucket that goes with its stack is emptied by the deployment's own role.
+    if (this.#place.removal === RemovalPolicy.RETAIN) refuseDeletes(this.bucket, [handler.role.roleArn]);
     handler.allow(['s3:ListBucket'], [bucket]);
   }
 
@@ -133,4 +140,18 @@ export class LogStore extends Construct {
   #everywhere(): readonly string[] {
     return tableArns(this, this.#place, tableNames(this.#place.config.group).log);
   }
+}
+
+/**
+ * Objects are write-once and named by their content: there are no versions to keep, but where a lock has to hold them.
+ * A segment that retention deletes then becomes a version of old, which goes when its lock ends.
+ */
+function locked(lock: Duration | undefined) {
+  if (lock === undefined) return { versioned: false };
+  return {
+    versioned: true,
+    objectLockEnabled: true,
+    objectLockDefaultRetention: ObjectLockRetention.governance(lock),
+    lifecycleRules: [{ noncurrentVersionExpiration: Duration.days(1), expiredObjectDeleteMarker: true }],
+  };
 }

@@ -1,4 +1,4 @@
-import { type RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
+import { type Duration, type RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { tableNames } from '#lib/constructs/names.ts';
@@ -13,6 +13,10 @@ export type Place = {
   readonly account: string;
   /** What becomes of the group's data when the stack is deleted. */
   readonly removal: RemovalPolicy.RETAIN | RemovalPolicy.DESTROY;
+  /** Whether data, log and control data are encrypted by keys of AWS's, or by one of the account's own per Region. */
+  readonly encryption: 'aws' | 'customer';
+  /** How long no segment can be deleted, by anybody; not at all if absent. */
+  readonly objectLock: Duration | undefined;
 };
 
 /** Where a stack of the group goes. */

@@ -51,6 +51,8 @@ export class ReplicationGroup extends Construct {
       retention,
       account: this.#account,
       removal,
+      encryption: props.encryption ?? 'aws',
+      objectLock: props.objectLock,
       existing: engine.existing,
       alarmTopic: alarms?.topic,
       pageTopic: alarms?.pageTopic,

@@ -24,6 +24,7 @@ export class Tick extends Construct {
       fn.addPermission('Tick', {
         principal: new ServicePrincipal('events.amazonaws.com'),
         sourceArn: rule.ruleArn,
+        sourceAccount: place.account,
       });
       // A tick that is late or has failed is not worth a second try: there is another one to come.
       fn.configureAsyncInvoke({ retryAttempts: 0 });

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import type { Context } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
@@ -25,6 +26,8 @@ let peers: AwsPeers;
 let regions: ReadonlyMap<RegionId, Handlers>;
 let queueUrl: string;
 let groups = 0;
+/** All that the functions have written to their log groups. */
+const lines: string[] = [];
 
 beforeAll(async () => {
   const started = await Promise.all([EU, US].map(startRegionServers));
@@ -86,7 +89,7 @@ async function handlersOf(config: object): Promise<Handlers> {
     retention: await import('#functions/retention/handler.ts'),
   };
   const { theRuntime, writeTelemetryTo } = await import('#functions/runtime.ts');
-  writeTelemetryTo(() => {});
+  writeTelemetryTo((line) => lines.push(line));
   vi.stubEnv('UNDERSTUDY_CONFIG', JSON.stringify(config));
   theRuntime();
   const handlers = Object.entries(modules).map(([name, { handler }]) => [
@@ -174,4 +177,42 @@ test('retention deletes what everybody has, in every Region, and the data path g
   await at(US).apply(tick);
   expect(await peers.store(US).get({ pk: { S: 'after' } })).toBeDefined();
   expect((await peers.log(US).head(LANE_0)).chain).toBe((await peers.log(EU).head(LANE_0)).chain);
+});
+
+test('no function logs or throws a value of a row, nor a key, whatever becomes of it', async () => {
+  const PLANTED = ['planted-key', 'planted-value', 'planted-number-13', 'planted-poison'];
+  lines.length = 0;
+  const thrown: unknown[] = [];
+  const attempt = (call: Promise<unknown>) => call.catch((error: unknown) => thrown.push(error));
+  const planted = (sequence: number, value: object) => {
+    const { dynamodb, ...record } = put(sequence, 'planted-key');
+    return { ...record, dynamodb: { ...dynamodb, NewImage: { ...dynamodb?.NewImage, value } } };
+  };
+  // A snapshot of an item, then a change of it, through every function.
+  await peers.store(EU).put({ pk: { S: 'planted-key' }, value: { S: 'planted-value' } });
+  for (const region of [EU, US]) await attempt(at(region).sentinel(tick));
+  await attempt(at(US).apply(tick));
+  await attempt(
+    capture([planted(1, { S: 'planted-value' }), planted(2, { M: { deep: { S: 'planted-value' } } })]),
+  );
+  // What no segment can hold, what no table takes, and what is no event at all.
+  await attempt(capture([poison(3), planted(4, { N: 'planted-number-13' }), put(5, 'planted-key')]));
+  await attempt(at(EU).capture({ Records: ['planted-poison'], shardId: 'shardId-1' }));
+  await attempt(at(EU).capture({ Records: 'planted-poison' }));
+  await attempt(at(EU).capture({ Records: [planted(6, { S: 'planted-value' })] }));
+  await attempt(at(EU).relay({ Records: [], 'planted-poison': 'planted-poison' }));
+  await attempt(at(US).apply({ kind: 'planted-poison' }));
+  await attempt(at(US).apply(tick));
+  await attempt(at(EU).retention(tick));
+  // A leader that is fenced fails with all of it in hand.
+  await peers.log(EU).seal(LANE_0, E2);
+  await attempt(capture([planted(7, { S: 'planted-value' })]));
+
+  const said = [...lines, ...thrown.map((error) => inspect(error, { depth: 10 }))].join('\n');
+  expect(thrown.length).toBeGreaterThan(2);
+  expect(lines.length).toBeGreaterThan(5);
+  for (const value of PLANTED) {
+    expect(said).not.toContain(value);
+    expect(said).not.toContain(Buffer.from(value).toString('base64').replaceAll('=', ''));
+  }
 });

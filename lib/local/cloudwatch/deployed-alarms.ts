@@ -22,7 +22,14 @@ const ACCOUNT = '000000000000';
 export function deployedAlarms(config: GroupConfig, region: RegionId, maxLagMs: number): AlarmDefinitions {
   const stack = new Stack(new App({ autoSynth: false }), 'Alarms', { env: { account: ACCOUNT, region } });
   new Alarms(stack, 'Alarms', {
-    place: { config, region, account: ACCOUNT, removal: RemovalPolicy.RETAIN },
+    place: {
+      config,
+      region,
+      account: ACCOUNT,
+      removal: RemovalPolicy.RETAIN,
+      encryption: 'aws',
+      objectLock: undefined,
+    },
     maxLag: Duration.millis(maxLagMs),
   });
   const all = stack.node.findAll();
