@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
@@ -31,9 +31,15 @@ execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '
   cwd: ROOT,
   stdio: 'inherit',
 });
+// What is read as it is.
+for (const file of globSync('lib/**/*.json', { cwd: ROOT })) copyFileSync(join(ROOT, file), join(DIST, file));
 chmodSync(join(DIST, 'bin/understudy.js'), 0o755);
 // The modules name each other by their sources. Here, and only here, that means what was made of those.
-const imports = { '#lib/*.ts': './lib/*.js', '#functions/*.ts': './functions/*.js' };
+const imports = {
+  '#lib/*.ts': './lib/*.js',
+  '#lib/*.json': './lib/*.json',
+  '#functions/*.ts': './functions/*.js',
+};
 writeFileSync(join(DIST, 'package.json'), `${JSON.stringify({ type: 'module', imports }, null, 2)}\n`);
 
 for (const name of BUNDLES) {
