@@ -37,7 +37,7 @@ const GB = 1e9;
 const STAMP_BYTES = 28;
 /** Appended entry and head, each in a transaction. */
 const APPEND_UNITS = 4;
-/** How long an invocation takes, s. Measured on one machine between emulated Regions 40 ms apart; AWS will differ. */
+/** How long an invocation takes, s: assumed, not measured. What a real group takes is in its `Duration` metrics. */
 const DURATION_S = { capture: 0.06, push: 0.2, relay: 0.03, apply: 0.08, idle: 0.02 };
 /** What an invocation writes to its log: three lines of Lambda's and one or two of its own. */
 const LOG_BYTES = 900;
