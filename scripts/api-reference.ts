@@ -59,8 +59,8 @@ mkdirSync(join(ROOT, 'docs/api'), { recursive: true });
 for (const [entry, specifier] of Object.entries(ENTRIES)) {
   const text = readFileSync(join(ROOT, `dist/entry/${entry}.d.ts`), 'utf8');
   const sections = exportsOf(text).map(({ name, from }) => {
-    const parts = declarationsOf(name, join(ROOT, `dist/${from}.d.ts`)).map(
-      ({ comment, code }) => `${comment}\n\n\`\`\`ts\n${code}\n\`\`\`\n`,
+    const parts = declarationsOf(name, join(ROOT, `dist/${from}.d.ts`)).map(({ comment, code }) =>
+      [comment, `\`\`\`ts\n${code}\n\`\`\`\n`].filter((text) => text !== '').join('\n\n'),
     );
     return `## ${name}\n\n${parts.join('\n')}`;
   });

@@ -6,7 +6,7 @@ import { prebuiltCode } from '#lib/constructs/prebuilt-code.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
 import { RegionStack } from '#lib/constructs/region-stack.ts';
 import { WitnessStack } from '#lib/constructs/witness-stack.ts';
-import type { GroupId, RegionId } from '#lib/domain/ids.ts';
+import type { GroupId } from '#lib/domain/ids.ts';
 
 /**
  * A group of replicas with failover between them: a stack in each Region, a smaller one in that of a witness.
@@ -24,9 +24,9 @@ import type { GroupId, RegionId } from '#lib/domain/ids.ts';
 export class ReplicationGroup extends Construct {
   readonly group: GroupId;
   /** The replicas' stacks by Region: in each, tables, functions, workflow and alarms are properties. */
-  readonly replicas: Readonly<Record<RegionId, RegionStack>>;
+  readonly replicas: Readonly<Record<string, RegionStack>>;
   /** The witnesses' stacks by Region. */
-  readonly witnesses: Readonly<Record<RegionId, WitnessStack>>;
+  readonly witnesses: Readonly<Record<string, WitnessStack>>;
   readonly #account: string;
   readonly #table: string;
 

@@ -56,14 +56,14 @@ describe('a group', () => {
 
   it('takes the account of its stage, or the one that it is given', () => {
     const stage = new Stage(new App(), 'prod', { env: { account: '111122223333' } });
-    expect(group({}, stage as App).replicas['eu-west-1' as never]).toMatchObject({ account: '111122223333' });
-    expect(group({ account: '444455556666' }).replicas['us-east-1' as never]).toMatchObject({
+    expect(group({}, stage as App).replicas['eu-west-1']).toMatchObject({ account: '111122223333' });
+    expect(group({ account: '444455556666' }).replicas['us-east-1']).toMatchObject({
       account: '444455556666',
     });
   });
 
   it('shows what it is made of: whoever needs more can add it', () => {
-    const eu = group().replicas['eu-west-1' as never]!;
+    const eu = group().replicas['eu-west-1']!;
     expect(eu.handlers.capture.fn.functionName).toBeDefined();
     expect(eu.store.table.tableArn).toBeDefined();
     expect(eu.log.bucket.bucketArn).toBeDefined();
