@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isFailure } from '#lib/domain/errors.ts';
 
 type Check = {
   readonly phase: string;
@@ -61,7 +62,8 @@ export class Report {
   /** A failure outside of any check. */
   broke(error: unknown): void {
     if (error instanceof CheckFailed) return;
-    const seen = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    // What is foreseen says itself what to do; of anything else one wants to know where it came from.
+    const seen = error instanceof Error && !isFailure(error) ? error.stack! : (error as Error).message;
     this.#checks.push({ phase: this.#phase, name: 'the phase ends', passed: false, seen, seconds: 0 });
     this.say(`  FAILED ${this.#phase}: ${seen}`);
   }

@@ -12,11 +12,14 @@ import { agree, leads } from './drill.ts';
 const ZOMBIES = 5;
 const FAILOVER_MS = 180_000;
 
-/** The leader's Region stops where it stands; the deployed system fails over by itself; the Region comes back. */
-export async function outage(group: Group, writer: Writer): Promise<void> {
+/**
+ * The leader's Region stops where it stands; the deployed system fails over by itself; the Region comes back. Answers
+ * which it was.
+ */
+export async function outage(group: Group, writer: Writer): Promise<string | undefined> {
   const { report, target } = group;
   const { outage: way } = target;
-  if (way === undefined) return;
+  if (way === undefined) return undefined;
   const lost = (await standingOf(group, group.regions[0]!)).leader;
   const others = group.regions.filter((region) => region !== lost);
   report.begin(`outage of the leader's Region, ${lost}`);
@@ -63,6 +66,7 @@ export async function outage(group: Group, writer: Writer): Promise<void> {
   await zombies;
   report.say(`      ${lost} goes on, where it still leads epoch 2 as far as it knows`);
   await thawed(group, writer, { lost, winner, others });
+  return lost;
 }
 
 /** Writes that reach the frozen Region, and that nobody hears of again: it makes them when it wakes up. */

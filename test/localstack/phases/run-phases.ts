@@ -1,5 +1,6 @@
 import type { Group } from '../group.ts';
 import { Writer } from '../writer.ts';
+import { alarms } from './alarms.ts';
 import { deploy } from './deploy.ts';
 import { agree, drill } from './drill.ts';
 import { living } from './living.ts';
@@ -22,9 +23,10 @@ export async function runPhases(group: Group): Promise<void> {
     await writer.stop();
     await agree(group, writer);
     writer.start();
-    await outage(group, writer);
+    const lost = await outage(group, writer);
     writer.start();
     await living(group, writer);
+    if (lost !== undefined) await alarms(group, lost);
   } finally {
     await writer.stop();
   }
