@@ -1,16 +1,18 @@
 import { parseArgs } from 'node:util';
 import { table } from '#lib/cli/table.ts';
 import { benchEngine } from './engine.ts';
+import { benchFailover } from './failover.ts';
 import { benchLag } from './lag.ts';
 import { benchPostgres } from './postgres.ts';
 import type { BenchResult } from './result.ts';
 import { benchSegment } from './segment.ts';
 
-/** `npm run bench [-- segment engine lag postgres] [-- --json]`: all of them without a name. */
+/** `npm run bench [-- segment engine lag failover postgres] [-- --json]`: all of them without a name. */
 const BENCHES: Readonly<Record<string, () => Promise<readonly BenchResult[]>>> = {
   segment: () => benchSegment(),
   engine: () => benchEngine(),
   lag: () => benchLag(),
+  failover: () => benchFailover(),
   postgres: () => benchPostgres(),
 };
 

@@ -1,0 +1,65 @@
+import type { RegionId } from '#lib/domain/ids.ts';
+import { parseRegionId } from '#lib/domain/ids.ts';
+import { parseGroup } from '#lib/domain/topology.ts';
+import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
+import { runDrill } from '#lib/local/drill/run-drill.ts';
+import type { TelemetryLine } from '#lib/local/drill/timeline.ts';
+import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
+
+export const DRILL_REGIONS: readonly RegionId[] = ['eu-west-1', 'us-east-1', 'ap-southeast-1'].map(
+  parseRegionId,
+);
+const LEADER = DRILL_REGIONS[0]!;
+/** How long a resolver may keep an answer, s, and how long DNS takes to take a change over, ms. */
+const TTL_SECONDS = 1;
+const PROPAGATION_MS = 100;
+
+/** A drill on an embedded cloud of three Regions and DNS of its own, 40 ms apart each way. */
+export async function playDrill(options: {
+  readonly scenario: Scenario;
+  readonly profile: 'fast' | 'balanced' | 'cautious';
+  /** Writes a second. */
+  readonly rate: number;
+  /** How long the group is watched before the fault and after it went on, ms. */
+  readonly calmMs: number;
+  readonly onEvent?: (event: DrillEvent) => void;
+  readonly onStatus?: (line: string) => void;
+  readonly signal: AbortSignal;
+}): Promise<DrillReport> {
+  const { calmMs, onEvent = () => {}, onStatus = () => {}, profile, rate, scenario, signal } = options;
+  const group = parseGroup({
+    group: 'demo',
+    table: 'orders',
+    key: [{ name: 'id', type: 'S' }],
+    regions: DRILL_REGIONS.map((name) => ({ name })),
+  });
+  const lines: TelemetryLine[] = [];
+  await using cloud = await EmbeddedCloud.start({
+    group,
+    leader: LEADER,
+    failover: { profile, ttlSeconds: TTL_SECONDS, propagationMs: PROPAGATION_MS },
+    onMessage: ({ message }) => {
+      const line = telemetryOf(message);
+      if (line !== undefined) lines.push(line);
+    },
+  });
+  signal.throwIfAborted();
+  return await runDrill(cloud, lines, {
+    scenario,
+    profile,
+    leader: LEADER,
+    rate,
+    calmMs,
+    signal,
+    onEvent,
+    onStatus,
+  });
+}
+
+/** A line of a worker's telemetry that tells an event; metrics have no kind. */
+function telemetryOf(message: unknown): TelemetryLine | undefined {
+  const { kind, line } = message as { readonly kind?: string; readonly line?: string };
+  if (kind !== 'telemetry' || line === undefined) return undefined;
+  const told = JSON.parse(line) as TelemetryLine;
+  return typeof told.kind === 'string' ? told : undefined;
+}

@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest';
+import type { DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
+import { playDrill } from '#lib/local/drill/play-drill.ts';
+
+const LEADER = 'eu-west-1';
+const CALM_MS = 1_500;
+
+async function play(scenario: Scenario): Promise<DrillReport> {
+  const { signal } = new AbortController();
+  const report = await playDrill({ scenario, profile: 'fast', rate: 30, calmMs: CALM_MS, signal });
+  expect(report.failures).toEqual([]);
+  expect(report).toMatchObject({ ok: true, digestsEqual: true });
+  expect(report.acknowledged).toBeGreaterThan(0);
+  return report;
+}
+
+/** What is lost is within what was reported; unknown is null, and never 0. */
+function expectLossWithinReport({ lost, reportedRpoRecords }: DrillReport): void {
+  if (reportedRpoRecords !== null) expect(lost).toBeLessThanOrEqual(reportedRpoRecords);
+}
+
+/** Every phase was gone through, and the report knows how long each took. */
+function expectTakenOver(report: DrillReport, epoch: number): void {
+  expect(report.epoch).toBe(epoch);
+  expect(report.rtoMs).toBeGreaterThan(0);
+  for (const [phase, ms] of Object.entries(report.phases)) expect(ms, phase).not.toBeNull();
+  expectLossWithinReport(report);
+}
+
+describe('a drill with real processes', () => {
+  test('partition: a leader that is cut off fences itself, and what it took is saved before it follows', async () => {
+    const report = await play('partition');
+    expectTakenOver(report, 2);
+    expect(report.leader).not.toBe(LEADER);
+    expect(report.timeline.some(({ what }) => what.includes('its lease on epoch 1 is over'))).toBe(true);
+    // Each write that is lost is in the report of what diverged.
+    expect(report.divergent).toBeGreaterThanOrEqual(report.lost);
+  });
+
+  test('pause: a leader that wakes up after it was replaced reaches nobody, and what it accepted is in the report', async () => {
+    const report = await play('pause');
+    expectTakenOver(report, 2);
+    expect(report.leader).not.toBe(LEADER);
+    expect(report.divergent).toBeGreaterThanOrEqual(report.lost);
+  });
+
+  test('switchover: nothing is lost', async () => {
+    const report = await play('switchover');
+    expectTakenOver(report, 2);
+    expect(report).toMatchObject({ lost: 0, reportedRpoRecords: 0, divergent: 0 });
+  });
+
+  test('flapping: a network that comes and goes for less than a lease replaces nobody', async () => {
+    expect(await play('flapping')).toMatchObject({ epoch: 1, leader: LEADER, rtoMs: null, lost: 0 });
+  });
+
+  test('overload: a slow leader is no dead one', async () => {
+    expect(await play('overload')).toMatchObject({ epoch: 1, leader: LEADER, rtoMs: null, lost: 0 });
+  });
+
+  test('register-minority: the loss of a Region that does not lead stops nothing', async () => {
+    expect(await play('register-minority')).toMatchObject({ epoch: 1, leader: LEADER, rtoMs: null, lost: 0 });
+  });
+
+  test('coordinator-loss: the next epoch takes over from a coordinator that dies half-way', async () => {
+    const report = await play('coordinator-loss');
+    expect(report.epoch).toBeGreaterThanOrEqual(3);
+    expectLossWithinReport(report);
+  });
+
+  test('double: the new leader is lost as well, and a third leads', async () => {
+    expectTakenOver(await play('double'), 3);
+  });
+});
