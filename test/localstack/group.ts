@@ -95,12 +95,16 @@ export class Group {
   async cdk(args: readonly string[]): Promise<void> {
     const output = join(this.folder, 'cdk.out');
     const config = this.#config();
-    if (this.#synthesized === config) return this.#runCdk([...args, '--app', output], ROOT);
-    const file = join(this.folder, 'understudy.config.json');
-    await writeFile(file, config);
-    const app = `${process.execPath} ${join(ROOT, 'bin/app.ts')}`;
-    await this.#runCdk([...args, '--app', app, '--output', output, '--context', `config=${file}`], ROOT);
-    this.#synthesized = config;
+    if (this.#synthesized !== config) {
+      const file = join(this.folder, 'understudy.config.json');
+      await writeFile(file, config);
+      const app = `${process.execPath} ${join(ROOT, 'bin/app.ts')}`;
+      // Of all stacks: a command on one bundles no code for the others.
+      const synth = ['synth', '--quiet', '--app', app, '--output', output, '--context', `config=${file}`];
+      await this.#runCdk(synth, ROOT);
+      this.#synthesized = config;
+    }
+    await this.#runCdk([...args, '--app', output], ROOT);
   }
 
   /** Makes the stacks that the CDK itself needs in each Region. */

@@ -16,8 +16,6 @@ def install(_app):
 
     def execute_warm(func, event, request_id):
         result = execute(func, event, request_id)
-        if is_torn(result):
-            result = execute(func, event, request_id)
         body = result.get("body")
         if not (isinstance(body, dict) and MARK in body):
             return result
@@ -26,13 +24,6 @@ def install(_app):
         return {"body": error, "error": True, "log": log}
 
     lambda_svc._execute_function_warm = execute_warm
-
-
-def is_torn(result):
-    """While a function is updated, the folder of its code may be removed as a process starts in it: nothing has run."""
-    body = result.get("body")
-    message = body.get("errorMessage") if isinstance(body, dict) and result.get("error") else None
-    return str(message).startswith("Worker init failed: Cannot find module")
 
 
 def thrown(name):
