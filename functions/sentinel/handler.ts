@@ -49,6 +49,7 @@ export const handler = middy<z.infer<typeof tick>, void>()
     sentinel ??= new Sentinel({
       ...deps,
       group: config.group,
+      countsWrites: config.failover.countedWrites ?? false,
       log: deps.peers.log(region),
       fence: noFence,
       ...(holdsData && { control, workflow: theWorkflow() }),

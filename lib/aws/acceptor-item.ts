@@ -8,6 +8,8 @@ import {
   type Ballot,
   type Beat,
   type Consent,
+  type Draw,
+  draw,
   epochOf,
   NO_ACCEPTOR,
   runOf,
@@ -18,8 +20,8 @@ import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 
 /*
  * An acceptor as an item, of less than 1 KiB. Attributes: `promised`; `ballot` and `value` (JSON) of what was
- * accepted, `epoch` of that value; `beatEpoch`, `beat` (counter), `leaseUntil`; `endEpoch`, `end` (JSON) of the newest
- * beat that had one; `vote` (epoch), `voteBy` (text).
+ * accepted, `epoch` of that value; `beatEpoch`, `beat` (counter), `leaseUntil`, `granted`; `endEpoch`, `end` (JSON) of
+ * the newest beat that had one; `vote` (epoch), `voteBy` (text); `drawn`.
  */
 
 /** A rule of domain/control/acceptor.ts as one conditional write of the item. */
@@ -31,6 +33,8 @@ export type AcceptorWrite<K extends string> = {
   readonly done: K;
   /** What a failed condition means, given the item that stood in the way. */
   readonly refused: (acceptor: Acceptor) => K;
+  /** The condition holds a second time, and the write would add up: `condition AND …` may be put to it. */
+  readonly adds?: true;
 };
 
 export function prepareWrite(ballot: Ballot): AcceptorWrite<'promised' | 'outbid'> {
@@ -71,19 +75,30 @@ export function beatWrite({
   epoch,
   counter,
   leaseUntilMs,
+  granted,
+  follows,
   end,
 }: Beat): AcceptorWrite<'lent' | 'deposed' | 'stale'> {
+  const next =
+    follows === undefined
+      ? ''
+      : follows === 0
+        ? ' AND (attribute_not_exists(beatEpoch) OR beatEpoch < :epoch)'
+        : ' AND beatEpoch = :epoch AND beat = :follows';
+  const counted = granted === undefined ? ' REMOVE granted' : ', granted = :granted';
   return {
     update: {
-      UpdateExpression: `SET beatEpoch = :epoch, beat = :counter, leaseUntil = :lease${end ? ', endEpoch = :epoch, #end = :end' : ''}`,
+      UpdateExpression: `SET beatEpoch = :epoch, beat = :counter, leaseUntil = :lease${end ? ', endEpoch = :epoch, #end = :end' : ''}${counted}`,
       ConditionExpression:
         '(attribute_not_exists(epoch) OR epoch <= :epoch) AND (attribute_not_exists(vote) OR vote < :epoch) AND ' +
-        '(attribute_not_exists(beatEpoch) OR beatEpoch < :epoch OR (beatEpoch = :epoch AND beat < :counter))',
+        `(attribute_not_exists(beatEpoch) OR beatEpoch < :epoch OR (beatEpoch = :epoch AND beat < :counter))${next}`,
       ...(end && { ExpressionAttributeNames: { '#end': 'end' } }),
       ExpressionAttributeValues: {
         ':epoch': number(epoch),
         ':counter': number(counter),
         ':lease': number(leaseUntilMs),
+        ...(granted === undefined ? {} : { ':granted': number(granted) }),
+        ...(follows === undefined || follows === 0 ? {} : { ':follows': number(follows) }),
         ...(end && { ':end': { S: JSON.stringify({ ...end, lsn: `${end.lsn}` }) } }),
       },
     },
@@ -137,6 +152,26 @@ export function unvoteWrite(epoch: Epoch, by?: Consent): AcceptorWrite<'restored
   };
 }
 
+export function drawWrite({ epoch, count, granted }: Draw): AcceptorWrite<'drawn' | 'spent' | 'deposed'> {
+  const left = granted - count;
+  const fits = left < 0 ? 'drawn <= :left' : '(attribute_not_exists(drawn) OR drawn <= :left)';
+  return {
+    update: {
+      UpdateExpression: 'ADD drawn :count',
+      ConditionExpression: `epoch = :epoch AND beatEpoch = :epoch AND (attribute_not_exists(vote) OR vote < :epoch) AND granted >= :granted AND ${fits}`,
+      ExpressionAttributeValues: {
+        ':epoch': number(epoch),
+        ':count': number(count),
+        ':left': number(left),
+        ':granted': number(granted),
+      },
+    },
+    done: 'drawn',
+    refused: (item) => draw(item, { epoch, count, granted }).kind,
+    adds: true,
+  };
+}
+
 function number(value: number): AttributeValue {
   return { N: `${value}` };
 }
@@ -151,6 +186,7 @@ const registerSchema = z.object({
   coordinator: region,
   run: z.string(),
   successor: region.exactOptional(),
+  led: z.number().transform(parseEpoch).exactOptional(),
   cooldownUntilMs: z.number(),
   paused: z.object({ by: z.string(), reason: z.string() }).exactOptional(),
 });
@@ -158,7 +194,7 @@ const registerSchema = z.object({
 const endSchema = z.object({
   lsn: z.string().transform(parseLsn),
   commitMs: z.number(),
-  peakPerSecond: z.number(),
+  beyond: z.number().exactOptional(),
 });
 
 /** The acceptor that an item holds. Throws STORED_ITEM_INVALID. */
@@ -167,7 +203,8 @@ export function readAcceptor(item: Readonly<SdkItem> | undefined): Acceptor {
 }
 
 function acceptorOf(item: Readonly<SdkItem>): Acceptor {
-  const { promised, ballot, value, vote, voteBy, beatEpoch, beat, leaseUntil, endEpoch, end } = item;
+  const { promised, ballot, value, vote, voteBy, drawn } = item;
+  const { beatEpoch, beat, leaseUntil, granted, endEpoch, end } = item;
   return {
     promised: (promised?.S ?? BALLOT_ZERO) as Ballot,
     ...(ballot?.S !== undefined && {
@@ -175,11 +212,13 @@ function acceptorOf(item: Readonly<SdkItem>): Acceptor {
     }),
     ...(vote?.N !== undefined && { vote: parseEpoch(vote.N) }),
     ...(voteBy?.S !== undefined && { voteBy: voteBy.S as Consent }),
+    ...(drawn?.N !== undefined && { drawn: stored.parse(drawn.N) }),
     ...(beatEpoch?.N !== undefined && {
       beat: {
         epoch: parseEpoch(beatEpoch.N),
         counter: stored.parse(beat?.N),
         leaseUntilMs: stored.parse(leaseUntil?.N),
+        ...(granted?.N !== undefined && { granted: stored.parse(granted.N) }),
       },
     }),
     ...(end?.S !== undefined && {

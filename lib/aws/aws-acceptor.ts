@@ -3,13 +3,14 @@ import {
   type AcceptorWrite,
   acceptWrite,
   beatWrite,
+  drawWrite,
   prepareWrite,
   readAcceptor,
   unvoteWrite,
   voteWrite,
 } from '#lib/aws/acceptor-item.ts';
 import { conditional } from '#lib/aws/dynamo-failure.ts';
-import type { Acceptor, Answer, Ballot, Beat, Consent } from '#lib/domain/control/acceptor.ts';
+import type { Acceptor, Answer, Ballot, Beat, Consent, Draw } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
@@ -48,6 +49,10 @@ export class AwsAcceptor implements AcceptorStore {
 
   unvote(epoch: Epoch, by?: Consent) {
     return this.#write(unvoteWrite(epoch, by));
+  }
+
+  draw(draw: Draw) {
+    return this.#write(drawWrite(draw));
   }
 
   async #write<K extends string>({ update, done, refused }: AcceptorWrite<K>): Promise<Answer<K>> {

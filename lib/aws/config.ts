@@ -20,6 +20,7 @@ const failoverSchema = z.object({
   targets: z.record(z.string(), z.string()).default({}),
   priorities: z.record(z.string(), z.number()).exactOptional(),
   noFailover: z.array(z.string()).exactOptional(),
+  countedWrites: z.boolean().exactOptional(),
 });
 
 const retentionSchema = z.object({

@@ -8,13 +8,14 @@ import {
   type AcceptorWrite,
   acceptWrite,
   beatWrite,
+  drawWrite,
   prepareWrite,
   readAcceptor,
   unvoteWrite,
   voteWrite,
 } from '#lib/aws/acceptor-item.ts';
 import { conditional, sitOut } from '#lib/aws/dynamo-failure.ts';
-import type { Acceptor, Answer, Ballot, Beat, Consent } from '#lib/domain/control/acceptor.ts';
+import type { Acceptor, Answer, Ballot, Beat, Consent, Draw } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
@@ -87,12 +88,18 @@ class MrscAcceptor implements AcceptorStore {
     return this.#write(unvoteWrite(epoch, by));
   }
 
-  async #write<K extends string>({ update, done, refused }: AcceptorWrite<K>): Promise<Answer<K>> {
+  draw(draw: Draw) {
+    return this.#write(drawWrite(draw));
+  }
+
+  async #write<K extends string>({ update, done, refused, adds }: AcceptorWrite<K>): Promise<Answer<K>> {
     const nonce = this.#deps.newNonce();
     const command = new UpdateItemCommand({
       ...this.#item,
       ...update,
       UpdateExpression: withNonce(update.UpdateExpression!),
+      ConditionExpression:
+        adds === true ? `${update.ConditionExpression}${ONCE}` : update.ConditionExpression,
       ExpressionAttributeValues: { ...update.ExpressionAttributeValues, ':nonce': { S: nonce } },
       ReturnValues: 'ALL_NEW',
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
@@ -105,6 +112,9 @@ class MrscAcceptor implements AcceptorStore {
     return { kind: mine ? done : refused(acceptor), acceptor };
   }
 }
+
+/** A try whose outcome was lost must not add again. */
+const ONCE = ' AND (attribute_not_exists(nonce) OR nonce <> :nonce)';
 
 function withNonce(expression: string): string {
   const set = 'SET nonce = :nonce';

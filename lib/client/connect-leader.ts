@@ -37,7 +37,7 @@ export function connectLeader(options: {
       const requestHandler = { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true };
       const dynamodb = new DynamoDBClient({ region, maxAttempts: 1, requestHandler });
       const acceptor = new AwsAcceptor({ dynamodb, group, table });
-      return { handle: dynamodb, lease: new LeaderLease({ region, read: () => acceptor.read(), clock }) };
+      return { handle: dynamodb, lease: new LeaderLease({ region, acceptor, clock }) };
     },
     now: clock.now,
     sleep: (ms) => sleep(ms),

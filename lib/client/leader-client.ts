@@ -3,7 +3,7 @@ import type { LeaderLease } from '#lib/client/leader-lease.ts';
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 
 /** Where a leader is reached. With a lease, writes are refused here once it is over. */
-export type Site<H> = { readonly handle: H; readonly lease?: Pick<LeaderLease, 'hold'> };
+export type Site<H> = { readonly handle: H; readonly lease?: Pick<LeaderLease, 'write'> };
 
 /** What became of a try: it was made, or certainly not, or nobody knows. */
 export type TryFate = 'refused' | 'unknown';
@@ -46,13 +46,14 @@ export class LeaderClient<H> {
   /**
    * Runs `write` at the leader. It gets a signal that ends the try.
    *
-   * @param options `idempotent`: to write twice is as good as once, so a try of unknown outcome is made again.
+   * @param options `idempotent`: to write twice is as good as once, so a try of unknown outcome is made again. `writes`:
+   * how many items it writes at the most; 1 if absent.
    *
    * Throws WRITE_UNKNOWN if the write may have been made, NOT_LEADER if it certainly was not before the deadline.
    */
   async write<T>(
     write: (handle: H, signal: AbortSignal) => Promise<T>,
-    options: { readonly idempotent: boolean },
+    options: { readonly idempotent: boolean; readonly writes?: number },
   ): Promise<T> {
     const { deadlineMs, finder, now, pauseMs, sleep } = this.#options;
     const until = now() + deadlineMs;
@@ -61,7 +62,7 @@ export class LeaderClient<H> {
       let target = '';
       try {
         target = (await finder.find()).target;
-        const result = await this.#try(target, write);
+        const result = await this.#try(target, write, options.writes);
         this.#converged(target);
         return result;
       } catch (error) {
@@ -73,31 +74,49 @@ export class LeaderClient<H> {
           if (!options.idempotent) throw unknown(target, error);
         }
         if (now() >= until) throw doubtful ? unknown(target, error) : error;
-        finder.forget();
+        if (!isFailure(error, 'LEASE_SPENT')) finder.forget();
         await sleep(pauseMs);
       }
     }
   }
 
-  async #try<T>(target: string, write: (handle: H, signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #try<T>(
+    target: string,
+    write: (handle: H, signal: AbortSignal) => Promise<T>,
+    writes?: number,
+  ): Promise<T> {
     const site = this.#sites.get(target) ?? this.#options.open(target);
     this.#sites.set(target, site);
-    if (site.lease !== undefined) await this.#held(target, site.lease);
-    return write(site.handle, AbortSignal.timeout(this.#options.tryMs));
+    const make = () => write(site.handle, AbortSignal.timeout(this.#options.tryMs));
+    return site.lease === undefined ? make() : this.#underLease(target, site.lease, make, writes);
   }
 
-  /** A Region that hangs answers neither a write nor the look at its lease. */
-  async #held(target: string, lease: Pick<LeaderLease, 'hold'>): Promise<void> {
+  /** A Region that hangs answers neither a write nor a look at its lease. */
+  async #underLease<T>(
+    target: string,
+    lease: Pick<LeaderLease, 'write'>,
+    make: () => Promise<T>,
+    writes?: number,
+  ): Promise<T> {
     const { sleep, tryMs } = this.#options;
-    const late = sleep(tryMs).then(() => {
-      throw new UnderstudyError(
-        'REGION_UNREACHABLE',
-        `${target} did not say within ${tryMs} ms whether it leads`,
-        'Ask DNS for the leader again; nothing was written.',
-      );
-    });
-    late.catch(() => {});
-    await Promise.race([lease.hold(), late]);
+    let state: 'waiting' | 'made' | 'given up' = 'waiting';
+    const made = lease.write(() => {
+      if (state === 'given up') throw unreachable(target, tryMs);
+      state = 'made';
+      return make();
+    }, writes);
+    const late = async (): Promise<never> => {
+      await sleep(tryMs);
+      if (state === 'waiting') {
+        state = 'given up';
+        throw unreachable(target, tryMs);
+      }
+      await sleep(2 * tryMs);
+      throw unknown(target, new Error(`no answer within ${3 * tryMs} ms`));
+    };
+    const over = late();
+    over.catch(() => {});
+    return (await Promise.race([made, over])).result;
   }
 
   #converged(target: string): void {
@@ -108,6 +127,7 @@ export class LeaderClient<H> {
   }
 }
 
+const NOT_MADE = ['NOT_LEADER', 'LEASE_SPENT', 'REGION_UNREACHABLE'] as const;
 /** Errors after which nothing was written: refused by a lease, a fence or a closed port. */
 const REFUSALS = new Set([
   'AccessDeniedException',
@@ -119,12 +139,20 @@ const REFUSALS = new Set([
 
 /** The fate of a try by its error, for the AWS SDK, fetch and this library. */
 export function fateOf(error: unknown): TryFate {
-  if (isFailure(error, 'NOT_LEADER') || isFailure(error, 'REGION_UNREACHABLE')) return 'refused';
+  if (NOT_MADE.some((code) => isFailure(error, code))) return 'refused';
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const { name, code } = at as Error & { readonly code?: string };
     if (REFUSALS.has(name) || (code !== undefined && REFUSALS.has(code))) return 'refused';
   }
   return 'unknown';
+}
+
+function unreachable(target: string, ms: number): UnderstudyError {
+  return new UnderstudyError(
+    'REGION_UNREACHABLE',
+    `${target} did not say within ${ms} ms whether it leads`,
+    'Ask DNS for the leader again; nothing was written.',
+  );
 }
 
 function unknown(target: string, cause: unknown): UnderstudyError {

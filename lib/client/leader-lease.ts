@@ -1,36 +1,107 @@
-import type { Acceptor } from '#lib/domain/control/acceptor.ts';
+import type { Acceptor, Answer, Draw } from '#lib/domain/control/acceptor.ts';
+import { ANSWER_MS, DRAWN_MS, FRESH_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
+import { type Moment, passedMs } from '#lib/domain/control/watch.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { SteadyClock } from '#lib/ports/telemetry.ts';
 
-/**
- * How old the newest look at the lease may be when a write begins, ms. A leader that hands over waits a little longer
- * than this for its clients to see it.
- */
-const FRESH_MS = 100;
+/** The most that is drawn ahead of need. */
+const MAX_AHEAD = 256;
+
+export type LeaderLeaseDeps = {
+  readonly region: RegionId;
+  /** The acceptor of this Region: `read` is strongly consistent. */
+  readonly acceptor: {
+    read(): Promise<Acceptor>;
+    draw(draw: Draw): Promise<Answer<'drawn' | 'spent' | 'deposed'>>;
+  };
+  readonly clock: SteadyClock;
+};
 
 /**
  * The right to write at a Region, as an application in that Region sees it: the group's register names the Region,
- * and a majority has lent it a lease that is not over by this application's own clock.
+ * a majority has lent it a lease that is not over by this application's own clock, and where writes are counted, the
+ * lease has writes left.
  */
 export class LeaderLease {
-  readonly #region: RegionId;
-  readonly #read: () => Promise<Acceptor>;
-  readonly #clock: SteadyClock;
-  #seen: { readonly acceptor: Acceptor; readonly askedSteadyMs: number } | undefined;
+  readonly #deps: LeaderLeaseDeps;
+  #seen: { readonly acceptor: Acceptor; readonly asked: Moment } | undefined;
   #reading: Promise<void> | undefined;
+  /** Writes that were drawn and not begun. `size` was drawn at once. */
+  #drawn: { readonly epoch: Epoch; readonly asked: Moment; readonly size: number; left: number } | undefined;
+  #drawing: Promise<void> | undefined;
 
-  /** @param deps `read`: a strongly consistent read of the acceptor of this Region. */
-  constructor(deps: { region: RegionId; read: () => Promise<Acceptor>; clock: SteadyClock }) {
-    this.#region = deps.region;
-    this.#read = deps.read;
-    this.#clock = deps.clock;
+  constructor(deps: LeaderLeaseDeps) {
+    this.#deps = deps;
   }
 
-  /** The epoch in which a write may begin now. Throws NOT_LEADER; nothing was written then. */
-  async hold(): Promise<Epoch> {
-    if (this.#seen === undefined || this.#clock.steadyMs() - this.#seen.askedSteadyMs > FRESH_MS) {
+  /**
+   * Makes a write, if one may begin now.
+   *
+   * @param writes how many items it writes at the most.
+   *
+   * Throws NOT_LEADER or LEASE_SPENT if nothing was written; WRITE_UNKNOWN if the write was made, but may be lost or
+   * undone, as its answer came so late that the lease may have ended first.
+   */
+  async write<T>(
+    write: () => Promise<T>,
+    writes = 1,
+  ): Promise<{ readonly epoch: Epoch; readonly result: T }> {
+    const { epoch, asked } = await this.#hold(writes);
+    const begun = this.#moment();
+    const result = await write();
+    if (passedMs(begun, this.#moment()) > WRITE_MS) throw late('its answer took too long');
+    if (passedMs(asked, this.#moment()) > ANSWER_MS) {
+      await this.#look();
+      const now = this.#refusal();
+      if (now !== epoch) throw late(typeof now === 'string' ? now : `epoch ${now} has begun`);
+    }
+    return { epoch, result };
+  }
+
+  /** The epoch in which a write may begin now, with its count drawn, and when the look was asked for that says so. */
+  async #hold(writes: number): Promise<{ readonly epoch: Epoch; readonly asked: Moment }> {
+    for (;;) {
+      const epoch = await this.#epochNow();
+      const { acceptor, asked } = this.#seen!;
+      const granted = acceptor.beat?.granted;
+      if (granted === undefined) return { epoch, asked };
+      const drawn = this.#drawn;
+      const isUsable = drawn?.epoch === epoch && passedMs(drawn.asked, this.#moment()) < DRAWN_MS;
+      if (isUsable && drawn.left >= writes) {
+        drawn.left -= writes;
+        return { epoch, asked };
+      }
+      this.#drawing ??= this.#draw({ epoch, granted }, writes).finally(() => {
+        this.#drawing = undefined;
+      });
+      await this.#drawing;
+    }
+  }
+
+  async #draw(from: Omit<Draw, 'count'>, writes: number): Promise<void> {
+    const { acceptor, region } = this.#deps;
+    const before = this.#drawn;
+    // Twice what was used up since the last draw, and what is left over is not drawn again.
+    const ahead = before === undefined ? 1 : 2 * (before.size - before.left);
+    const size = Math.max(writes, Math.min(MAX_AHEAD, ahead));
+    const asked = this.#moment();
+    let count = size;
+    let answer = await acceptor.draw({ ...from, count });
+    if (answer.kind === 'spent' && count > writes) {
+      count = writes;
+      answer = await acceptor.draw({ ...from, count });
+    }
+    this.#seen = { acceptor: answer.acceptor, asked };
+    if (answer.kind === 'spent') throw spent(region);
+    if (answer.kind === 'deposed') return;
+    this.#drawn = { epoch: from.epoch, asked, size: count, left: count };
+  }
+
+  /** Throws NOT_LEADER; nothing was written then. */
+  async #epochNow(): Promise<Epoch> {
+    if (this.#seen === undefined || passedMs(this.#seen.asked, this.#moment()) > FRESH_MS) {
       this.#reading ??= this.#look().finally(() => {
         this.#reading = undefined;
       });
@@ -40,26 +111,47 @@ export class LeaderLease {
     if (typeof refusal !== 'string') return refusal;
     throw new UnderstudyError(
       'NOT_LEADER',
-      `${this.#region} takes no writes: ${refusal}`,
+      `${this.#deps.region} takes no writes: ${refusal}`,
       'Ask DNS for the leader again; nothing was written.',
     );
   }
 
   async #look(): Promise<void> {
-    const askedSteadyMs = this.#clock.steadyMs();
-    this.#seen = { acceptor: await this.#read(), askedSteadyMs };
+    const asked = this.#moment();
+    this.#seen = { acceptor: await this.#deps.acceptor.read(), asked };
   }
 
   #refusal(): Epoch | string {
-    const { acceptor, askedSteadyMs } = this.#seen!;
+    const { clock, region } = this.#deps;
+    const { acceptor, asked } = this.#seen!;
     const { accepted, beat, vote } = acceptor;
     const register = accepted?.value;
     if (register?.phase !== 'leading') return 'a failover is under way';
-    if (register.leader !== this.#region) return `${register.leader} leads epoch ${register.epoch}`;
-    if (vote === register.epoch) return 'it is handing over';
-    if (beat?.epoch !== register.epoch || beat.leaseUntilMs <= this.#clock.now()) return 'its lease is over';
+    if (register.leader !== region) return `${register.leader} leads epoch ${register.epoch}`;
+    if (vote !== undefined && vote >= register.epoch) return 'it is handing over';
+    if (beat?.epoch !== register.epoch || beat.leaseUntilMs <= clock.now()) return 'its lease is over';
     // A process that was stopped in the middle of a look must not believe it.
-    if (this.#clock.steadyMs() - askedSteadyMs > FRESH_MS) return 'the look at its lease took too long';
+    if (passedMs(asked, this.#moment()) > FRESH_MS) return 'the look at its lease took too long';
     return register.epoch;
   }
+
+  #moment(): Moment {
+    return { steadyMs: this.#deps.clock.steadyMs(), wallMs: this.#deps.clock.now() };
+  }
+}
+
+function late(why: string): UnderstudyError {
+  return new UnderstudyError(
+    'WRITE_UNKNOWN',
+    `the write was made, but ${why}`,
+    'Read it back at the leader before it is made again.',
+  );
+}
+
+function spent(region: RegionId): UnderstudyError {
+  return new UnderstudyError(
+    'LEASE_SPENT',
+    `more writes have begun at ${region} than its leader has granted so far`,
+    'Try again in a moment: the next beat grants more. Nothing was written.',
+  );
 }

@@ -49,6 +49,7 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
       profile,
       targets: dns?.endpoints ?? {},
       ...(dns && { record: recordOf(dns) }),
+      ...(props.countedWrites === true && { countedWrites: true }),
       ...optional('priorities', prioritiesOf(replicas)),
       ...optional(
         'noFailover',

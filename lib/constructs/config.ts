@@ -28,6 +28,7 @@ const failoverSchema = z.strictObject({
   targets: z.record(z.string(), z.string().min(1)).default({}),
   priorities: z.record(z.string(), z.int()).exactOptional(),
   noFailover: z.array(z.string()).exactOptional(),
+  countedWrites: z.boolean().exactOptional(),
 });
 
 const retentionSchema = z.strictObject({
@@ -112,7 +113,7 @@ export function propsOf({
   alarmTopic,
   pageTopic,
 }: Deployment) {
-  const { priorities = {}, noFailover = [], profile, record, targets } = failover;
+  const { countedWrites = false, priorities = {}, noFailover = [], profile, record, targets } = failover;
   const [partitionKey, sortKey] = config.key.map(({ name, type }) => ({
     name,
     type: AttributeType[KEYS[type]],
@@ -127,6 +128,7 @@ export function propsOf({
       noFailover: noFailover.includes(name),
     })),
     witness: config.witnesses,
+    countedWrites,
     engine: Engine.dynamodb({
       table: config.table,
       partitionKey: partitionKey!,

@@ -53,6 +53,11 @@ export type ReplicationGroupProps = {
   readonly dns?: DnsProps;
   /** How soon a silent leader is taken for dead. Default: `Profile.balanced`. */
   readonly profile?: Profile;
+  /**
+   * Whether every application draws its writes from the lease, as the client does: then what a failover may lose has a
+   * bound in records, too. Default: false; the bound is one in time.
+   */
+  readonly countedWrites?: boolean;
   /** How far back each Region's log reaches. Default: 7 days, and 14 for a replica that is behind or away. */
   readonly retention?: Partial<RetentionPolicy>;
   /** Who hears of alarms. Default: nobody; the alarms are there all the same. */

@@ -10,6 +10,9 @@ export type Marks = Readonly<Record<string, Mark>>;
 /** DynamoDB keeps stream records 24 h; a shard that has been silent for twice that can't deliver again. */
 export const MARK_LIFE_MS = 48 * 3_600_000;
 
+/** A shard that has brought nothing for so long is closed, or idle. */
+const LIVE_MS = 300_000;
+
 /** Orders two sequence numbers: negative, zero or positive. */
 export function compareSequence(a: string, b: string): number {
   const left = a.replace(/^0+(?=\d)/, '');
@@ -36,4 +39,14 @@ export function mergeMarks(marks: Marks, moved: Marks): Marks {
     if (mark.atMs < newest - MARK_LIFE_MS) delete merged[shard];
   }
   return merged;
+}
+
+/**
+ * How many shards of a Region's stream have brought a record in the last minutes before the newest: order, and what a
+ * heartbeat proves, hold within one.
+ */
+export function liveShards(marks: Marks, region: string): number {
+  const own = Object.entries(marks).filter(([shard]) => shard.startsWith(`${region}/`));
+  const newest = Math.max(...own.map(([, { atMs }]) => atMs));
+  return own.filter(([, { atMs }]) => atMs > newest - LIVE_MS).length;
 }

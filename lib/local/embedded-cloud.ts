@@ -466,6 +466,7 @@ export class EmbeddedCloud implements AsyncDisposable {
             name: this.#recordName,
             ttlSeconds: this.#failover.ttlSeconds,
           },
+          countedWrites: true,
           targets: Object.fromEntries(this.group.regions.map(({ name }) => [name, this.#targetOf(name)])),
         },
       }),

@@ -1,4 +1,4 @@
-import type { Acceptor, Answer, Ballot, Beat, Consent } from '#lib/domain/control/acceptor.ts';
+import type { Acceptor, Answer, Ballot, Beat, Consent, Draw } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
@@ -17,6 +17,8 @@ export interface AcceptorStore {
   beat(beat: Beat): Promise<Answer<'lent' | 'deposed' | 'stale'>>;
   vote(epoch: Epoch, counter: number | 'over', by?: Consent): Promise<Answer<'voted' | 'beaten' | 'deposed'>>;
   unvote(epoch: Epoch, by?: Consent): Promise<Answer<'restored' | 'deposed'>>;
+  /** A draw that is made twice is drawn twice. */
+  draw(draw: Draw): Promise<Answer<'drawn' | 'spent' | 'deposed'>>;
 }
 
 /** The acceptors of a group, as they are reached from here. */

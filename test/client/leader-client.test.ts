@@ -13,7 +13,10 @@ test('a Region that hangs when it is asked for its lease holds up no write at th
     },
     open: (target) => ({
       handle: target,
-      lease: { hold: () => (target === 'hanging' ? new Promise(() => {}) : Promise.resolve(2 as Epoch)) },
+      lease: {
+        write: async (make) =>
+          target === 'hanging' ? new Promise(() => {}) : { epoch: 2 as Epoch, result: await make() },
+      },
     }),
     onEvent: (event) => void events.push(event),
     tryMs: 20,

@@ -15,12 +15,13 @@ export type AcceptorSubject = {
   readonly others: readonly AcceptorStore[];
 };
 
-const END = { lsn: parseLsn(2n ** 64n - 1n), commitMs: 1_700_000_000_123, peakPerSecond: 4_000 };
+const END = { lsn: parseLsn(2n ** 64n - 1n), commitMs: 1_700_000_000_123, beyond: 4_000 };
 const FULL: Register = {
   ...founded(EU, parseEpoch(1), 'orders-1 "first"\n'),
   phase: 'switching-over',
   coordinator: US,
   successor: AP,
+  led: E1,
   cooldownUntilMs: Number.MAX_SAFE_INTEGER,
   paused: { by: 'jo@example.org', reason: 'ünder way \u{1f980}' },
 };
@@ -49,12 +50,14 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
       const { acceptor } = await open();
       await acceptor.accept(ballot(1), FULL);
       await acceptor.beat({ epoch: E1, counter: 1_700_000_000_456, leaseUntilMs: 0.25, end: END });
-      await acceptor.beat({ epoch: E1, counter: 1_700_000_000_457, leaseUntilMs: 7 });
+      await acceptor.beat({ epoch: E1, counter: 1_700_000_000_457, leaseUntilMs: 7, granted: 9 });
+      await acceptor.draw({ epoch: E1, count: 2, granted: 9 });
       await acceptor.vote(E1, 'over', 'run/nonce');
       expect(await acceptor.read()).toEqual({
         promised: ballot(1),
         accepted: { ballot: ballot(1), value: FULL },
-        beat: { epoch: 1, counter: 1_700_000_000_457, leaseUntilMs: 7 },
+        beat: { epoch: 1, counter: 1_700_000_000_457, leaseUntilMs: 7, granted: 9 },
+        drawn: 2,
         leaderEnd: { epoch: 1, end: END },
         vote: 1,
         voteBy: 'run/nonce',
@@ -101,6 +104,31 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
       expect((await acceptor.accept(ballot(2), { ...next, epoch: E3 })).kind).toBe('withheld');
       expect((await acceptor.accept(ballot(2), next)).kind).toBe('accepted');
       expect((await acceptor.beat({ epoch: E1, counter: 9, leaseUntilMs: 0 })).kind).toBe('deposed');
+    });
+
+    test('lets no more be drawn than was granted, however many draw at once', async () => {
+      const { acceptor } = await open();
+      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      await acceptor.beat({ epoch: E1, counter: 1, leaseUntilMs: 0, granted: 10 });
+      const draws = Array.from({ length: 7 }, () => acceptor.draw({ epoch: E1, count: 2, granted: 10 }));
+      const kinds = (await Promise.all(draws)).map(({ kind }) => kind);
+      // A draw whose outcome is lost may be drawn and not counted upon; never the other way round.
+      const taken = kinds.filter((kind) => kind === 'drawn').length;
+      expect(taken).toBeGreaterThan(0);
+      expect(taken).toBeLessThanOrEqual(5);
+      expect(await acceptor.read()).toMatchObject({ drawn: 10 });
+      expect((await acceptor.draw({ epoch: E1, count: 1, granted: 99 })).kind).toBe('spent');
+      await acceptor.vote(E1, 1);
+      expect((await acceptor.draw({ epoch: E1, count: 1, granted: 10 })).kind).toBe('deposed');
+    });
+
+    test('takes a beat only right after the one that it is to follow', async () => {
+      const { acceptor } = await open();
+      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      const beat = { epoch: E1, leaseUntilMs: 0 };
+      expect((await acceptor.beat({ ...beat, counter: 1, follows: 0 })).kind).toBe('lent');
+      expect((await acceptor.beat({ ...beat, counter: 3, follows: 0 })).kind).toBe('stale');
+      expect((await acceptor.beat({ ...beat, counter: 3, follows: 1 })).kind).toBe('lent');
     });
 
     test('gives the vote of a switchover back to nobody else, and to no other run', async () => {

@@ -59,7 +59,7 @@ export class Writer {
         });
         return {
           handle: { region, dynamodb },
-          lease: new LeaderLease({ region, read: () => acceptor.read(), clock }),
+          lease: new LeaderLease({ region, acceptor, clock }),
         };
       },
       now: clock.now,

@@ -1,3 +1,4 @@
+import type { LeaderLease, LeaderLeaseDeps } from '#lib/client/leader-lease.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
 import type { Control } from '#lib/ports/control.ts';
@@ -22,6 +23,7 @@ export type Hooks = {
   readonly store?: (sound: SimStore) => SimStore;
   readonly record?: (sound: LeaderRecord) => LeaderRecord;
   readonly chance?: () => string;
+  readonly lease?: (deps: LeaderLeaseDeps) => Pick<LeaderLease, 'write'>;
   readonly sentinel?: (make: (deps: SentinelDeps) => Sentinel, deps: SentinelDeps) => SentinelLike;
   readonly steps?: (sound: Steps) => Partial<Steps>;
   readonly reattach?: (deps: ReattachDeps) => ReattachDeps;

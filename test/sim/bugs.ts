@@ -5,6 +5,7 @@ import {
   type Ballot,
   type Beat,
   beat,
+  draw,
   epochOf,
   NO_ACCEPTOR,
   prepare,
@@ -19,7 +20,7 @@ import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { ElectResult } from '#lib/usecases/control/failover-deps.ts';
 import type { Bug } from './bug.ts';
 
-const RULES = { prepare, accept, beat, vote, unvote };
+const RULES = { prepare, accept, beat, vote, unvote, draw };
 
 /** An acceptor whose item moves by other rules than the domain's. */
 function acceptorBy(
@@ -45,6 +46,7 @@ function acceptorBy(
       beat: async (sent) => keep(by.beat(item, sent)),
       vote: async (...call) => keep(by.vote(item, ...call)),
       unvote: async (...call) => keep(by.unvote(item, ...call)),
+      draw: async (drawn) => keep(by.draw(item, drawn)),
     };
     return store;
   };
@@ -148,6 +150,7 @@ export const BUGS: readonly Bug[] = [
             beat: (sent) => at.beat(sent),
             vote: (...call) => at.vote(...call),
             unvote: (...call) => at.unvote(...call),
+            draw: (drawn) => at.draw(drawn),
           };
         },
       };

@@ -44,7 +44,7 @@ export class Monitor {
   readonly reported = new Map<RegionId, Set<string>>();
   #acked: Acked[] = [];
   violation: Violation | undefined;
-  readonly counts = { installed: 0, acked: 0, lost: 0, divergent: 0, failovers: 0 };
+  readonly counts = { installed: 0, acked: 0, lost: 0, divergent: 0, failovers: 0, bounded: 0, slack: 0 };
 
   constructor(members: readonly RegionId[], now: () => number) {
     this.#members = members;
@@ -130,7 +130,15 @@ export class Monitor {
     const lost = before.filter(({ id }) => !held.has(id));
     this.#acked = this.#acked.filter((each) => each.atMs > election.atMs);
     this.counts.lost += lost.length;
-    const { records } = election.rpo;
+    const { records, ms } = election.rpo;
+    const spanMs = Math.max(...before.map(({ atMs }) => atMs)) - Math.min(...lost.map(({ atMs }) => atMs));
+    if (ms !== null && spanMs > ms) {
+      this.violated(6, `epoch ${epoch} lost writes of ${spanMs} ms; at most ${ms} ms were reported`);
+    }
+    if (records !== null && records > 0) {
+      this.counts.bounded += 1;
+      this.counts.slack += records - lost.length;
+    }
     if (records !== null && lost.length > records) {
       const ids = lost.map(({ id, region, atMs }) => `${id} at ${region} at ${Math.round(atMs)}`).join(', ');
       this.violated(

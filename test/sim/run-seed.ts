@@ -57,7 +57,11 @@ function settingOf(random: Random, hours: number): Setting {
   const slackMs = (leaseMs + marginMs) / (1 + MAX_DRIFT) - leaseMs / (1 - MAX_DRIFT);
   return {
     profile,
-    pace: { writeMs: profile.beatMs / (long ? 1 : 3), pullMs: 4 * profile.leaseMs },
+    pace: {
+      writeMs: profile.beatMs / (long ? 1 : 3),
+      pullMs: 4 * profile.leaseMs,
+      bursts: random.pick([0, 0, 0.003]),
+    },
     temper: {
       everyMs: leaseMs * random.pick([0.5, 1, 2]),
       lastsMs: leaseMs * random.pick([0.5, 1.5, 3]),
@@ -89,6 +93,7 @@ export async function runSeed({ seed, hours, bug, trace }: Run): Promise<Result>
     throw new Error(`There is no bug ${bug}: ${BUGS.map(({ name }) => name).join(', ')}`);
   const world = new World({ scheduler, random, profile, replicas, witnesses, hooks, trace: say });
   say?.(`seed ${seed}: ${replicas} replicas, ${witnesses} witnesses, ${JSON.stringify({ profile, temper })}`);
+  world.countsWrites = random.chance(0.8);
   if (replicas > 2 && random.chance(0.3)) world.noFailover = world.replicas.at(-1);
   const twins = new Map(world.members.map((region) => [region, new RegionTwin(world, region, pace)]));
   world.onWrite = (region) => scheduler.after(random.between(20, 200), () => twins.get(region)!.hint());

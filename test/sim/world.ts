@@ -77,6 +77,7 @@ export class World {
   writes = 0;
   lastAckMs = Number.NEGATIVE_INFINITY;
   noFailover: RegionId | undefined;
+  countsWrites = true;
 
   constructor(deps: WorldDeps) {
     const { scheduler, random, profile, trace } = deps;
@@ -144,7 +145,7 @@ export class World {
 
   acceptors(process: Process): Acceptors {
     const stores = new Map<RegionId, AcceptorStore>();
-    const methods = ['read', 'prepare', 'accept', 'beat', 'vote', 'unvote'] as const;
+    const methods = ['read', 'prepare', 'accept', 'beat', 'vote', 'unvote', 'draw'] as const;
     for (const [region, { acceptor }] of this.sites) {
       stores.set(region, remote(acceptor, methods, this.#caller(process, region, 'control', 'acceptor')));
     }
@@ -280,6 +281,7 @@ function watchedAcceptor(
     beat: (beat) => seen(inner.beat(beat)),
     vote: (...call) => seen(inner.vote(...call)),
     unvote: (...call) => seen(inner.unvote(...call)),
+    draw: (...call) => seen(inner.draw(...call)),
     async accept(ballot, value) {
       const answer = await seen(inner.accept(ballot, value));
       if (answer.kind === 'accepted') monitor.accepted(region, ballot, value);

@@ -7,6 +7,8 @@ import {
   ballotAfter,
   beat,
   type Consent,
+  type Draw,
+  draw,
   NO_ACCEPTOR,
   prepare,
   unvote,
@@ -23,7 +25,8 @@ export type Operation =
   | readonly ['accept', Ballot, Register]
   | readonly ['beat', Beat]
   | readonly ['vote', Epoch, number | 'over', Consent | undefined]
-  | readonly ['unvote', Epoch, Consent | undefined];
+  | readonly ['unvote', Epoch, Consent | undefined]
+  | readonly ['draw', Draw];
 
 /** The ballot of a round and a proposer. */
 export function ballot(round: number, proposer = 'eu-west-1', chance = 'x'): Ballot {
@@ -54,6 +57,8 @@ function pure(item: Acceptor, operation: Operation) {
       return vote(item, operation[1], operation[2], operation[3]);
     case 'unvote':
       return unvote(item, operation[1], operation[2]);
+    case 'draw':
+      return draw(item, operation[1]);
   }
 }
 
@@ -69,6 +74,8 @@ export function perform(store: AcceptorStore, operation: Operation) {
       return store.vote(operation[1], operation[2], operation[3]);
     case 'unvote':
       return store.unvote(operation[1], operation[2]);
+    case 'draw':
+      return store.draw(operation[1]);
   }
 }
 
@@ -88,6 +95,7 @@ const anyRegister: fc.Arbitrary<Register> = fc
       run: fc.string({ maxLength: 8 }),
       cooldownUntilMs: fc.nat(),
       successor: region,
+      led: epoch,
       paused: fc.record({ by: fc.string(), reason: fc.string() }, { noNullPrototype: true }),
     },
     {
@@ -102,13 +110,15 @@ const anyBeat: fc.Arbitrary<Beat> = fc.record(
     epoch,
     counter: fc.integer({ min: 1, max: 4 }),
     leaseUntilMs: fc.constantFrom(0, 1_700_000_000_000.5),
+    granted: fc.nat(9),
+    follows: fc.nat(4),
     end: fc.record(
       {
         lsn: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((each) => parseLsn(each)),
         commitMs: fc.nat(),
-        peakPerSecond: fc.nat(),
+        beyond: fc.nat(),
       },
-      { noNullPrototype: true },
+      { requiredKeys: ['lsn', 'commitMs'], noNullPrototype: true },
     ),
   },
   { requiredKeys: ['epoch', 'counter', 'leaseUntilMs'], noNullPrototype: true },
@@ -127,6 +137,13 @@ const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
     anyConsent,
   ),
   fc.tuple(fc.constant('unvote' as const), epoch, anyConsent),
+  fc.tuple(
+    fc.constant('draw' as const),
+    fc.record(
+      { epoch, count: fc.integer({ min: 1, max: 3 }), granted: fc.nat(9) },
+      { noNullPrototype: true },
+    ),
+  ),
 );
 
 export const anyOperations = fc.array(anyOperation, { minLength: 1, maxLength: 24 });

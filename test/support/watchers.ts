@@ -110,6 +110,7 @@ export class Watchers {
         },
       },
       fence: group.fenceAt(region),
+      countsWrites: true,
       telemetry: group.telemetry,
     };
   }

@@ -25,6 +25,10 @@ export type Beat = {
   readonly counter: number;
   /** Until when the leader held the lease when it sent this beat, Unix ms by its clock; 0 for no lease. */
   readonly leaseUntilMs: number;
+  /** Writes that the applications of the leader's Region may have drawn in all; absent where nobody counts them. */
+  readonly granted?: number;
+  /** The beat is `stale` if it is not the next after the one of this counter: another process has beaten meanwhile. */
+  readonly follows?: number;
   /** Where the leader's log ended then: what may be lost is reckoned from it. */
   readonly end?: BeatEnd;
 };
@@ -33,8 +37,11 @@ export type BeatEnd = {
   readonly lsn: Lsn;
   /** Commit time of the newest record, Unix ms. */
   readonly commitMs: number;
-  /** The most records a second that the leader has logged of late. */
-  readonly peakPerSecond: number;
+  /**
+   * The most writes that the leader's log did not hold then and that may be acknowledged before a majority takes
+   * another beat. Absent where nobody can tell.
+   */
+  readonly beyond?: number;
 };
 
 /**
@@ -45,13 +52,15 @@ export type Acceptor = {
   readonly promised: Ballot;
   readonly accepted?: { readonly ballot: Ballot; readonly value: Register };
   /** The newest beat that was taken. */
-  readonly beat?: Omit<Beat, 'end'>;
+  readonly beat?: Omit<Beat, 'end' | 'follows'>;
   /** Where a leader's log ended by the newest beat that said so: it outlives the epoch. */
   readonly leaderEnd?: { readonly epoch: Epoch; readonly end: BeatEnd };
   /** The epoch against which this Region has voted: it lends that epoch's leader no lease. */
   readonly vote?: Epoch;
   /** Who cast the vote, if it was a switchover and not this Region's own sentinel: only its own word takes it back. */
   readonly voteBy?: Consent;
+  /** Writes that the applications of this Region have drawn, ever, from the leases that it was lent. */
+  readonly drawn?: number;
 };
 
 /**
@@ -102,9 +111,30 @@ export function beat(item: Acceptor, beat: Beat): Answer<'lent' | 'deposed' | 's
   if (item.beat && (item.beat.epoch > epoch || (item.beat.epoch === epoch && item.beat.counter >= counter))) {
     return { kind: 'stale', acceptor: item };
   }
-  const { end, ...rest } = beat;
+  const { end, follows, ...rest } = beat;
+  if (follows !== undefined && counterOf(item, epoch) !== follows) return { kind: 'stale', acceptor: item };
   const leaderEnd = end === undefined ? {} : { leaderEnd: { epoch, end } };
   return { kind: 'lent', acceptor: { ...item, beat: rest, ...leaderEnd } };
+}
+
+export type Draw = {
+  readonly epoch: Epoch;
+  /** Writes, at least 1. */
+  readonly count: number;
+  /** As a beat of the epoch says; an old one grants less. */
+  readonly granted: number;
+};
+
+/**
+ * An application of the leader's Region draws writes from the lease before it begins them, so that nobody can
+ * acknowledge more than the leader has told the others. `spent`: the leader has to grant more first.
+ */
+export function draw(item: Acceptor, { epoch, count, granted }: Draw): Answer<'drawn' | 'spent' | 'deposed'> {
+  const lends = epochOf(item) === epoch && item.beat?.epoch === epoch && (item.vote ?? -1) < epoch;
+  if (!lends) return { kind: 'deposed', acceptor: item };
+  const drawn = (item.drawn ?? 0) + count;
+  if (drawn > granted || granted > (item.beat?.granted ?? 0)) return { kind: 'spent', acceptor: item };
+  return { kind: 'drawn', acceptor: { ...item, drawn } };
 }
 
 /** The counter of the newest beat of `epoch` that was taken; 0 for none. */

@@ -1,4 +1,3 @@
-import type { BeatEnd } from '#lib/domain/control/acceptor.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
 
@@ -136,30 +135,4 @@ function nearest(a: Candidate, b: Candidate, near: RegionId | undefined): number
   if (a.region === near) return -1;
   if (b.region === near) return 1;
   return a.region < b.region ? -1 : 1;
-}
-
-/** What a promotion may lose. `undefined`: nobody knows. */
-export type Loss = { readonly records: number | undefined; readonly ms: number | undefined };
-
-/**
- * The most that may be lost: what the lost leader is known to have logged beyond the survivors, and what it may have
- * taken since its last beat that was heard, until its lease ended. A rate above `margin` times the highest that was
- * seen breaks the bound on records; the bound in time holds as long as its clients keep to the lease.
- *
- * @param end where the lost leader's log ended by its newest beat that was heard.
- * @param survivorLsn end of the log that goes on.
- * @param leaseEndMs when the last lease that it can have held was over, Unix ms.
- */
-export function lossOf(
-  end: BeatEnd | undefined,
-  survivor: { readonly lsn: Lsn; readonly commitMs: number },
-  leaseEndMs: number,
-  margin = 3,
-): Loss {
-  if (survivor.commitMs === 0) return { records: undefined, ms: undefined };
-  const ms = Math.max(0, leaseEndMs - survivor.commitMs);
-  if (end === undefined) return { records: undefined, ms };
-  const known = end.lsn > survivor.lsn ? Number(end.lsn - survivor.lsn) : 0;
-  const seconds = Math.max(0, leaseEndMs - Math.max(end.commitMs, 0)) / 1000;
-  return { records: known + Math.ceil(seconds * margin * Math.max(1, end.peakPerSecond)), ms };
 }

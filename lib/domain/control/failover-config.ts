@@ -13,6 +13,8 @@ export type FailoverConfig = {
   readonly priorities?: Readonly<Record<RegionId, number>>;
   /** Regions that no election takes unless it is forced. */
   readonly noFailover?: readonly RegionId[];
+  /** Every application draws its writes from the lease, as lib/client does, so that a loss has a bound in records. */
+  readonly countedWrites?: boolean;
 };
 
 type Input = Omit<FailoverConfig, 'targets' | 'priorities' | 'noFailover'> & {

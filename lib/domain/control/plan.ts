@@ -1,6 +1,7 @@
 import { lagAlarmIn } from '#lib/domain/alarms.ts';
 import { majorityOf } from '#lib/domain/control/acceptor.ts';
-import { type Candidate, elect, type Loss, lossOf, type Verdict } from '#lib/domain/control/election.ts';
+import { type Candidate, elect, type Verdict } from '#lib/domain/control/election.ts';
+import { heardEnd, type Loss, lossOf } from '#lib/domain/control/loss.ts';
 import { type ApiCall, callsOf, type Resources } from '#lib/domain/control/plan-calls.ts';
 import { type Phase, rtoOf } from '#lib/domain/control/plan-rto.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
@@ -8,7 +9,6 @@ import type { Register } from '#lib/domain/control/register.ts';
 import {
   alarmsOf,
   hasMajority,
-  leaderEndOf,
   newestBeat,
   type RegionSurvey,
   registerOf,
@@ -17,7 +17,7 @@ import {
 } from '#lib/domain/control/survey.ts';
 import type { ErrorCode } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { Epoch } from '#lib/domain/lsn.ts';
+import { EPOCH_ZERO, type Epoch } from '#lib/domain/lsn.ts';
 import { isAttached, type Leadership, newestOf } from '#lib/domain/topology.ts';
 
 export type PlanRequest = {
@@ -92,7 +92,10 @@ export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): 
       ...verdict,
     })),
     pullFrom,
-    rpo: request.kind === 'switchover' ? { records: 0, ms: 0 } : rpoOf(survey, register, candidates),
+    rpo:
+      request.kind === 'switchover'
+        ? { records: 0, ms: 0 }
+        : rpoOf(survey, register, candidates, rules.profile),
     rto: rtoOf(
       winner === undefined
         ? []
@@ -171,14 +174,28 @@ function electionOf(
 }
 
 /** As if the leader were lost with all that only it has; a leader that is cut off may write until its lease is over. */
-function rpoOf(survey: Survey, { epoch, leader }: Register, candidates: readonly Candidate[]): Loss {
+function rpoOf(
+  survey: Survey,
+  register: Register,
+  candidates: readonly Candidate[],
+  { marginMs }: Profile,
+): Loss {
+  const { leader } = register;
+  const epoch = register.phase === 'leading' ? register.epoch : (register.led ?? EPOCH_ZERO);
   const survivors = candidates.filter(({ region }) => region !== leader);
   const furthest = survivors.toSorted((a, b) => (a.lastLsn < b.lastLsn ? 1 : -1))[0];
   if (furthest === undefined) return UNKNOWN;
+  const others = survey.regions.filter(({ region }) => region !== leader);
+  const heard = others.flatMap(({ acceptor }) => acceptor ?? []);
+  const { lastEpoch, lastLsn: lsn, lastCommitMs: commitMs } = furthest;
   return lossOf(
-    leaderEndOf(survey, epoch, leader),
-    { lsn: furthest.lastLsn, commitMs: furthest.lastCommitMs },
-    Math.max(survey.atMs, newestBeat(survey, epoch)?.leaseUntilMs ?? 0),
+    {
+      epoch,
+      end: heardEnd(heard, epoch, survey.regions.length),
+      leaseEndMs: Math.max(survey.atMs, newestBeat(survey, epoch)?.leaseUntilMs ?? 0),
+    },
+    { epoch: lastEpoch, lsn, commitMs },
+    marginMs,
   );
 }
 

@@ -16,6 +16,8 @@ export type Register = {
   readonly coordinator: RegionId;
   readonly run: string;
   readonly successor?: RegionId;
+  /** While the leader is being replaced: the epoch that it led, as more than one claim may have come since. */
+  readonly led?: Epoch;
   /** No automatic failover before this time, Unix ms, unless it was acknowledged. */
   readonly cooldownUntilMs: number;
   /** No automatic failover at all while an operator's pause is in force. */
@@ -56,6 +58,7 @@ export function claim(register: Register, by: Claim): Change {
     kind: 'changed',
     register: {
       ...rest,
+      ...(register.phase === 'leading' && { led: register.epoch }),
       epoch: advanceEpoch(register.epoch),
       phase: by.phase,
       coordinator: by.coordinator,
@@ -79,7 +82,7 @@ export function install(
   if (register.phase === 'leading') {
     return { kind: register.leader === by.leader ? 'changed' : 'superseded', register };
   }
-  const { successor: _, ...rest } = register;
+  const { successor: _, led: __, ...rest } = register;
   return {
     kind: 'changed',
     register: { ...rest, phase: 'leading', leader: by.leader, cooldownUntilMs: by.cooldownUntilMs },

@@ -1,5 +1,5 @@
 import type { AlarmState } from '#lib/domain/alarms.ts';
-import { type Acceptor, type BeatEnd, majorityOf } from '#lib/domain/control/acceptor.ts';
+import { type Acceptor, majorityOf } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type Lag, lagOf, type Position } from '#lib/domain/lag.ts';
@@ -74,14 +74,6 @@ export function votesAgainst({ regions }: Survey, epoch: Epoch): readonly Region
 export function newestBeat({ regions }: Survey, epoch: Epoch): Acceptor['beat'] {
   const beats = regions.flatMap(({ acceptor }) => (acceptor?.beat?.epoch === epoch ? [acceptor.beat] : []));
   return beats.toSorted((a, b) => b.counter - a.counter)[0];
-}
-
-/** Where the log of the leader of `epoch` ended by the newest of its beats that a Region other than it has heard. */
-export function leaderEndOf(survey: Survey, epoch: Epoch, leader: RegionId): BeatEnd | undefined {
-  const ends = survey.regions.flatMap(({ acceptor, region }) =>
-    region !== leader && acceptor?.leaderEnd?.epoch === epoch ? [acceptor.leaderEnd.end] : [],
-  );
-  return ends.toSorted((a, b) => (a.lsn < b.lsn ? 1 : -1))[0];
 }
 
 /** The alarms of a Region as far as they are known. */

@@ -25,7 +25,12 @@ export function stillMs(watch: Watch, at: Moment): number {
   return Math.min(at.steadyMs - watch.sinceSteadyMs, at.wallMs - watch.sinceWallMs);
 }
 
-/** What is left of a lease: by the clock that has moved more since the beat was sent. Negative once it is over. */
+/** The most that may have passed since a moment, ms: by the clock that has moved more. */
+export function passedMs(since: Moment, at: Moment): number {
+  return Math.max(at.steadyMs - since.steadyMs, at.wallMs - since.wallMs);
+}
+
+/** What is left of a lease since the beat was sent. Negative once it is over. */
 export function leaseLeftMs(sent: Moment, leaseMs: number, at: Moment): number {
-  return leaseMs - Math.max(at.steadyMs - sent.steadyMs, at.wallMs - sent.wallMs);
+  return leaseMs - passedMs(sent, at);
 }

@@ -2,7 +2,8 @@
  * Entry point of an application in one Region: an HTTP server that writes to the Region's own table while that Region
  * leads. Argument: port. Configuration: the functions' own environment.
  *
- * `POST /` with an item in DynamoDB JSON answers 200 once it is written, and 409 if this Region does not lead.
+ * `POST /` with an item in DynamoDB JSON answers 200 once it is written, and 409 if this Region does not lead,
+ * or its leader has not granted so many writes yet.
  */
 import { createServer, type IncomingMessage } from 'node:http';
 import { PutItemCommand } from '@aws-sdk/client-dynamodb';
@@ -10,19 +11,17 @@ import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { readConfig } from '#lib/aws/config.ts';
 import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
+import { WRITE_MS } from '#lib/domain/control/application-lease.ts';
 import { isFailure } from '#lib/domain/errors.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { serveParent } from '#lib/local/parent.ts';
 
-/** Longest time that one write to the table may take, ms. */
-const WRITE_MS = 1_000;
-
 const config = readConfig(process.env);
 const peers = new AwsPeers(config, STAMP_ATTRIBUTE);
 const { dynamodb } = peers.clients(config.region);
-const acceptor = peers.acceptor(config.region);
 const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
-const lease = new LeaderLease({ region: config.region, read: () => acceptor.read(), clock });
+const acceptor = peers.acceptor(config.region);
+const lease = new LeaderLease({ region: config.region, acceptor, clock });
 
 const server = createServer(async (request, response) => {
   const answer = (status: number, body: object) => {
@@ -30,13 +29,15 @@ const server = createServer(async (request, response) => {
   };
   try {
     const item = JSON.parse(await bodyOf(request)) as SdkItem;
-    const epoch = await lease.hold();
-    await dynamodb.send(new PutItemCommand({ TableName: config.table, Item: item }), {
-      abortSignal: AbortSignal.timeout(WRITE_MS),
-    });
+    const { epoch } = await lease.write(() =>
+      dynamodb.send(new PutItemCommand({ TableName: config.table, Item: item }), {
+        abortSignal: AbortSignal.timeout(WRITE_MS),
+      }),
+    );
     answer(200, { epoch, region: config.region });
   } catch (error) {
-    answer(isFailure(error, 'NOT_LEADER') ? 409 : 500, { why: String(error) });
+    const isRefused = isFailure(error, 'NOT_LEADER') || isFailure(error, 'LEASE_SPENT');
+    answer(isRefused ? 409 : 500, { why: String(error) });
   }
 });
 

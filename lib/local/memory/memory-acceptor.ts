@@ -5,6 +5,8 @@ import {
   type Beat,
   beat,
   type Consent,
+  type Draw,
+  draw,
   NO_ACCEPTOR,
   prepare,
   unvote,
@@ -40,6 +42,10 @@ export class MemoryAcceptor implements AcceptorStore {
 
   async unvote(epoch: Epoch, by?: Consent) {
     return this.#keep(unvote(this.#item, epoch, by));
+  }
+
+  async draw(by: Draw) {
+    return this.#keep(draw(this.#item, by));
   }
 
   #keep<A extends { readonly acceptor: Acceptor }>(answer: A): A {

@@ -50,7 +50,13 @@ export async function claimEpoch(deps: FailoverDeps, state: FailoverState): Prom
   if (guarded !== undefined) return decide({ outcome: 'refused', code: 'FAILOVER_REFUSED', why: guarded });
   switch (change.kind) {
     case 'changed':
-      return decide({ outcome: 'claimed', epoch, from: register.leader, coordinator: deps.region });
+      return decide({
+        outcome: 'claimed',
+        epoch,
+        from: register.leader,
+        ...(register.led === undefined ? {} : { led: register.led }),
+        coordinator: deps.region,
+      });
     case 'superseded':
       return decide({ outcome: 'superseded', epoch: register.epoch, leader: register.leader });
     case 'withheld':

@@ -1,7 +1,9 @@
 import { LAG_ALARMS, lagAlarmIn } from '#lib/domain/alarms.ts';
-import type { Acceptor, BeatEnd } from '#lib/domain/control/acceptor.ts';
-import { type Candidate, elect, lossOf } from '#lib/domain/control/election.ts';
+import type { Acceptor } from '#lib/domain/control/acceptor.ts';
+import { type Candidate, elect } from '#lib/domain/control/election.ts';
+import { heardEnd, type Loss, lossOf } from '#lib/domain/control/loss.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { EPOCH_ZERO } from '#lib/domain/lsn.ts';
 import { isAttached, newestOf, type Role } from '#lib/domain/topology.ts';
 import {
   decided,
@@ -23,15 +25,8 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
   const sealed = state.fence?.outcome === 'fenced' ? state.fence.seals.filter((each) => each.sealed) : [];
   const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
   const asked = input.successor;
-  const found = await Promise.all(
-    sealed.map(({ region }) => patiently(deps, candidateOf(deps, state, region))),
-  );
-  const answered = found.filter((each) => each !== undefined);
-  const newest = newestOf(answered.map(({ role }) => role));
-  const candidates = answered.map(({ role, ...each }) => ({
-    ...each,
-    attached: isAttached(role, each.region, newest),
-  }));
+  const regions = sealed.map(({ region }) => region);
+  let candidates = await candidatesIn(deps, state, regions);
   const rules = {
     maxLagMs: deps.profile.maxLagMs,
     force: input.force === true,
@@ -39,7 +34,12 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
     ...(old === undefined ? {} : { replaced: old }),
     near: deps.region,
   };
-  const election = elect(candidates, rules);
+  let election = elect(candidates, rules);
+  if (election.winner === undefined) {
+    // The fence waits for nobody who is far away. Before there is no leader at all, whoever answers now counts, too.
+    candidates = await candidatesIn(deps, state, [...regions, ...(await sealLate(deps, state, regions))]);
+    election = elect(candidates, rules);
+  }
   const reports = candidates.map((each) => {
     const verdict = election.verdicts.find(({ region }) => region === each.region)!;
     return {
@@ -56,14 +56,7 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
     return decided(deps, state, 'elect', given, { outcome: 'none', candidates: reports });
   }
   const furthest = candidates.find(({ region }) => region === (election.pullFrom[0] ?? election.winner))!;
-  const heard = await hear(deps, state);
-  const loss = holdsAll(state, furthest, heard)
-    ? { records: 0, ms: 0 }
-    : lossOf(
-        lastBeatOf(state, heard),
-        { lsn: furthest.lastLsn, commitMs: furthest.lastCommitMs },
-        deps.clock.now(),
-      );
+  const loss = await mostLost(deps, state, furthest);
   return decided(deps, state, 'elect', given, {
     outcome: 'elected',
     winner: election.winner,
@@ -71,6 +64,34 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
     candidates: reports,
     rpo: { records: loss.records ?? null, ms: loss.ms ?? null },
   });
+}
+
+async function candidatesIn(
+  deps: FailoverDeps,
+  state: FailoverState,
+  regions: readonly RegionId[],
+): Promise<readonly Candidate[]> {
+  const found = await Promise.all(regions.map((region) => patiently(deps, candidateOf(deps, state, region))));
+  const answered = found.filter((each) => each !== undefined);
+  const newest = newestOf(answered.map(({ role }) => role));
+  return answered.map(({ role, ...each }) => ({ ...each, attached: isAttached(role, each.region, newest) }));
+}
+
+/** The other replicas whose logs can be sealed now. */
+async function sealLate(
+  deps: FailoverDeps,
+  state: FailoverState,
+  sealed: readonly RegionId[],
+): Promise<readonly RegionId[]> {
+  const epoch = epochOfRun(state);
+  const late = deps.group.regions.map(({ name }) => name).filter((name) => !sealed.includes(name));
+  const found = await Promise.all(
+    late.map(async (region) => {
+      const outcome = await patiently(deps, deps.peers.log(region).seal(LANE_0, epoch));
+      return outcome?.head.sealedEpoch === epoch ? [region] : [];
+    }),
+  );
+  return found.flat();
 }
 
 async function candidateOf(
@@ -116,6 +137,17 @@ async function lagAlarmOf(deps: FailoverDeps, region: RegionId): Promise<string 
   }
 }
 
+/** The most that is lost if the log of `furthest` goes on. */
+async function mostLost(deps: FailoverDeps, state: FailoverState, furthest: Candidate): Promise<Loss> {
+  const heard = await hear(deps, state);
+  if (holdsAll(state, furthest, heard)) return { records: 0, ms: 0 };
+  const { lastEpoch, lastLsn: lsn, lastCommitMs: commitMs } = furthest;
+  const epoch = (state.claim?.outcome === 'claimed' ? state.claim.led : undefined) ?? EPOCH_ZERO;
+  const end = heardEnd([...heard.values()], epoch, deps.acceptors.members.length);
+  const lost = { epoch, end, leaseEndMs: deps.clock.now() };
+  return lossOf(lost, { epoch: lastEpoch, lsn, commitMs }, deps.profile.marginMs);
+}
+
 /** True if the old leader has said where its log ends, has lent no lease since, and a survivor reaches as far. */
 function holdsAll(state: FailoverState, { lastLsn }: Candidate, heard: Answers<Acceptor>): boolean {
   const { claim, input, yield: yielded } = state;
@@ -137,14 +169,6 @@ async function hear(deps: FailoverDeps, state: FailoverState): Promise<Answers<A
     (each) => awaited.every((region) => each.has(region)),
     PATIENCE_MS,
   );
-}
-
-/** Where the old leader's log ended by the newest of its beats that any Region has heard. */
-function lastBeatOf(state: FailoverState, heard: Answers<Acceptor>): BeatEnd | undefined {
-  const ends = [...heard.values()].flatMap(({ leaderEnd }) =>
-    leaderEnd?.epoch === state.input.epoch ? [leaderEnd.end] : [],
-  );
-  return ends.toSorted((a, b) => (a.lsn < b.lsn ? 1 : -1))[0];
 }
 
 /** Positions as text: the decision log is JSON. */

@@ -71,6 +71,8 @@ export type ClaimResult =
       readonly outcome: 'claimed';
       readonly epoch: Epoch;
       readonly from: RegionId;
+      /** The epoch that `from` led; absent if nobody knows. */
+      readonly led?: Epoch;
       readonly coordinator: RegionId;
     }
   | { readonly outcome: 'withheld'; readonly why: string }

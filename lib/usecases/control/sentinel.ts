@@ -1,17 +1,11 @@
-import {
-  type Acceptor,
-  type Beat,
-  type BeatEnd,
-  counterOf,
-  epochOf,
-  majorityOf,
-} from '#lib/domain/control/acceptor.ts';
+import { type Acceptor, type Beat, counterOf, epochOf, majorityOf } from '#lib/domain/control/acceptor.ts';
 import { runName } from '#lib/domain/control/failover.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import { leaseLeftMs, look, type Moment, stillMs, type Watch } from '#lib/domain/control/watch.ts';
 import { type GroupId, LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
+import { liveShards } from '#lib/domain/marks.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { EngineFence, Workflow, WritePath } from '#lib/ports/sentinel-ports.ts';
@@ -24,10 +18,13 @@ import {
 } from '#lib/usecases/control/change-register.ts';
 import { countOf, gather } from '#lib/usecases/control/gather.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
+import { WriteCount } from '#lib/usecases/control/write-count.ts';
 
 export type SentinelDeps = RegisterDeps & {
   readonly group: GroupId;
   readonly profile: Profile;
+  /** Every application draws its writes from the lease. */
+  readonly countsWrites: boolean;
   readonly clock: SteadyClock;
   /** Absent at a witness: there is no data path to tell. */
   readonly control?: Pick<Control, 'role' | 'nameLeader'>;
@@ -47,8 +44,6 @@ const HANDING_OVER = -1;
 const PROBE_SHARE = 0.8;
 /** How many looks' time the Regions have to say whether they have voted. */
 const COUNT_LOOKS = 4;
-/** How fast the remembered peak of the log's growth fades, a beat. */
-const PEAK_FADE = 0.98;
 
 /**
  * The watcher of one Region: beats while its Region leads, watches while another does, votes when that one is silent
@@ -72,8 +67,7 @@ export class Sentinel {
   #fenced: Epoch | undefined;
   /** In which epoch this process has lowered the store's fence, and not raised it since. */
   #open: Epoch | undefined;
-  #end: BeatEnd | undefined;
-  #endAtMs = 0;
+  readonly #writes = new WriteCount();
   /** The epoch against which this sentinel has voted itself. */
   #voted: Epoch | undefined;
   /** Counters of the other Regions when this one voted. */
@@ -119,11 +113,13 @@ export class Sentinel {
     const { profile } = this.#deps;
     const now = this.#moment();
     this.#tryCanary(register);
-    if (now.steadyMs >= this.#beatDueMs && this.#healthy && !hasVoted(own, register)) {
+    this.#writes.look(own, register.epoch, now.wallMs);
+    const isDue = now.steadyMs >= this.#beatDueMs || (this.#deps.countsWrites && this.#writes.isLow);
+    if (isDue && this.#healthy && !hasVoted(own, register)) {
       this.#beatDueMs = now.steadyMs + profile.beatMs;
       // Above what a coordinator sent in this epoch, whose counter is the time.
       this.#counter = Math.max(this.#counter + 1, counterOf(own, register.epoch) + 1, now.wallMs);
-      await this.#beat(register, now);
+      await this.#beat(register, now, counterOf(own, register.epoch));
     }
     // Its own vote is the leader's word that it hands over: from now on it holds no lease.
     if (hasVoted(own, register)) {
@@ -173,8 +169,9 @@ export class Sentinel {
     );
   }
 
-  async #beat(register: Register, sent: Moment): Promise<void> {
-    const { acceptors, profile, telemetry } = this.#deps;
+  /** @param follows the counter of the newest beat that the own item holds. */
+  async #beat(register: Register, sent: Moment, follows: number): Promise<void> {
+    const { acceptors, log, profile, region, telemetry } = this.#deps;
     const left = this.leaseLeftMs;
     // A process that was frozen has nothing left to tell of: another one has beaten meanwhile.
     if (left > 0) this.#leastLeft = Math.min(this.#leastLeft ?? 1, left / profile.leaseMs);
@@ -182,12 +179,22 @@ export class Sentinel {
       epoch: register.epoch,
       counter: this.#counter,
       leaseUntilMs: left > 0 ? sent.wallMs + left : 0,
-      ...(await this.#endOfLog(sent)),
+      ...(this.#deps.countsWrites && { granted: this.#writes.granted }),
     };
+    const { lastCommitMs, lastLsn, marks } = await log.head(LANE_0);
+    const end = { lsn: lastLsn, commitMs: lastCommitMs };
+    // The own item first: from then on no earlier beat lets the applications draw more than the others hear of now.
+    const { countsWrites } = this.#deps;
+    const own = await acceptors.of(region).beat({ ...beat, ...(countsWrites && { follows }) });
+    const counts = countsWrites && own.kind === 'lent';
+    if (counts) this.#writes.announce(own.acceptor);
+    const isOrdered = counts && liveShards(marks, region) <= 1;
+    const beyond = isOrdered ? this.#writes.beyond(lastCommitMs, profile.marginMs) : undefined;
+    const told = { ...beat, end: { ...end, ...(beyond !== undefined && { beyond }) } };
     const need = majorityOf(acceptors.members.length);
     const answers = await gather(
       this.#deps,
-      (acceptor) => acceptor.beat(beat),
+      async (acceptor, at) => (at === region ? own : acceptor.beat(told)),
       (each) =>
         countOf(each, ({ kind }) => kind === 'lent') >= need ||
         (each.size >= need && countOf(each, ({ kind }) => kind === 'deposed') > 0),
@@ -196,6 +203,7 @@ export class Sentinel {
     const lent = countOf(answers, ({ kind }) => kind === 'lent');
     if (lent >= need) {
       this.#lent = { epoch: register.epoch, sent };
+      if (counts) this.#writes.grant();
       // A beat tells the lease of the one before it: clients see the first lease with the second beat.
       if (left === 0) this.#beatDueMs = sent.steadyMs;
     } else telemetry.event('beat-refused', { epoch: register.epoch, lent, need });
@@ -216,20 +224,6 @@ export class Sentinel {
     if (agreed !== undefined && agreed.epoch > register.epoch)
       await this.#stepDown(register.epoch, agreed.epoch);
     else if (this.leaseLeftMs === 0) await this.#stepDown(register.epoch, next);
-  }
-
-  async #endOfLog(at: Moment): Promise<{ end?: BeatEnd }> {
-    const head = await this.#deps.log.head(LANE_0);
-    const before = this.#end;
-    const seconds = Math.max(0.001, (at.steadyMs - this.#endAtMs) / 1000);
-    const rate = before === undefined ? 0 : Number(head.lastLsn - before.lsn) / seconds;
-    this.#end = {
-      lsn: head.lastLsn,
-      commitMs: head.lastCommitMs,
-      peakPerSecond: Math.ceil(Math.max(rate, (before?.peakPerSecond ?? 0) * PEAK_FADE)),
-    };
-    this.#endAtMs = at.steadyMs;
-    return { end: this.#end };
   }
 
   /** Without a lease nobody may write here: the store is fenced until a lease is lent again. */

@@ -1,4 +1,5 @@
 import { type Acceptor, type Consent, majorityOf } from '#lib/domain/control/acceptor.ts';
+import { HANDOVER_MS } from '#lib/domain/control/application-lease.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import { readRegister } from '#lib/usecases/control/change-register.ts';
@@ -11,12 +12,6 @@ import {
 } from '#lib/usecases/control/failover-deps.ts';
 import { countOf, gather } from '#lib/usecases/control/gather.ts';
 
-/**
- * How long after it last asked for the lease a client may still begin a write, ms; and what the leader waits after it
- * has given the lease up, so that the last such write has been sent and answered.
- */
-export const LEASE_READ_MS = 100;
-const HANDOVER_MS = 150;
 /** How long the leader's capture may take to log the last writes before the switchover is given up, ms. */
 const CAPTURE_MS = 5_000;
 const POLL_MS = 20;

@@ -21,7 +21,7 @@ import { answers, anyOperations, ballot } from '../../support/acceptor-operation
 import { E1, E2, E3 } from '../../support/log-history.ts';
 import { EU } from '../../support/memory-group.ts';
 
-const END = { lsn: parseLsn(7), commitMs: 1_000, peakPerSecond: 5 };
+const END = { lsn: parseLsn(7), commitMs: 1_000, beyond: 5 };
 
 function value(epoch: number, run = 'r'): Register {
   return founded(EU, parseEpoch(epoch), run);

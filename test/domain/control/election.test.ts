@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Candidate, elect, lossOf } from '#lib/domain/control/election.ts';
+import { type Candidate, elect } from '#lib/domain/control/election.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 import { AP, EU, SA, US } from '../../support/memory-group.ts';
@@ -235,66 +235,6 @@ describe('elect', () => {
         for (const region of ahead) expect(isAhead(of(region), of(pullFrom[0]!))).toBe(false);
         if (winner === rules.replaced && rules.asked === undefined) expect(eligible).toEqual([winner]);
       }),
-      { numRuns: 500 },
-    );
-  });
-});
-
-describe('the most that a promotion may lose', () => {
-  const survivor = { lsn: parseLsn(10), commitMs: 50_000 };
-  const end = { lsn: parseLsn(14), commitMs: 51_000, peakPerSecond: 2 };
-
-  test('is what the leader is known to have logged beyond, and what it can have taken since', () => {
-    expect(lossOf(end, survivor, 52_000)).toEqual({ records: 4 + 6, ms: 2_000 });
-    expect(lossOf(end, survivor, 51_000)).toEqual({ records: 4, ms: 1_000 });
-    expect(lossOf(end, { ...survivor, lsn: parseLsn(20) }, 51_000).records).toBe(0);
-  });
-
-  test('is never taken for nothing because the leader was idle before', () => {
-    expect(lossOf({ ...end, peakPerSecond: 0 }, survivor, 52_000).records).toBe(4 + 3);
-  });
-
-  test('is not known without a beat of the leader, or without anything that survived', () => {
-    expect(lossOf(undefined, survivor, 52_000)).toEqual({ records: undefined, ms: 2_000 });
-    expect(lossOf(end, { lsn: parseLsn(0), commitMs: 0 }, 52_000)).toEqual({
-      records: undefined,
-      ms: undefined,
-    });
-  });
-
-  test('is at least what was lost, for any writes at a rate within the margin', () => {
-    const margin = 3;
-    fc.assert(
-      fc.property(
-        fc.record({
-          peakPerSecond: fc.integer({ min: 1, max: 50 }),
-          // Gaps between writes, as multiples of the smallest that the rate allows.
-          gaps: fc.array(fc.double({ min: 1, max: 40, noNaN: true }), { minLength: 1, maxLength: 60 }),
-          survived: fc.double({ min: 0, max: 1, noNaN: true }),
-          beatAt: fc.double({ min: 0, max: 1, noNaN: true }),
-          leaseEnd: fc.double({ min: 0, max: 1, noNaN: true }),
-        }),
-        ({ peakPerSecond, gaps, ...at }) => {
-          let ms = 1_000_000;
-          const writes = gaps.map((gap) => (ms += (gap * 1_000) / (peakPerSecond * margin)));
-          const span = ms - 1_000_000;
-          const beatMs = 1_000_000 + at.beatAt * span;
-          const leaseEndMs = Math.max(beatMs, 1_000_000 + at.leaseEnd * span);
-          const logged = (until: number) => writes.filter((each) => each <= until).length;
-          const heard = logged(beatMs);
-          const taken = logged(leaseEndMs);
-          const kept = Math.max(1, Math.floor(at.survived * taken));
-          if (kept > taken) return;
-          const { records, ms: lostMs } = lossOf(
-            { lsn: parseLsn(heard), commitMs: writes[heard - 1] ?? 0, peakPerSecond },
-            { lsn: parseLsn(kept), commitMs: writes[kept - 1]! },
-            leaseEndMs,
-            margin,
-          );
-          expect(records).toBeGreaterThanOrEqual(taken - kept);
-          expect(lostMs).toBeGreaterThanOrEqual((writes[taken - 1] ?? 0) - writes[kept - 1]!);
-        },
-      ),
       { numRuns: 500 },
     );
   });

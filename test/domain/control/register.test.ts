@@ -17,9 +17,15 @@ describe('claim', () => {
         leader: EU,
         coordinator: US,
         run: 'run-1',
+        led: 1,
         cooldownUntilMs: 500,
       },
     });
+  });
+
+  test('keeps which epoch the leader led that is being replaced, however many claims it takes', () => {
+    const again = claim(CLAIMED, { ...BY, epoch: E2, run: 'run-2' });
+    expect(again.register).toMatchObject({ epoch: 3, leader: EU, led: 1 });
   });
 
   test('holds for the run that has it, and changes nothing more', () => {
@@ -58,9 +64,10 @@ describe('install', () => {
   const INSTALLED = install(CLAIMED, by).register;
 
   test('gives the claimed epoch its leader', () => {
+    const { led: _, ...rest } = CLAIMED;
     expect(install({ ...CLAIMED, successor: US }, by)).toEqual({
       kind: 'changed',
-      register: { ...CLAIMED, phase: 'leading', leader: US, cooldownUntilMs: 9_000 },
+      register: { ...rest, phase: 'leading', leader: US, cooldownUntilMs: 9_000 },
     });
   });
 

@@ -33,7 +33,7 @@ export function acceptorOf(register: Register, given: Partial<Acceptor> = {}): A
     beat: { epoch: register.epoch, counter: NOW - 500, leaseUntilMs: NOW + 5_000 },
     leaderEnd: {
       epoch: register.epoch,
-      end: { lsn: parseLsn(100), commitMs: NOW - 1_000, peakPerSecond: 10 },
+      end: { lsn: parseLsn(100), commitMs: NOW - 1_000, beyond: 180 },
     },
     ...given,
   };

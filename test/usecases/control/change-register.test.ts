@@ -222,6 +222,7 @@ describe('several proposers at once', () => {
             beat: (beat) => acceptor.beat(beat),
             vote: (...parameters) => acceptor.vote(...parameters),
             unvote: (...parameters) => acceptor.unvote(...parameters),
+            draw: (drawn) => acceptor.draw(drawn),
           };
         };
         let chance = 0;

@@ -1,0 +1,46 @@
+import { type Acceptor, type BeatEnd, majorityOf } from '#lib/domain/control/acceptor.ts';
+import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+
+/** The most that a promotion may lose. `undefined`: nobody can tell. */
+export type Loss = { readonly records: number | undefined; readonly ms: number | undefined };
+
+/**
+ * Where the leader of `epoch` said that its log ended, by the newest of its beats that these Regions have taken. Undefined
+ * if so few have answered that a majority may have taken a beat of which none of them has heard.
+ *
+ * @param members how many Regions the group has.
+ */
+export function heardEnd(heard: readonly Acceptor[], epoch: Epoch, members: number): BeatEnd | undefined {
+  if (heard.length <= members - majorityOf(members)) return undefined;
+  const ends = heard.flatMap(({ leaderEnd }) => (leaderEnd?.epoch === epoch ? [leaderEnd.end] : []));
+  return ends.toSorted(newestFirst)[0];
+}
+
+/** Where the log had not moved between two beats, the newer one grants no less. */
+function newestFirst(a: BeatEnd, b: BeatEnd): number {
+  if (a.lsn !== b.lsn) return a.lsn < b.lsn ? 1 : -1;
+  return (b.beyond ?? Number.MAX_VALUE) - (a.beyond ?? Number.MAX_VALUE);
+}
+
+/**
+ * What the lost leader is known to have logged beyond the survivors, and what it may have acknowledged beyond that: a
+ * number only where its applications draw each write from the lease, and its beats say how many they may draw. Both
+ * bounds hold as long as its applications keep to the lease.
+ *
+ * @param lost `end`: by its newest beat that was heard. `leaseEndMs`: when the last lease that it can have held was over.
+ * @param survivor end of the log that goes on.
+ * @param clocksMs how far the clocks of two Regions may be apart.
+ */
+export function lossOf(
+  lost: { readonly epoch: Epoch; readonly end: BeatEnd | undefined; readonly leaseEndMs: number },
+  survivor: { readonly epoch: Epoch; readonly lsn: Lsn; readonly commitMs: number },
+  clocksMs: number,
+): Loss {
+  const ms =
+    survivor.commitMs === 0 ? undefined : Math.max(0, lost.leaseEndMs - survivor.commitMs) + clocksMs;
+  const { end, epoch } = lost;
+  // A log that holds no record of the lost leader's epoch may have parted from its log before the epoch began.
+  if (end?.beyond === undefined || survivor.epoch !== epoch) return { records: undefined, ms };
+  const known = end.lsn > survivor.lsn ? Number(end.lsn - survivor.lsn) : 0;
+  return { records: known + end.beyond, ms };
+}

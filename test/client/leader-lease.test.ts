@@ -1,0 +1,141 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { LeaderLease } from '#lib/client/leader-lease.ts';
+import { ANSWER_MS, DRAWN_MS, FRESH_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
+import { founded } from '#lib/domain/control/register.ts';
+import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
+import { ballot } from '../support/acceptor-operations.ts';
+import { E1 } from '../support/log-history.ts';
+import { EU, US } from '../support/memory-group.ts';
+
+const START = 1_800_000_000_000;
+
+let acceptor: MemoryAcceptor;
+let lease: LeaderLease;
+let steadyMs: number;
+let wallOffMs: number;
+let counter: number;
+let reads: number;
+/** How long the store takes for a write, ms. */
+let storeMs: number;
+const made: number[] = [];
+
+const write = async () => {
+  steadyMs += storeMs;
+  made.push(steadyMs);
+};
+
+/** The leader's next beat, which lends for 10 s. */
+async function beat(granted?: number): Promise<void> {
+  counter += 1;
+  const leaseUntilMs = START + steadyMs + 10_000;
+  await acceptor.beat({ epoch: E1, counter, leaseUntilMs, ...(granted !== undefined && { granted }) });
+}
+
+beforeEach(async () => {
+  acceptor = new MemoryAcceptor();
+  steadyMs = 0;
+  wallOffMs = 0;
+  counter = 0;
+  reads = 0;
+  storeMs = 5;
+  made.length = 0;
+  await acceptor.accept(ballot(1), founded(EU, E1, 'first'));
+  await beat();
+  lease = new LeaderLease({
+    region: EU,
+    acceptor: {
+      read: () => {
+        reads += 1;
+        return acceptor.read();
+      },
+      draw: (draw) => acceptor.draw(draw),
+    },
+    clock: { now: () => START + steadyMs + wallOffMs, steadyMs: () => steadyMs },
+  });
+});
+
+describe('a write under the lease', () => {
+  test('is made in the epoch that lends it, by one look for all that begin soon after', async () => {
+    expect(await lease.write(write)).toEqual({ epoch: E1, result: undefined });
+    await lease.write(write);
+    expect([made.length, reads]).toEqual([2, 1]);
+    steadyMs += FRESH_MS + 1;
+    await lease.write(write);
+    expect(reads).toBe(2);
+  });
+
+  test('is not made once the lease is over, while the leader hands over, or where another leads', async () => {
+    steadyMs += 10_001;
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    await beat();
+    await acceptor.vote(E1, 'over', 'run/1');
+    steadyMs += FRESH_MS + 1;
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    await acceptor.accept(ballot(2), founded(US, E1, 'other'));
+    steadyMs += FRESH_MS + 1;
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    expect(made).toEqual([]);
+  });
+
+  test('whose answer comes late counts only if the lease is still there by a new look', async () => {
+    storeMs = ANSWER_MS + 1;
+    await lease.write(write);
+    expect(reads).toBe(2);
+    const handedOver = async () => {
+      await write();
+      await acceptor.vote(E1, 'over', 'run/1');
+    };
+    await expect(lease.write(handedOver)).rejects.toMatchObject({ code: 'WRITE_UNKNOWN' });
+  });
+
+  test('does not count if it took too long, or if its process was frozen meanwhile', async () => {
+    storeMs = WRITE_MS + 1;
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'WRITE_UNKNOWN' });
+    storeMs = 5;
+    const frozen = async () => {
+      await write();
+      wallOffMs += 60_000;
+    };
+    await expect(lease.write(frozen)).rejects.toMatchObject({ code: 'WRITE_UNKNOWN' });
+  });
+});
+
+describe('where writes are counted', () => {
+  const drawn = async () => (await acceptor.read()).drawn ?? 0;
+
+  test('each is drawn before it is made, and no more are made than were granted', async () => {
+    await beat(10);
+    for (let n = 0; n < 10; n += 1) await lease.write(write);
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'LEASE_SPENT' });
+    expect([made.length, await drawn()]).toEqual([10, 10]);
+    await beat(20);
+    steadyMs += FRESH_MS + 1;
+    await lease.write(write, 10);
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'LEASE_SPENT' });
+    expect(made.length).toBe(11);
+  });
+
+  test('many at once share what is drawn', async () => {
+    await beat(1_000);
+    storeMs = 0;
+    await Promise.all(Array.from({ length: 300 }, () => lease.write(write)));
+    expect(made.length).toBe(300);
+    expect(await drawn()).toBeGreaterThanOrEqual(300);
+    expect(await drawn()).toBeLessThan(600);
+  });
+
+  test('what was drawn and not begun is void after a while, and is not drawn again', async () => {
+    await beat(1_000);
+    for (let n = 0; n < 5; n += 1) await lease.write(write);
+    const before = await drawn();
+    steadyMs += DRAWN_MS;
+    await lease.write(write);
+    expect(await drawn()).toBeGreaterThan(before);
+    steadyMs += DRAWN_MS;
+    await lease.write(write);
+    steadyMs += DRAWN_MS;
+    const idle = await drawn();
+    await lease.write(write);
+    expect(await drawn()).toBeLessThanOrEqual(idle + 2);
+  });
+});
