@@ -16,7 +16,10 @@ import {
 } from '#lib/usecases/control/failover-deps.ts';
 
 /** There is no fence of the engine's own here: the report says so. */
-const NO_FENCE: EngineFence = { raise: async () => 'unproven', lower: async () => {} };
+const NO_FENCE: EngineFence = {
+  raise: async () => ({ proven: false, detail: 'there is none' }),
+  lower: async () => 'open',
+};
 
 let known: Omit<FailoverDeps, 'record' | 'alarmsOf'> | undefined;
 let asked: { readonly run: string; readonly alarms: ReadonlyMap<RegionId, AlarmStates> } | undefined;

@@ -10,6 +10,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
+import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
 import { reattach } from '#lib/usecases/control/reattach.ts';
 import { reportSafety, type SafetyDeps } from '#lib/usecases/control/report-safety.ts';
@@ -93,7 +94,10 @@ export const handler = middy<z.infer<typeof tick>, void>()
   });
 
 /** There is no fence of the engine's own here: the report says so. */
-const noFence = { raise: async () => 'unproven' as const, lower: async () => {} };
+const noFence: EngineFence = {
+  raise: async () => ({ proven: false, detail: 'there is none' }),
+  lower: async () => 'open',
+};
 
 async function reportLag(): Promise<void> {
   const { config, region, peers, control, telemetry, clock } = theRuntime();

@@ -1,4 +1,5 @@
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import type { Proof } from '#lib/domain/control/fence.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 
@@ -10,10 +11,28 @@ export interface WritePath {
 
 /** The engine's own fence around one store: refuses writes of all but Understudy. */
 export interface EngineFence {
-  /** `unproven`: there is no such fence here, or it cannot be reached. */
-  raise(epoch: Epoch): Promise<'raised' | 'unproven'>;
-  lower(epoch: Epoch): Promise<void>;
+  /**
+   * Raises the fence, for a leader of `epoch` or a later one to lower. One that a later epoch has raised stays as it is.
+   * Proven only if a write like an application's was refused.
+   */
+  raise(epoch: Epoch): Promise<Proof>;
+  /** Lowers a fence of `epoch` or an earlier one; `fenced`: it is of a later one, and stays. Throws if it may be up. */
+  lower(epoch: Epoch): Promise<'open' | 'fenced'>;
 }
+
+/** The user's own way to fence the hosts of a Region, e.g. to stop the application there. */
+export interface HostFence {
+  /** Never later than its own time limit; a hook that fails or hangs has proven nothing. */
+  fence(request: HostFenceRequest): Promise<Proof>;
+}
+
+/** What the hook is given, as JSON. `epoch` is the one that begins: a hook that has seen a higher one does nothing. */
+export type HostFenceRequest = {
+  readonly group: string;
+  readonly region: RegionId;
+  readonly epoch: Epoch;
+  readonly reason: string;
+};
 
 /** The failover workflow of this Region. */
 export interface Workflow {

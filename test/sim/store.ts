@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { DivergentChange } from '#lib/domain/control/divergence.ts';
+import type { Proof } from '#lib/domain/control/fence.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Entry, type Head, lastOf } from '#lib/domain/log.ts';
 import { advance, type Epoch } from '#lib/domain/lsn.ts';
@@ -61,16 +62,17 @@ export class SimStore {
     this.#onWrite();
   }
 
-  async raise(epoch: Epoch): Promise<'raised'> {
+  async raise(epoch: Epoch): Promise<Proof> {
     // A call of an epoch that is over, however late: the store has been opened to a later one.
     if (epoch >= this.#opened && (this.#fenced ?? -1) < epoch) this.#fenced = epoch;
-    return 'raised';
+    return { proven: this.#fenced !== undefined, detail: 'the store refuses writes' };
   }
 
-  async lower(epoch: Epoch): Promise<void> {
-    if (epoch < this.#opened) return;
+  async lower(epoch: Epoch): Promise<'open' | 'fenced'> {
+    if (epoch < this.#opened) return this.#fenced === undefined ? 'open' : 'fenced';
     this.#opened = epoch;
     if (this.#fenced !== undefined && this.#fenced <= epoch) this.#fenced = undefined;
+    return this.#fenced === undefined ? 'open' : 'fenced';
   }
 
   async apply(lease: ApplyLease, state: ApplyState, run: readonly PlacedSegment[]): Promise<ApplyOutcome> {

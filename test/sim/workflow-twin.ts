@@ -40,7 +40,11 @@ type End = 'Done' | 'Superseded' | 'Failed';
 type Next = StepName | End | { readonly again: StepName; readonly seconds: number; readonly atMost: number };
 
 /** The graph: what follows a step's outcome. `yielded`: the leader has given up its lease to this run. */
-function nextOf(step: StepName, result: { readonly outcome: string }, yielded: boolean): Next {
+function nextOf(
+  step: StepName,
+  result: { readonly outcome: string; readonly waitSeconds?: number },
+  yielded: boolean,
+): Next {
   const again = (seconds: number, atMost: number) => ({ again: step, seconds, atMost });
   switch (`${step} ${result.outcome}`) {
     case 'yield yielded':
@@ -58,7 +62,7 @@ function nextOf(step: StepName, result: { readonly outcome: string }, yielded: b
     case 'fence fenced':
       return 'elect';
     case 'fence unproven':
-      return again(1, Number.POSITIVE_INFINITY);
+      return again(result.waitSeconds!, Number.POSITIVE_INFINITY);
     case 'elect elected':
       return 'drain';
     case 'drain drained':

@@ -196,11 +196,13 @@ export class FailoverGroup extends ReplicatedGroup {
   fenceAt(region: RegionId): EngineFence {
     return {
       raise: async (epoch) => {
-        this.fences.set(region, epoch);
-        return 'raised';
+        this.fences.set(region, Math.max(epoch, this.fences.get(region) ?? 0) as Epoch);
+        return { proven: true, detail: 'a write was refused' };
       },
-      lower: async () => {
+      lower: async (epoch) => {
+        if ((this.fences.get(region) ?? 0) > epoch) return 'fenced';
         this.fences.delete(region);
+        return 'open';
       },
     };
   }

@@ -1,5 +1,6 @@
 import { type Beat, type Consent, majorityOf } from '#lib/domain/control/acceptor.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import type { Rungs } from '#lib/domain/control/fence.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -11,7 +12,7 @@ import type { History } from '#lib/ports/history.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { ReplicaStore } from '#lib/ports/replica-store.ts';
-import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
+import type { EngineFence, HostFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { Clock, Telemetry } from '#lib/ports/telemetry.ts';
 import { type RegisterDeps, readRegister } from '#lib/usecases/control/change-register.ts';
 import { gather } from '#lib/usecases/control/gather.ts';
@@ -29,6 +30,8 @@ export type FailoverDeps = RegisterDeps & {
   readonly storeOf: (region: RegionId, leader: RegionId) => ReplicaStore;
   readonly writePath: WritePath;
   readonly fenceOf: (region: RegionId) => EngineFence;
+  /** What the user has to fence the hosts of a Region with. */
+  readonly hostFence?: HostFence;
   readonly record: LeaderRecord;
   /** What DNS names while `region` leads. */
   readonly targetOf: (region: RegionId) => string;
@@ -87,10 +90,16 @@ export type FenceResult =
   | {
       readonly outcome: 'fenced';
       readonly seals: readonly SealReport[];
-      /** Each rung of the ladder, and whether it is proven. */
-      readonly rungs: Readonly<Record<'log' | 'lease' | 'engine', 'proven' | 'unproven'>>;
+      readonly rungs: Rungs;
     }
-  | { readonly outcome: 'unproven'; readonly waitSeconds: number; readonly why: string }
+  | {
+      readonly outcome: 'unproven';
+      readonly rungs: Rungs;
+      /** How long the workflow is to wait before the next try, and has waited before this one. */
+      readonly waitSeconds: number;
+      readonly waitedSeconds: number;
+      readonly why: string;
+    }
   | Superseded;
 
 export type CandidateReport = {

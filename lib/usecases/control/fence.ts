@@ -1,5 +1,7 @@
-import { majorityOf } from '#lib/domain/control/acceptor.ts';
+import { type Acceptor, epochOf, majorityOf } from '#lib/domain/control/acceptor.ts';
+import { judgeFence, type Proof } from '#lib/domain/control/fence.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import {
   decided,
   epochOfRun,
@@ -7,36 +9,36 @@ import {
   type FailoverState,
   type FenceResult,
   goesOn,
-  PATIENCE_MS,
   patiently,
   type SealReport,
 } from '#lib/usecases/control/failover-deps.ts';
+import { countOf, gather } from '#lib/usecases/control/gather.ts';
 
-/** How long the old leader's log is waited for beyond the time that the others took, ms. */
+/** How long the old Region is waited for beyond the time that the others took, ms. */
 const GRACE_MS = 60;
 
 /**
- * Fences the epoch that ends, rung by rung: seals every log that answers, so that no append of it can commit there;
- * finds the lease over, as the majority that let the epoch be claimed had watched it run out; raises the engine's own
- * fence where the old leader can be reached.
+ * Fences the epoch that ends, rung by rung, all at once: seals every log that answers, looks whether the lease is over,
+ * asks the old Region itself, raises the engine's own fence, calls the user's hook. Says of each whether it is proven.
  */
 export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promise<FenceResult> {
   const epoch = epochOfRun(state);
   const regions = deps.group.regions.map(({ name }) => name);
   const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
-  const engineFence =
-    old === undefined ? undefined : patiently(deps, deps.fenceOf(old).raise(state.input.epoch));
-  const others = regions.filter((region) => region !== old);
+  const rungs = old === undefined ? undefined : askOld(deps, state, old);
   const oldSeal = old === undefined ? undefined : sealLog(deps, old, epoch);
   const began = deps.clock.now();
-  const [over, ...sealed] = await Promise.all([
+  const [over, votes, ...sealed] = await Promise.all([
     goesOn(deps, state),
-    ...others.map((region) => sealLog(deps, region, epoch)),
+    votesIn(deps, state.input.epoch),
+    ...regions.filter((region) => region !== old).map((region) => sealLog(deps, region, epoch)),
   ]);
   if (over !== undefined) return decided(deps, state, 'fence', {}, over);
   // One that is there answers about as soon as the others did; one that is lost holds up nobody.
   const grace = deps.sleep((deps.clock.now() - began) / 2 + GRACE_MS);
-  const last =
+  const inGrace = (rung: Promise<Proof> | undefined): Promise<Proof> =>
+    Promise.race([rung ?? unproven('there was no leader'), grace.then(() => unproven('no answer in time'))]);
+  const oldSealed: readonly SealReport[] =
     old === undefined
       ? []
       : [
@@ -45,41 +47,88 @@ export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promis
             grace.then((): SealReport => ({ region: old, sealed: false, why: 'no answer' })),
           ]),
         ];
-  const engine = await Promise.race([engineFence, grace]);
-  const seals = [...sealed, ...last];
+  const seals = [...sealed, ...oldSealed];
   const superseding = seals.find((seal) => seal.sealed && seal.epoch > epoch);
   if (superseding?.sealed) {
-    return decided(
-      deps,
-      state,
-      'fence',
-      { seals },
-      {
-        outcome: 'superseded',
-        epoch: superseding.epoch,
-        leader: superseding.region,
-      },
-    );
+    const { epoch: newer, region: leader } = superseding;
+    return decided(deps, state, 'fence', { seals }, { outcome: 'superseded', epoch: newer, leader });
   }
-  const followers = seals.filter(({ region, sealed }) => sealed && region !== old);
-  const rungs = {
-    log: followers.length + 1 >= majorityOf(regions.length) ? 'proven' : 'unproven',
-    // To claim the epoch took a majority of votes, each cast a lease and a margin after the last beat it had lent to.
-    lease: state.claim?.outcome === 'claimed' ? 'proven' : 'unproven',
-    engine: engine === 'raised' ? 'proven' : 'unproven',
-  } as const;
+  const before = state.fence?.outcome === 'unproven' ? state.fence : undefined;
+  const waitedSeconds = before === undefined ? 0 : before.waitedSeconds + before.waitSeconds;
+  const evidence = {
+    seals: sealed.map(({ region, sealed }) => ({ region, sealed })),
+    members: deps.acceptors.members.length,
+    votes,
+    waitedMs: waitedSeconds * 1000,
+    leaseAndMarginMs: deps.profile.leaseMs + deps.profile.marginMs,
+    watchdog: await inGrace(rungs?.watchdog),
+    engine: await inGrace(rungs?.engine),
+    // It has a time limit of its own, which is the user's choice.
+    host: await (rungs?.host ?? unproven('there was no leader')),
+  };
+  const verdict = judgeFence(evidence);
   const result: FenceResult =
-    followers.length === 0
-      ? { outcome: 'unproven', waitSeconds: 1, why: 'no log of a follower could be sealed' }
-      : { outcome: 'fenced', seals, rungs };
-  return decided(deps, state, 'fence', { patienceMs: PATIENCE_MS }, result);
+    verdict.kind === 'fenced'
+      ? { outcome: 'fenced', seals, rungs: verdict.rungs }
+      : {
+          outcome: 'unproven',
+          rungs: verdict.rungs,
+          waitSeconds: Math.ceil(verdict.waitMs / 1000),
+          waitedSeconds,
+          why: verdict.why,
+        };
+  return decided(deps, state, 'fence', evidence, result);
 }
 
-async function sealLog(
-  deps: FailoverDeps,
-  region: RegionId,
-  epoch: ReturnType<typeof epochOfRun>,
-): Promise<SealReport> {
+/** How many Regions have withdrawn their grant from `epoch`, as they say now. */
+async function votesIn(deps: FailoverDeps, epoch: Epoch): Promise<number> {
+  const need = majorityOf(deps.acceptors.members.length);
+  const hasVoted = ({ vote }: Acceptor) => vote !== undefined && vote >= epoch;
+  const answers = await gather(
+    deps,
+    (acceptor) => acceptor.read(),
+    (each) => countOf(each, hasVoted) >= need,
+  );
+  return countOf(answers, hasVoted);
+}
+
+/** What the Region that is to be fenced can do for it, as far as it is reached. */
+function askOld(deps: FailoverDeps, state: FailoverState, old: RegionId) {
+  const { acceptors, clock, hostFence, profile } = deps;
+  const { input } = state;
+  const epoch = epochOfRun(state);
+  const silent = (proof: Proof | undefined) => proof ?? unproven(`${old} did not answer`);
+  const lookAt = async (): Promise<Proof> => {
+    const item = await acceptors.of(old).read();
+    const { beat, vote } = item;
+    if (epochOf(item) >= epoch || (vote ?? -1) >= input.epoch)
+      return proven(`${old} lends it no lease any more`);
+    return (beat?.leaseUntilMs ?? 0) + profile.marginMs <= clock.now()
+      ? proven(`by what ${old} says, its lease is over`)
+      : unproven(`by what ${old} says, it holds a lease`);
+  };
+  const request = {
+    group: deps.group.group,
+    region: old,
+    epoch,
+    reason: input.reason ?? `${input.kind}, ${input.trigger}`,
+  };
+  return {
+    watchdog: patiently(deps, lookAt()).then(silent),
+    engine: patiently(deps, deps.fenceOf(old).raise(epoch)).then(silent),
+    host: hostFence === undefined ? undefined : hostFence.fence(request),
+  };
+}
+
+function proven(detail: string): Proof {
+  return { proven: true, detail };
+}
+
+function unproven(detail: string): Proof {
+  return { proven: false, detail };
+}
+
+async function sealLog(deps: FailoverDeps, region: RegionId, epoch: Epoch): Promise<SealReport> {
   const sealed = await patiently(deps, deps.peers.log(region).seal(LANE_0, epoch));
   if (sealed === undefined) return { region, sealed: false, why: 'no answer' };
   return { region, sealed: true, epoch: sealed.head.sealedEpoch, lsn: `${sealed.head.lastLsn}` };

@@ -16,6 +16,7 @@ import {
   keep,
   type RegisterDeps,
 } from '#lib/usecases/control/change-register.ts';
+import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { countOf, gather } from '#lib/usecases/control/gather.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
 import { WriteCount } from '#lib/usecases/control/write-count.ts';
@@ -31,6 +32,8 @@ export type SentinelDeps = RegisterDeps & {
   readonly log: Pick<ReplicaLog, 'head' | 'seal'>;
   readonly writePath: WritePath;
   readonly fence: EngineFence;
+  /** What a leader does whose lease is over; `fence` if it is not given. `continue` may diverge. */
+  readonly onLeaseLost?: 'fence' | 'continue';
   /** Absent at a witness, which votes and leaves the failover to the replicas: nobody is promoted without one. */
   readonly workflow?: Workflow;
   readonly telemetry: Telemetry;
@@ -64,10 +67,12 @@ export class Sentinel {
   #healthy = false;
   /** Of the leader, while it is silent: undefined while nobody knows yet. */
   #probe: { readonly watch: Watch; writable: boolean | undefined } | undefined;
-  #fenced: Epoch | undefined;
-  /** In which epoch this process has lowered the store's fence, and not raised it since. */
-  #open: Epoch | undefined;
   readonly #writes = new WriteCount();
+  readonly #keeper: FenceKeeper;
+  /** Counter of the last beat that this process has sent. */
+  #sent = 0;
+  /** The epoch whose lease this process has told to be lost. */
+  #lost: Epoch | undefined;
   /** The epoch against which this sentinel has voted itself. */
   #voted: Epoch | undefined;
   /** Counters of the other Regions when this one voted. */
@@ -76,6 +81,7 @@ export class Sentinel {
 
   constructor(deps: SentinelDeps) {
     this.#deps = deps;
+    this.#keeper = new FenceKeeper(deps);
   }
 
   /** What is left of this Region's lease, ms; 0 without one. */
@@ -125,12 +131,11 @@ export class Sentinel {
     if (hasVoted(own, register)) {
       this.#lent = undefined;
       await this.#dropStaleVote(own, register, now);
-    } else if (this.leaseLeftMs === 0) await this.#loseLease(register);
-    else if (this.#open !== register.epoch) {
+    } else if (this.leaseLeftMs === 0) this.#loseLease(own, register, now);
+    else {
+      this.#lost = undefined;
       // Whoever raised it, in whatever epoch: this process, the one before it, or the failover that replaced this Region.
-      await this.#deps.fence.lower(register.epoch);
-      this.#fenced = undefined;
-      this.#open = register.epoch;
+      this.#keeper.want(false, register.epoch);
     }
   }
 
@@ -181,6 +186,7 @@ export class Sentinel {
       leaseUntilMs: left > 0 ? sent.wallMs + left : 0,
       ...(this.#deps.countsWrites && { granted: this.#writes.granted }),
     };
+    this.#sent = beat.counter;
     const { lastCommitMs, lastLsn, marks } = await log.head(LANE_0);
     const end = { lsn: lastLsn, commitMs: lastCommitMs };
     // The own item first: from then on no earlier beat lets the applications draw more than the others hear of now.
@@ -226,14 +232,23 @@ export class Sentinel {
     else if (this.leaseLeftMs === 0) await this.#stepDown(register.epoch, next);
   }
 
-  /** Without a lease nobody may write here: the store is fenced until a lease is lent again. */
-  async #loseLease(register: Register): Promise<void> {
-    if (this.#fenced === register.epoch || this.#lent === undefined) return;
-    const { fence, telemetry } = this.#deps;
-    this.#leastLeft = 0;
-    this.#open = undefined;
-    telemetry.event('lease-lost', { epoch: register.epoch, proven: await fence.raise(register.epoch) });
-    this.#fenced = register.epoch;
+  /**
+   * Without a lease nobody may write here: the store is fenced until a lease is lent again, by whichever process of this
+   * Region finds it over. A group that is to go on without one says so, and does.
+   */
+  #loseLease({ beat }: Acceptor, { epoch }: Register, now: Moment): void {
+    const { onLeaseLost = 'fence', telemetry } = this.#deps;
+    const told = beat?.epoch === epoch ? beat.leaseUntilMs : 0;
+    // Nobody has held one in this epoch.
+    if (told === 0 && this.#lent === undefined) return;
+    // Another process of this Region beats, and holds the lease that this one has lost.
+    if (told > now.wallMs && beat?.counter !== this.#sent) return;
+    if (this.#lost !== epoch) {
+      this.#leastLeft = 0;
+      telemetry.event('lease-lost', { epoch, onLeaseLost });
+    }
+    this.#lost = epoch;
+    if (onLeaseLost === 'fence') this.#keeper.want(true, epoch);
   }
 
   /**
@@ -243,12 +258,12 @@ export class Sentinel {
    * @param next the epoch that they have accepted.
    */
   async #stepDown(epoch: Epoch, next: Epoch): Promise<void> {
-    const { acceptors, fence, log, region } = this.#deps;
+    const { acceptors, log, region } = this.#deps;
     this.#lent = undefined;
     await acceptors.of(region).vote((next - 1) as Epoch, 'over');
     const { register } = await changeRegister(this.#deps, keep);
     if (register.epoch > epoch) {
-      await fence.raise(epoch);
+      this.#keeper.want(true, register.epoch);
       await log.seal(LANE_0, register.epoch);
     } else {
       await acceptors.of(region).unvote((next - 1) as Epoch);

@@ -195,7 +195,7 @@ describe('the sentinel of the leader', () => {
     await watchers.until(async () => (await watchers.group.acceptor(EU).read()).accepted?.value.epoch === 2);
     await watchers.pass(1_000);
     expect(watchers.leaseLeftMs(EU)).toBe(0);
-    expect(watchers.group.fences.get(EU)).toBe(1);
+    expect(watchers.group.fences.get(EU)).toBe(2);
     expect((await watchers.group.own(EU).head(LANE_0)).sealedEpoch).toBeGreaterThanOrEqual(2);
     expect(await watchers.group.control(EU).role()).toMatchObject({ epoch: 2, leader: US, led: 1 });
     expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
