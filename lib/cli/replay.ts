@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { elect } from '#lib/domain/control/election.ts';
+import { judgeFence } from '#lib/domain/control/fence.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 import type { Decision } from '#lib/ports/history.ts';
@@ -47,10 +48,24 @@ const electOutcome = z.object({
 const claimInput = z.object({ force: z.boolean().optional(), reason: z.string().optional() });
 const claimOutcome = z.object({ outcome: z.string(), code: z.string().optional() });
 
+const proof = z.object({ proven: z.boolean(), detail: z.string() });
+const fenceInput = z.object({
+  seals: z.array(z.object({ region, sealed: z.boolean() })),
+  members: z.number(),
+  votes: z.number(),
+  waitedMs: z.number(),
+  leaseAndMarginMs: z.number(),
+  watchdog: proof,
+  engine: proof,
+  host: proof,
+});
+const fenceOutcome = z.object({ outcome: z.string(), rungs: z.record(z.string(), proof).optional() });
+
 /** Makes a decision again by the code of this release. */
 export function replay({ input, outcome, step }: Decision): Replayed {
   if (step === 'elect') return replayElection(input, outcome);
   if (step === 'claim') return replayClaim(input, outcome);
+  if (step === 'fence') return replayFence(input, outcome);
   return { kind: 'not-pure' };
 }
 
@@ -79,6 +94,18 @@ function replayClaim(input: unknown, outcome: unknown): Replayed {
     return { kind: 'differs', recorded: outcome, replayed: 'unreadable' };
   const refused = given.data.force === true && !given.data.reason?.trim();
   return compare({ refused: recorded.data.code === 'FORCE_WITHOUT_REASON' }, { refused });
+}
+
+/** A run that was overtaken is so by what the stores say; whether a fence holds is judged by the evidence alone. */
+function replayFence(input: unknown, outcome: unknown): Replayed {
+  const recorded = fenceOutcome.safeParse(outcome);
+  if (recorded.data?.outcome === 'superseded') return { kind: 'not-pure' };
+  const given = fenceInput.safeParse(input);
+  if (!given.success || !recorded.success)
+    return { kind: 'differs', recorded: outcome, replayed: 'unreadable' };
+  const { kind, rungs } = judgeFence(given.data);
+  const again = { outcome: kind === 'fenced' ? 'fenced' : 'unproven', rungs };
+  return compare({ outcome: recorded.data.outcome, rungs: recorded.data.rungs }, again);
 }
 
 function compare(recorded: object, replayed: object): Replayed {

@@ -21,6 +21,8 @@ export class Watchers {
   readonly writeMs = new Map<RegionId, number>();
   /** How long the answers of a Region's acceptor take, ms. */
   readonly answerMs = new Map<RegionId, number>();
+  /** What a leader does without a lease. */
+  onLeaseLost: 'fence' | 'continue' = 'fence';
   /** Called before a Region casts its own vote. */
   beforeVote: (region: RegionId) => Promise<void> = async () => {};
   readonly #cuts = new Set<string>();
@@ -111,6 +113,7 @@ export class Watchers {
       },
       fence: group.fenceAt(region),
       countsWrites: true,
+      onLeaseLost: this.onLeaseLost,
       telemetry: group.telemetry,
     };
   }

@@ -69,6 +69,8 @@ export class Sentinel {
   #probe: { readonly watch: Watch; writable: boolean | undefined } | undefined;
   readonly #writes = new WriteCount();
   readonly #keeper: FenceKeeper;
+  /** The newest lease that an item of this Region told, by whichever process: a beat without one wipes it out there. */
+  #told: { readonly epoch: Epoch; readonly untilMs: number } | undefined;
   /** Counter of the last beat that this process has sent. */
   #sent = 0;
   /** The epoch whose lease this process has told to be lost. */
@@ -119,6 +121,9 @@ export class Sentinel {
     const { profile } = this.#deps;
     const now = this.#moment();
     this.#tryCanary(register);
+    if (own.beat?.epoch === register.epoch && own.beat.leaseUntilMs > 0) {
+      this.#told = { epoch: register.epoch, untilMs: own.beat.leaseUntilMs };
+    }
     this.#writes.look(own, register.epoch, now.wallMs);
     const isDue = now.steadyMs >= this.#beatDueMs || (this.#deps.countsWrites && this.#writes.isLow);
     if (isDue && this.#healthy && !hasVoted(own, register)) {
@@ -238,11 +243,11 @@ export class Sentinel {
    */
   #loseLease({ beat }: Acceptor, { epoch }: Register, now: Moment): void {
     const { onLeaseLost = 'fence', telemetry } = this.#deps;
-    const told = beat?.epoch === epoch ? beat.leaseUntilMs : 0;
+    const told = this.#told?.epoch === epoch ? this.#told.untilMs : 0;
     // Nobody has held one in this epoch.
     if (told === 0 && this.#lent === undefined) return;
-    // Another process of this Region beats, and holds the lease that this one has lost.
-    if (told > now.wallMs && beat?.counter !== this.#sent) return;
+    // Another process of this Region holds the lease that this one has lost, or never had.
+    if (told > now.wallMs && (this.#lent === undefined || beat?.counter !== this.#sent)) return;
     if (this.#lost !== epoch) {
       this.#leastLeft = 0;
       telemetry.event('lease-lost', { epoch, onLeaseLost });

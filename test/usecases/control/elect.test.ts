@@ -11,6 +11,8 @@ import { AP, EU, US } from '../../support/memory-group.ts';
 
 let group: FailoverGroup;
 
+const PROVEN = { proven: true, detail: 'it is' };
+
 /** US holds more than AP. */
 beforeEach(async () => {
   group = await new FailoverGroup([EU, US, AP]).found(EU);
@@ -28,7 +30,7 @@ const STATE: FailoverState = {
   fence: {
     outcome: 'fenced',
     seals: [US, AP].map((region) => ({ region, sealed: true, epoch: E1, lsn: '0' })),
-    rungs: { log: 'proven', lease: 'proven', engine: 'unproven' },
+    rungs: { log: PROVEN, lease: PROVEN, watchdog: PROVEN, engine: PROVEN, host: PROVEN },
   },
 };
 

@@ -149,6 +149,31 @@ describe('the sentinel of the leader', () => {
     expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
   });
 
+  test('that starts anew after its lease has run out fences its store, and does not while another process beats', async () => {
+    const watchers = await peace();
+    watchers.restart(EU);
+    watchers.cut(EU, US, AP);
+    await watchers.pass(lookMs);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    expect(watchers.group.fences.has(EU)).toBe(false);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    await watchers.pass(leaseMs + lookMs);
+    expect(watchers.group.fences.get(EU)).toBe(1);
+  });
+
+  test('goes on without a lease where the group is told to, and says so', async () => {
+    const watchers = new Watchers(await new FailoverGroup(MEMBERS).found(EU));
+    watchers.onLeaseLost = 'continue';
+    watchers.restart(EU);
+    await watchers.pass(2_000);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    watchers.cut(EU, US, AP);
+    await watchers.pass(2 * leaseMs);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    expect(watchers.events('lease-lost')).toBe(1);
+    expect(watchers.group.fences.has(EU)).toBe(false);
+  });
+
   test('lowers a fence that the process before it has raised', async () => {
     const watchers = await peace();
     watchers.group.fences.set(EU, E1);
