@@ -1,4 +1,5 @@
 import { controlDeps } from '#functions/control-deps.ts';
+import { fenceAt } from '#functions/fence-deps.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
@@ -7,19 +8,12 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
-import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 import {
   epochOfRun,
   type FailoverDeps,
   type FailoverState,
   winnerOf,
 } from '#lib/usecases/control/failover-deps.ts';
-
-/** There is no fence of the engine's own here: the report says so. */
-const NO_FENCE: EngineFence = {
-  raise: async () => ({ proven: false, detail: 'there is none' }),
-  lower: async () => 'open',
-};
 
 let known: Omit<FailoverDeps, 'record' | 'alarmsOf'> | undefined;
 let asked: { readonly run: string; readonly alarms: ReadonlyMap<RegionId, AlarmStates> } | undefined;
@@ -63,7 +57,7 @@ function createDeps(): Omit<FailoverDeps, 'record' | 'alarmsOf'> {
         control: peers.control(at),
         key: config.key,
       }),
-    fenceOf: () => NO_FENCE,
+    fenceOf: fenceAt,
     targetOf: (leader) => targets[leader] ?? leader,
     rules: {
       priorityOf: (each) => priorities[each] ?? 0,

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import middy from '@middy/core';
 import type { z } from 'zod';
 import { controlDeps } from '#functions/control-deps.ts';
+import { fenceAt } from '#functions/fence-deps.ts';
 import { parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { Duty } from '#functions/sentinel/duty.ts';
@@ -10,7 +11,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
-import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
+import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
 import { reattach } from '#lib/usecases/control/reattach.ts';
 import { reportSafety, type SafetyDeps } from '#lib/usecases/control/report-safety.ts';
@@ -28,6 +29,8 @@ const SURVEY_MS = 3_000;
 const REATTACH_MS = 500;
 
 let sentinel: Sentinel | undefined;
+/** Of this Region's store while another leads; the leader's own sentinel has one of its own. */
+let keeper: FenceKeeper | undefined;
 const settled = new Set<Epoch>();
 /** Since when this Region has been waiting to be taken back in, by epoch. */
 let waiting: { readonly epoch: Epoch; readonly sinceMs: number } | undefined;
@@ -52,7 +55,8 @@ export const handler = middy<z.infer<typeof tick>, void>()
       group: config.group,
       countsWrites: config.failover.countedWrites ?? false,
       log: deps.peers.log(region),
-      fence: noFence,
+      fence: fenceAt(region),
+      ...(config.failover.onLeaseLost && { onLeaseLost: config.failover.onLeaseLost }),
       ...(holdsData && { control, workflow: theWorkflow() }),
     });
     const duty = (everyMs: number, work: () => Promise<unknown>, failed: string) =>
@@ -92,12 +96,6 @@ export const handler = middy<z.infer<typeof tick>, void>()
     const patience = sleep(context.getRemainingTimeInMillis() - RESERVE_MS / 2, undefined, { ref: false });
     await Promise.race([Promise.all(duties.map(({ done }) => done)), patience]);
   });
-
-/** There is no fence of the engine's own here: the report says so. */
-const noFence: EngineFence = {
-  raise: async () => ({ proven: false, detail: 'there is none' }),
-  lower: async () => 'open',
-};
 
 async function reportLag(): Promise<void> {
   const { config, region, peers, control, telemetry, clock } = theRuntime();
@@ -148,9 +146,13 @@ function safetyDeps(sentinel: Sentinel): SafetyDeps {
 
 /** The next step of this Region's way back, if it has one to go. */
 async function takeBackIn(): Promise<void> {
-  const { clock, control, peers, region, telemetry, writePath } = controlDeps();
-  const { epoch, attached, leader } = await control.role();
-  if (leader === region || attached === epoch) return;
+  const { clock, control, peers, profile, region, telemetry, writePath } = controlDeps();
+  const { epoch, attached, leader, led } = await control.role();
+  if (leader === region) return;
+  // A former leader's store stays shut until it is taken back in; a follower's is open, to be promoted at once.
+  keeper ??= new FenceKeeper({ fence: fenceAt(region), clock, profile, telemetry });
+  keeper.want(led !== undefined && attached !== epoch, epoch);
+  if (attached === epoch) return;
   if (waiting?.epoch !== epoch) waiting = { epoch, sinceMs: clock.now() };
   const replica = new DynamoReplica({
     store: peers.store(region),

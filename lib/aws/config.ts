@@ -21,6 +21,10 @@ const failoverSchema = z.object({
   priorities: z.record(z.string(), z.number()).exactOptional(),
   noFailover: z.array(z.string()).exactOptional(),
   countedWrites: z.boolean().exactOptional(),
+  onLeaseLost: z.enum(['fence', 'continue']).exactOptional(),
+  fence: z
+    .object({ exempt: z.array(z.string().startsWith('arn:')).min(1), probe: z.string().exactOptional() })
+    .exactOptional(),
 });
 
 const retentionSchema = z.object({
@@ -48,6 +52,8 @@ const schema = z.object({
   reportMs: z.int().positive().default(REPORT_MS),
 });
 
+const credentials = z.object({ accessKeyId: z.string(), secretAccessKey: z.string() });
+
 const endpointsSchema = z.record(
   z.string(),
   z.object({
@@ -57,7 +63,8 @@ const endpointsSchema = z.record(
     route53: z.url().exactOptional(),
     cloudwatch: z.url().exactOptional(),
     cloudformation: z.url().exactOptional(),
-    credentials: z.object({ accessKeyId: z.string(), secretAccessKey: z.string() }).exactOptional(),
+    credentials: credentials.exactOptional(),
+    application: credentials.exactOptional(),
   }),
 );
 
@@ -72,8 +79,11 @@ export type RegionEndpoints = {
   readonly cloudwatch?: string;
   readonly cloudformation?: string;
   /** For servers that are not AWS; without them, the SDK finds credentials as always. */
-  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  readonly credentials?: Credentials;
+  /** An application's: what a fence is tried with. */
+  readonly application?: Credentials;
 };
+type Credentials = { readonly accessKeyId: string; readonly secretAccessKey: string };
 export type Endpoints = Readonly<Record<string, RegionEndpoints>>;
 
 /** What a function knows of its group and of the Region that it runs in. */
@@ -91,6 +101,8 @@ export type RuntimeConfig = GroupConfig & {
   readonly failover: FailoverConfig & {
     /** This Region's failover workflow, where it is one of Step Functions. */
     readonly stateMachineArn?: string;
+    /** The engine's fence: roles that may write while it is up, and the function that tries a write as nobody's. */
+    readonly fence?: { readonly exempt: readonly string[]; readonly probe?: string };
   };
 };
 
@@ -114,10 +126,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     );
   }
   const { logTable, controlTable, failureQueueUrl, reportMs } = input;
-  const { stateMachineArn, ...rules } = input.failover;
+  const { fence, stateMachineArn, ...rules } = input.failover;
   const failover = {
     ...parseFailover(rules, group.regions),
     ...(stateMachineArn === undefined ? {} : { stateMachineArn }),
+    ...(fence === undefined ? {} : { fence }),
   };
   return {
     ...group,

@@ -1,5 +1,6 @@
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { LambdaClient } from '@aws-sdk/client-lambda';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { SQSClient } from '@aws-sdk/client-sqs';
@@ -19,6 +20,8 @@ export class RegionClients {
   #sqs?: SQSClient;
   #sfn?: SFNClient;
   #cloudwatch?: CloudWatchClient;
+  #lambda?: LambdaClient;
+  #application?: DynamoDBClient;
 
   constructor(region: RegionId, endpoints: Endpoints) {
     this.#region = region;
@@ -52,6 +55,25 @@ export class RegionClients {
     return this.#sfn;
   }
 
+  /** Undefined where the group does not live at AWS. */
+  get lambda(): LambdaClient | undefined {
+    if (this.#endpoints !== undefined) return undefined;
+    this.#lambda ??= new LambdaClient(this.#common());
+    return this.#lambda;
+  }
+
+  /** DynamoDB as an application of the Region is known to it; undefined where nobody lends its credentials. */
+  get applicationDynamodb(): DynamoDBClient | undefined {
+    const credentials = this.#endpoints?.application;
+    if (credentials === undefined) return undefined;
+    this.#application ??= new DynamoDBClient({
+      ...this.#common(),
+      ...endpoint(this.#endpoints?.dynamodb),
+      credentials,
+    });
+    return this.#application;
+  }
+
   /** Undefined where the group does not live at AWS, and nobody plays CloudWatch. */
   get cloudwatch(): CloudWatchClient | undefined {
     if (this.#endpoints !== undefined && this.#endpoints.cloudwatch === undefined) return undefined;
@@ -69,6 +91,8 @@ export class RegionClients {
     this.#sqs?.destroy();
     this.#sfn?.destroy();
     this.#cloudwatch?.destroy();
+    this.#lambda?.destroy();
+    this.#application?.destroy();
   }
 
   #common() {

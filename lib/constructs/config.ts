@@ -29,6 +29,7 @@ const failoverSchema = z.strictObject({
   priorities: z.record(z.string(), z.int()).exactOptional(),
   noFailover: z.array(z.string()).exactOptional(),
   countedWrites: z.boolean().exactOptional(),
+  onLeaseLost: z.enum(['fence', 'continue']).exactOptional(),
 });
 
 const retentionSchema = z.strictObject({

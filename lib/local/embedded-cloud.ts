@@ -23,6 +23,7 @@ import { dynamoBinary, startDynamoServer } from '#lib/local/dynamo-server.ts';
 import { KeptProcess } from '#lib/local/kept-process.ts';
 import type { LinkSettings } from '#lib/local/link.ts';
 import { Network } from '#lib/local/network.ts';
+import { startGate } from '#lib/local/policy/gate-server.ts';
 import { freePort } from '#lib/local/ports.ts';
 import { namesOf, provisionRegion, provisionWitness } from '#lib/local/provision.ts';
 import { startS3Server } from '#lib/local/s3-server.ts';
@@ -30,9 +31,12 @@ import type { Server, Supervised } from '#lib/local/supervised.ts';
 import { failoverDefinition } from '#lib/local/workflow/definition.ts';
 import { foundGroup } from '#lib/usecases/control/change-register.ts';
 
-/** The processes of a Region that data goes through; each Region has a CloudWatch, and an application for failover. */
+/**
+ * The processes of a Region that data goes through; each Region has a CloudWatch, and for failover an application and a
+ * policy gate before its DynamoDB server.
+ */
 export const PARTS = ['dynamodb', 's3', 'worker'] as const;
-export type Part = (typeof PARTS)[number] | 'cloudwatch' | 'application';
+export type Part = (typeof PARTS)[number] | 'cloudwatch' | 'application' | 'gate';
 
 /** What a worker or a server of the cloud reports. */
 export type CloudMessage = { readonly region: RegionId; readonly message: unknown };
@@ -64,6 +68,9 @@ const ZONE = 'understudy.internal';
 const USERS = 'users';
 
 const CREDENTIALS = { accessKeyId: '000000000000', secretAccessKey: 'embedded' };
+/** An application is somebody else than Understudy: a fence tells them apart. */
+const APPLICATION = { accessKeyId: 'APPLICATION', secretAccessKey: 'embedded' };
+const ROLE = 'arn:aws:iam::000000000000:role/understudy';
 /**
  * Regions on one machine: each a DynamoDB server, an S3 server and a worker that runs the functions (a witness has no
  * S3, and its worker runs the sentinel alone), as
@@ -280,7 +287,7 @@ export class EmbeddedCloud implements AsyncDisposable {
         this.#run(region, 'application', () =>
           startApplication({
             name: `application of ${region}`,
-            env: this.#environmentOf(region, endpoints.get(region)!),
+            env: this.#environmentOf(region, asApplication(endpoints.get(region)!, region)),
             port: ports[index]!,
           }),
         ),
@@ -302,8 +309,11 @@ export class EmbeddedCloud implements AsyncDisposable {
       this.#bootS3(region),
       this.#bootCloudWatch(region),
     ]);
+    const gate =
+      this.#options.failover === undefined ? undefined : await this.#bootGate(region, dynamodb!.port);
     this.#direct[region] = {
-      dynamodb: dynamodb!.endpoint,
+      dynamodb: (gate ?? dynamodb!).endpoint,
+      ...(gate && { application: APPLICATION }),
       s3: s3!.endpoint,
       sqs: s3!.endpoint,
       cloudwatch: cloudwatch!.endpoint,
@@ -344,6 +354,18 @@ export class EmbeddedCloud implements AsyncDisposable {
       region,
       'dynamodb',
       onOnePort((port) => startDynamoServer({ file, name, ...port })),
+    );
+  }
+
+  /** What the DynamoDB server lacks: resource policies, by which an old leader's table is fenced. */
+  #bootGate(region: RegionId, target: number): Promise<Server> {
+    const file = join(this.#folder, region, 'policies.json');
+    const name = `policy gate of ${region}`;
+    const principals = { [CREDENTIALS.accessKeyId]: ROLE };
+    return this.#run(
+      region,
+      'gate',
+      onOnePort((port) => startGate({ target, file, principals, name, ...port })),
     );
   }
 
@@ -461,6 +483,7 @@ export class EmbeddedCloud implements AsyncDisposable {
       ...(this.#options.failover && {
         failover: {
           profile: this.#failover.profile,
+          fence: { exempt: [ROLE] },
           record: {
             zoneId: this.#dnsServer.zoneId,
             name: this.#recordName,
@@ -495,6 +518,11 @@ export class EmbeddedCloud implements AsyncDisposable {
     ) as GroupResources['buckets'];
     return { logTable, controlTable, buckets };
   }
+}
+
+/** The endpoints of a Region's own servers, as its application is known to them. */
+function asApplication(endpoints: Endpoints, region: RegionId): Endpoints {
+  return { ...endpoints, [region]: { ...endpoints[region]!, credentials: APPLICATION } };
 }
 
 /** A server that comes back takes the port that it had. */

@@ -15,6 +15,8 @@ export type FailoverConfig = {
   readonly noFailover?: readonly RegionId[];
   /** Every application draws its writes from the lease, as lib/client does, so that a loss has a bound in records. */
   readonly countedWrites?: boolean;
+  /** What a leader does whose lease is over: refuse writes (`fence`, also where it is not given), or go on and diverge. */
+  readonly onLeaseLost?: 'fence' | 'continue';
 };
 
 type Input = Omit<FailoverConfig, 'targets' | 'priorities' | 'noFailover'> & {
