@@ -13,7 +13,7 @@ import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { explainWildcard } from '#lib/constructs/explain-wildcard.ts';
 import { grantGroupKeys } from '#lib/constructs/group-key.ts';
-import { type BundleName, resourceName } from '#lib/constructs/names.ts';
+import { type BundleName, resourceName, roleName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
 /** Where the code of a function comes from. It exports `handler` from a module `index`. */
@@ -56,7 +56,10 @@ export class Handler extends Construct {
       retention: RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
     });
-    this.role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    this.role = new Role(this, 'Role', {
+      roleName: roleName(group, name, place.region),
+      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+    });
     logGroup.grantWrite(this.role);
     this.fn = new LambdaFunction(this, 'Function', {
       functionName,

@@ -1,7 +1,7 @@
 import type { GroupId } from '#lib/domain/ids.ts';
 
 /** The Lambda functions of a Region; also their folders below `functions/`. */
-export const FUNCTIONS = ['capture', 'relay', 'apply', 'sentinel', 'failover', 'retention'] as const;
+export const FUNCTIONS = ['capture', 'relay', 'apply', 'sentinel', 'failover', 'retention', 'probe'] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 /** All functions that there is a bundle of: `deploy-check` runs while a stack is deployed, and never else. */
 export const BUNDLES = [...FUNCTIONS, 'deploy-check'] as const;
@@ -15,6 +15,11 @@ export function tableNames(group: GroupId): { readonly log: string; readonly con
 /** Name of a group's own resource of any other kind: a function, a queue, an alarm, a rule. */
 export function resourceName(group: GroupId, part: string): string {
   return `understudy-${group}-${part}`;
+}
+
+/** Name of a function's role: roles of all Regions are of one name space, and policies call them by their names. */
+export function roleName(group: GroupId, fn: string, region: string): string {
+  return resourceName(group, `${fn}-${region}`);
 }
 
 /** Name of a group's failover workflow; the same in every Region. */

@@ -13,6 +13,7 @@ import { LogStore } from '#lib/constructs/log-store.ts';
 import { type FunctionName, resourceName } from '#lib/constructs/names.ts';
 import { environmentOf, type Place } from '#lib/constructs/place.ts';
 import { settingsOf } from '#lib/constructs/settings.ts';
+import { grantFence } from '#lib/constructs/table-fence.ts';
 import { Tick } from '#lib/constructs/tick.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
@@ -85,7 +86,8 @@ export class RegionStack extends Stack {
     const sentinel = handler('sentinel', 256, Duration.seconds(90));
     const failover = handler('failover', 1024, STEP_TIMEOUT);
     const retention = handler('retention', 512, Duration.minutes(15));
-    this.handlers = { capture, relay, apply, sentinel, failover, retention };
+    const probe = handler('probe', 256, Duration.seconds(10));
+    this.handlers = { capture, relay, apply, sentinel, failover, retention, probe };
 
     log.grantAppend(capture);
     control.grantCapture(capture);
@@ -113,6 +115,7 @@ export class RegionStack extends Stack {
     control.grantFailover(failover);
     store.grantFailover(failover);
     if (rules.record !== undefined) grantRepoint(this, failover, rules.record.zoneId);
+    grantFence(this, place, { sentinel, failover, probe });
     this.workflow = new FailoverWorkflow(this, 'Workflow', place, failover);
     this.workflow.grantStart(sentinel);
 

@@ -263,6 +263,7 @@ describe('functions', () => {
 });
 
 describe('permissions', () => {
+  const probeIn = (region: string) => `arn:aws:lambda:${region}:${ACCOUNT}:function:understudy-orders-probe`;
   const everywhere = (table: string) => REGIONS.map((region) => `${region} ${table}`);
   const buckets = (suffix: string) =>
     REGIONS.map((region) => `understudy-orders-${ACCOUNT}-${region}${suffix}`);
@@ -340,6 +341,10 @@ describe('permissions', () => {
       's3:PutObject': [HERE_DIVERGENT],
       's3:ListBucket': [HERE_BUCKET],
       'states:StartExecution': ['eu-west-1 understudy-orders-failover'],
+      'dynamodb:GetResourcePolicy': [HERE_DATA],
+      'dynamodb:PutResourcePolicy': [HERE_DATA],
+      'dynamodb:DeleteResourcePolicy': [HERE_DATA],
+      'lambda:InvokeFunction': [probeIn('eu-west-1')],
     });
   });
 
@@ -363,7 +368,27 @@ describe('permissions', () => {
     eu.allResourcesProperties('AWS::S3::Bucket', { LifecycleConfiguration: Match.absent() });
   });
 
+  it('lets probe try a write here as an application would, and nothing more', () => {
+    expect(permissionsOf(eu, 'probe')).toEqual({ ...logs('probe'), 'dynamodb:PutItem': [HERE_DATA] });
+  });
+
+  it("names to the fence the roles that write in every Region's table, and not that of probe", () => {
+    const { failover } = readConfig({ UNDERSTUDY_CONFIG: settingsOf(eu, 'understudy-orders-failover') });
+    const roles = failover.fence!.exempt.map((arn) =>
+      arn.replace(`arn:aws:iam::${ACCOUNT}:role/understudy-orders-`, ''),
+    );
+    expect(roles.toSorted()).toEqual(
+      ['apply', 'failover', 'sentinel'].flatMap((fn) => REGIONS.map((region) => `${fn}-${region}`)),
+    );
+    for (const fn of ['apply', 'failover', 'sentinel', 'probe']) {
+      eu.hasResourceProperties('AWS::IAM::Role', { RoleName: `understudy-orders-${fn}-eu-west-1` });
+    }
+  });
+
   const FAILOVER = {
+    'dynamodb:GetResourcePolicy': everywhere(DATA),
+    'dynamodb:PutResourcePolicy': everywhere(DATA),
+    'lambda:InvokeFunction': REGIONS.map(probeIn),
     ...logs('failover'),
     'cloudwatch:DescribeAlarms': REGIONS.flatMap((region) =>
       ['applied-lag', 'durable-lag'].map((alarm) => `${region} understudy-orders-${alarm}`),
