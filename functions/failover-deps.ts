@@ -1,6 +1,7 @@
 import { controlDeps } from '#functions/control-deps.ts';
 import { fenceAt } from '#functions/fence-deps.ts';
 import { theRuntime } from '#functions/runtime.ts';
+import { lambdaHostFence } from '#lib/aws/host-fence.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
@@ -8,12 +9,20 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
+import type { HostFence } from '#lib/ports/sentinel-ports.ts';
 import {
   epochOfRun,
   type FailoverDeps,
   type FailoverState,
   winnerOf,
 } from '#lib/usecases/control/failover-deps.ts';
+
+let ownHostFence: HostFence | undefined;
+
+/** Fences hosts by something else than a Lambda function. Call it before first use. */
+export function fenceHostsBy(other: HostFence): void {
+  ownHostFence = other;
+}
 
 let known: Omit<FailoverDeps, 'record' | 'alarmsOf'> | undefined;
 let asked: { readonly run: string; readonly alarms: ReadonlyMap<RegionId, AlarmStates> } | undefined;
@@ -58,6 +67,7 @@ function createDeps(): Omit<FailoverDeps, 'record' | 'alarmsOf'> {
         key: config.key,
       }),
     fenceOf: fenceAt,
+    ...optionalHostFence(),
     targetOf: (leader) => targets[leader] ?? leader,
     rules: {
       priorityOf: (each) => priorities[each] ?? 0,
@@ -65,6 +75,16 @@ function createDeps(): Omit<FailoverDeps, 'record' | 'alarmsOf'> {
     },
     history: peers.history(region),
   };
+}
+
+/** The user's hook, where there is one: a function of the configuration, or one that was set by `fenceHostsBy`. */
+function optionalHostFence(): Pick<FailoverDeps, 'hostFence'> {
+  const { config, peers } = theRuntime();
+  if (ownHostFence !== undefined) return { hostFence: ownHostFence };
+  const { hostFence } = config.failover;
+  if (hostFence === undefined) return {};
+  const clientIn = (place: string) => peers.clients(place as RegionId).lambda!;
+  return { hostFence: lambdaHostFence(hostFence.functions, hostFence.timeoutSeconds * 1000, clientIn) };
 }
 
 function createRecord(): LeaderRecord | undefined {

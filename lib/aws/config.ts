@@ -22,6 +22,12 @@ const failoverSchema = z.object({
   noFailover: z.array(z.string()).exactOptional(),
   countedWrites: z.boolean().exactOptional(),
   onLeaseLost: z.enum(['fence', 'continue']).exactOptional(),
+  hostFence: z
+    .object({
+      functions: z.record(z.string(), z.string().startsWith('arn:')),
+      timeoutSeconds: z.number().positive(),
+    })
+    .exactOptional(),
   fence: z
     .object({ exempt: z.array(z.string().startsWith('arn:')).min(1), probe: z.string().exactOptional() })
     .exactOptional(),

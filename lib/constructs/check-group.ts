@@ -1,4 +1,4 @@
-import { RemovalPolicy } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { recordOf, refuseDns } from '#lib/constructs/check-dns.ts';
 import { refuseEngine } from '#lib/constructs/engine.ts';
@@ -10,6 +10,9 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseGroupId } from '#lib/domain/ids.ts';
 import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
 import { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
+
+/** How long a failover waits for the user's hook. */
+const HOST_FENCE = Duration.seconds(3);
 
 /** What the props of a group come to, checked. */
 export type GroupPlan = {
@@ -23,7 +26,7 @@ export type GroupPlan = {
  * the message begins with the prop.
  */
 export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan {
-  const { engine, dns, alarms, profile = 'balanced' } = props;
+  const { engine, dns, alarms, hostFence, onLeaseLost, profile = 'balanced' } = props;
   const replicas = props.regions.map((each) => (typeof each === 'string' ? { region: each } : each));
   const witnesses = [props.witness ?? []].flat();
   const group = parseGroupId(props.group ?? id);
@@ -50,6 +53,13 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
       targets: dns?.endpoints ?? {},
       ...(dns && { record: recordOf(dns) }),
       ...(props.countedWrites === true && { countedWrites: true }),
+      ...(onLeaseLost && { onLeaseLost }),
+      ...(hostFence && {
+        hostFence: {
+          functions: hostFence.functions,
+          timeoutSeconds: (hostFence.timeout ?? HOST_FENCE).toSeconds({ integral: false }),
+        },
+      }),
       ...optional('priorities', prioritiesOf(replicas)),
       ...optional(
         'noFailover',

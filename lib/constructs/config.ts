@@ -14,6 +14,9 @@ const KEYS = { S: 'STRING', N: 'NUMBER', B: 'BINARY' } as const;
 
 const keyAttribute = z.strictObject({ name: z.string().min(1).max(255), type: z.enum(['S', 'N', 'B']) });
 
+/** With a version or an alias, or without. */
+const LAMBDA_ARN = /^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?$/;
+
 const topicName = z.string().regex(/^[a-zA-Z0-9_-]{1,256}$/, 'is not the name of an SNS topic');
 
 const failoverSchema = z.strictObject({
@@ -30,6 +33,12 @@ const failoverSchema = z.strictObject({
   noFailover: z.array(z.string()).exactOptional(),
   countedWrites: z.boolean().exactOptional(),
   onLeaseLost: z.enum(['fence', 'continue']).exactOptional(),
+  hostFence: z
+    .strictObject({
+      functions: z.record(z.string(), z.string().regex(LAMBDA_ARN, 'is not the ARN of a Lambda function')),
+      timeoutSeconds: z.number().positive().default(3),
+    })
+    .exactOptional(),
 });
 
 const retentionSchema = z.strictObject({
@@ -115,6 +124,7 @@ export function propsOf({
   pageTopic,
 }: Deployment) {
   const { countedWrites = false, priorities = {}, noFailover = [], profile, record, targets } = failover;
+  const { priorities = {}, noFailover = [], hostFence, onLeaseLost, profile, record, targets } = failover;
   const [partitionKey, sortKey] = config.key.map(({ name, type }) => ({
     name,
     type: AttributeType[KEYS[type]],
@@ -143,6 +153,13 @@ export function propsOf({
         ttl: Duration.seconds(record.ttlSeconds),
       },
     }),
+    ...(hostFence && {
+      hostFence: {
+        functions: hostFence.functions,
+        timeout: Duration.millis(hostFence.timeoutSeconds * 1000),
+      },
+    }),
+    ...(onLeaseLost && { onLeaseLost }),
     profile,
     retention,
     dashboard,

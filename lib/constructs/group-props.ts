@@ -41,6 +41,13 @@ export type AlarmProps = {
   readonly pageTopic?: string;
 };
 
+export type HostFenceProps = {
+  /** ARN of the function for a Region; it may live in another one, which is best. */
+  readonly functions: Readonly<Record<string, string>>;
+  /** How long a failover waits for it; at most half of the time after which a silent run is taken over. Default: 3 s. */
+  readonly timeout?: Duration;
+};
+
 /** What `ReplicationGroup` takes. */
 export type ReplicationGroupProps = {
   /** The AWS Regions that hold a replica: two with a witness, or three and more. */
@@ -51,6 +58,13 @@ export type ReplicationGroupProps = {
   readonly engine: Engine;
   /** The record by which clients find the leader. Default: none; clients are told by other means. */
   readonly dns?: DnsProps;
+  /**
+   * A Lambda function for each Region, by ARN, that stops the hosts there from writing: a failover calls it with
+   * `{group, region, epoch, reason}` and waits for `{fenced, detail}`. Default: none.
+   */
+  readonly hostFence?: HostFenceProps;
+  /** What a leader does whose lease is over: `continue` lets its clients write on, which may diverge. Default: `fence`. */
+  readonly onLeaseLost?: 'fence' | 'continue';
   /** How soon a silent leader is taken for dead. Default: `Profile.balanced`. */
   readonly profile?: Profile;
   /**

@@ -116,6 +116,8 @@ export class RegionStack extends Stack {
     store.grantFailover(failover);
     if (rules.record !== undefined) grantRepoint(this, failover, rules.record.zoneId);
     grantFence(this, place, { sentinel, failover, probe });
+    const hooks = Object.values(rules.hostFence?.functions ?? {});
+    if (hooks.length > 0) failover.allow(['lambda:InvokeFunction'], hooks);
     this.workflow = new FailoverWorkflow(this, 'Workflow', place, failover);
     this.workflow.grantStart(sentinel);
 

@@ -57,6 +57,7 @@ export const ERRORS = {
   FORCE_WITHOUT_REASON: { summary: 'A forced failover needs a reason', retry: 'never' },
   REGIONS_TOO_FEW: { summary: 'Two Regions cannot outvote a lost one', retry: 'never' },
   FENCE_NOT_MOVED: { summary: "A store's fence could not be moved", retry: 'later' },
+  HOST_FENCE_FAILED: { summary: "The user's own host fence failed", retry: 'later' },
   NOT_LEADER: { summary: 'This Region does not lead, or its lease is over', retry: 'later' },
   LEASE_SPENT: { summary: 'More writes have begun than the leader has granted so far', retry: 'now' },
   WRITE_UNKNOWN: { summary: 'A write may or may not have been made', retry: 'later' },

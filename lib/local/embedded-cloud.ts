@@ -53,6 +53,9 @@ export type CloudOptions = {
     /** How long a resolver may keep an answer, and how long DNS takes to take a change over. */
     readonly ttlSeconds: number;
     readonly propagationMs: number;
+    /** A module with a function `fence`, by its URL: the hook that fences the hosts of a Region. */
+    readonly hostFence?: URL;
+    readonly onLeaseLost?: 'fence' | 'continue';
   };
   /** How long a minute of the alarms takes, ms; without it, as long as it takes to notice that a leader is lost. */
   readonly alarmMinuteMs?: number;
@@ -433,6 +436,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     return {
       UNDERSTUDY_CONFIG: JSON.stringify(this.#configOf(region)),
       UNDERSTUDY_ENDPOINTS: JSON.stringify(endpoints),
+      UNDERSTUDY_HOST_FENCE: this.#options.failover?.hostFence?.href ?? '',
     };
   }
 
@@ -484,6 +488,7 @@ export class EmbeddedCloud implements AsyncDisposable {
         failover: {
           profile: this.#failover.profile,
           fence: { exempt: [ROLE] },
+          ...(this.#failover.onLeaseLost && { onLeaseLost: this.#failover.onLeaseLost }),
           record: {
             zoneId: this.#dnsServer.zoneId,
             name: this.#recordName,

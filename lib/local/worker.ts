@@ -6,6 +6,7 @@ import type { Context } from 'aws-lambda';
 import { handler as applyHandler } from '#functions/apply/handler.ts';
 import { handler as captureHandler } from '#functions/capture/handler.ts';
 import { handler as failoverHandler } from '#functions/failover/handler.ts';
+import { fenceHostsBy } from '#functions/failover-deps.ts';
 import { handler as relayHandler } from '#functions/relay/handler.ts';
 import { handler as retentionHandler } from '#functions/retention/handler.ts';
 import { theRuntime, writeTelemetryTo } from '#functions/runtime.ts';
@@ -25,6 +26,7 @@ import { Schedule, type TickEvent } from '#lib/local/event-source/schedule.ts';
 import type { StreamEvent } from '#lib/local/event-source/stream-event.ts';
 import type { StreamRecord } from '#lib/local/event-source/stream-record.ts';
 import { systemTimer } from '#lib/local/event-source/timer.ts';
+import { localHostFence } from '#lib/local/local-host-fence.ts';
 import { serveParent, tellParent } from '#lib/local/parent.ts';
 import { streamArnOf } from '#lib/local/provision.ts';
 import { LocalWorkflow, type Payload } from '#lib/local/workflow/local-workflow.ts';
@@ -48,6 +50,9 @@ const SENTINEL_MS = 500;
 const RETENTION_MS = 60_000;
 /** How often requests for a failover are looked for, ms. */
 const REQUESTS_MS = 200;
+
+const hook = process.env.UNDERSTUDY_HOST_FENCE;
+if (hook) fenceHostsBy(await localHostFence(hook));
 
 writeTelemetryTo((line) => {
   figures.line(line);

@@ -67,6 +67,29 @@ describe('a config file', () => {
       'CONFIG_INVALID',
       'not a replica',
     ],
+    [
+      'a hook for a Region of its own invention',
+      {
+        failover: {
+          hostFence: { functions: { 'ca-west-1': 'arn:aws:lambda:eu-west-1:111122223333:function:f' } },
+        },
+      },
+      'CONFIG_INVALID',
+      'ca-west-1',
+    ],
+    [
+      'a hook that is no Lambda function',
+      { failover: { hostFence: { functions: { 'eu-west-1': 'https://example.com' } } } },
+      'CONFIG_INVALID',
+      'Lambda function',
+    ],
+    [
+      'a hook that is waited for until the run is taken over',
+      { failover: { profile: 'fast', hostFence: { functions: {}, timeoutSeconds: 4 } } },
+      'CONFIG_INVALID',
+      'taken over',
+    ],
+    ['a misspelt onLeaseLost', { failover: { onLeaseLost: 'ignore' } }, 'CONFIG_INVALID', 'onLeaseLost'],
     ['one Region alone', { regions: [{ name: 'eu-west-1' }] }, 'CONFIG_INVALID', 'two Regions'],
     [
       'a cascade to nowhere',

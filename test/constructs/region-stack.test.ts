@@ -415,6 +415,19 @@ describe('permissions', () => {
     });
   });
 
+  it("lets failover call the user's hooks, where the group has some", () => {
+    const hook = `arn:aws:lambda:us-east-1:${ACCOUNT}:function:stop-hosts`;
+    const hostFence = { functions: { 'eu-west-1': hook } };
+    const [template] = appOf(fileOf({ failover: { profile: 'fast', hostFence } })).templates;
+    expect(permissionsOf(template!, 'failover')['lambda:InvokeFunction']).toEqual(
+      [...REGIONS.map(probeIn), hook].sort(),
+    );
+    const { failover } = readConfig({
+      UNDERSTUDY_CONFIG: settingsOf(template!, 'understudy-orders-failover'),
+    });
+    expect(failover.hostFence).toEqual({ ...hostFence, timeoutSeconds: 3 });
+  });
+
   it('lets failover touch no DNS where the group has no record', () => {
     const [template] = appOf(fileOf({ failover: { profile: 'fast' } })).templates;
     expect(permissionsOf(template!, 'failover')).toEqual(FAILOVER);

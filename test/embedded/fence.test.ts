@@ -21,7 +21,12 @@ test("an old leader's table refuses its application, and takes its writes once i
     group,
     leader: EU,
     link: { forwardMs: 5, backMs: 5 },
-    failover: { profile: 'fast', ttlSeconds: 1, propagationMs: 0 },
+    failover: {
+      profile: 'fast',
+      ttlSeconds: 1,
+      propagationMs: 0,
+      hostFence: new URL('../support/host-hook.ts', import.meta.url),
+    },
   });
   const peers = cloud.peers();
   const roleOf = (region: RegionId) => peers.control(region).role();
@@ -51,6 +56,7 @@ test("an old leader's table refuses its application, and takes its writes once i
   await until('US leads', async () => (await roleOf(US)).leader === US);
   const rungs = (await rungsOf(EU, 2))!;
   expect(rungs.engine).toMatchObject({ proven: true });
+  expect(rungs.host.detail).toBe(`the hook says: hosts of ${EU} are stopped for epoch 2`);
   expect([rungs.log.proven, rungs.lease.proven, rungs.watchdog.proven]).toEqual([true, true, true]);
   expect(await application(US)).toBe('taken');
   await until('EU follows', async () => (await roleOf(EU)).attached === 2);

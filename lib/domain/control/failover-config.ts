@@ -1,4 +1,4 @@
-import type { Profile } from '#lib/domain/control/profile.ts';
+import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 
@@ -17,9 +17,18 @@ export type FailoverConfig = {
   readonly countedWrites?: boolean;
   /** What a leader does whose lease is over: refuse writes (`fence`, also where it is not given), or go on and diverge. */
   readonly onLeaseLost?: 'fence' | 'continue';
+  /** The user's own fence of hosts: a function for each Region, by ARN, and how long a failover waits for it. */
+  readonly hostFence?: {
+    readonly functions: Readonly<Record<RegionId, string>>;
+    readonly timeoutSeconds: number;
+  };
 };
 
-type Input = Omit<FailoverConfig, 'targets' | 'priorities' | 'noFailover'> & {
+type Input = Omit<FailoverConfig, 'targets' | 'priorities' | 'noFailover' | 'hostFence'> & {
+  readonly hostFence?: {
+    readonly functions: Readonly<Record<string, string>>;
+    readonly timeoutSeconds: number;
+  };
   readonly targets: Readonly<Record<string, string>>;
   readonly priorities?: Readonly<Record<string, number>>;
   readonly noFailover?: readonly string[];
@@ -27,9 +36,10 @@ type Input = Omit<FailoverConfig, 'targets' | 'priorities' | 'noFailover'> & {
 
 /** Checks the failover section of a group with these replicas, and brands its names. Throws CONFIG_INVALID. */
 export function parseFailover(input: Input, regions: readonly { readonly name: RegionId }[]): FailoverConfig {
-  const { targets, priorities = {}, noFailover = [] } = input;
+  const { hostFence, targets, priorities = {}, noFailover = [] } = input;
+  const hooks = Object.keys(hostFence?.functions ?? {});
   const known = new Set(regions.map(({ name }) => name));
-  for (const name of [...Object.keys(targets), ...Object.keys(priorities), ...noFailover]) {
+  for (const name of [...Object.keys(targets), ...Object.keys(priorities), ...noFailover, ...hooks]) {
     if (!known.has(parseRegionId(name))) {
       throw invalid(
         `failover names ${name}, which is not a replica of the group`,
@@ -42,6 +52,13 @@ export function parseFailover(input: Input, regions: readonly { readonly name: R
     throw invalid(
       `failover.targets does not say what ${input.record.name} is to name while ${missing} leads`,
       `Give ${missing} the name or the address of the application's endpoint there.`,
+    );
+  }
+  const { takeoverMs } = PROFILES[input.profile];
+  if (hostFence !== undefined && hostFence.timeoutSeconds * 1000 > takeoverMs / 2) {
+    throw invalid(
+      `failover.hostFence.timeoutSeconds is ${hostFence.timeoutSeconds}, and a run that is silent for ${takeoverMs / 1000} s is taken over`,
+      `Give at most ${takeoverMs / 2000}, or another profile.`,
     );
   }
   return input as FailoverConfig;
