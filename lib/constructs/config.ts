@@ -123,8 +123,16 @@ export function propsOf({
   alarmTopic,
   pageTopic,
 }: Deployment) {
-  const { countedWrites = false, priorities = {}, noFailover = [], profile, record, targets } = failover;
-  const { priorities = {}, noFailover = [], hostFence, onLeaseLost, profile, record, targets } = failover;
+  const {
+    countedWrites = false,
+    priorities = {},
+    noFailover = [],
+    hostFence,
+    onLeaseLost,
+    profile,
+    record,
+    targets,
+  } = failover;
   const [partitionKey, sortKey] = config.key.map(({ name, type }) => ({
     name,
     type: AttributeType[KEYS[type]],
