@@ -4,6 +4,7 @@ import { DeleteTableCommand, GetItemCommand, ScanCommand } from '@aws-sdk/client
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { encodeReport } from '#lib/domain/control/divergence.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import { judgeFence } from '#lib/domain/control/fence.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { LSN_ZERO, parseLsn } from '#lib/domain/lsn.ts';
 import { until } from '../local/until.ts';
@@ -302,6 +303,19 @@ describe('guards', () => {
   });
 });
 
+const UNPROVEN = { proven: false, detail: 'no answer in time' };
+/** What a fence was judged by: two of three Regions have voted, and both followers' logs are sealed. */
+const EVIDENCE = {
+  seals: [US, AP].map((region) => ({ region, sealed: true })),
+  members: 3,
+  votes: 2,
+  waitedMs: 0,
+  leaseAndMarginMs: 2_000,
+  watchdog: UNPROVEN,
+  engine: UNPROVEN,
+  host: UNPROVEN,
+};
+
 describe('history', () => {
   const candidate = (region: RegionId, lastLsn: string) => ({
     region,
@@ -347,12 +361,13 @@ describe('history', () => {
     await found();
     await makeSteps(US, run('one'), [
       ['claim', { outcome: 'claimed' }, { force: true, reason: 'x' }],
-      ['fence', { outcome: 'fenced' }],
+      ['fence', { outcome: 'fenced', rungs: judgeFence(EVIDENCE).rungs }, EVIDENCE],
+      ['drain', { outcome: 'drained' }],
       ['elect', elected(AP), given],
     ]);
     const same = await group.run(['history', '--replay']);
     expect(same.status).toBe(0);
-    expect(same.stdout).toContain('2 decisions come out the same, 0 differ, 1 rest');
+    expect(same.stdout).toContain('3 decisions come out the same, 0 differ, 1 rest');
     await makeSteps(US, run('two'), [['elect', elected(US), given]]);
     const differs = await group.run(['history', '--replay']);
     expect(differs.status).toBe(1);
