@@ -1,12 +1,27 @@
 import { defineConfig } from 'vitest/config';
 import { ClosingLine } from './test/support/closing-line.ts';
 
+/** Their handlers read the environment once a process, as Lambda has them do: each file wants modules of its own. */
+const HANDLERS = 'test/functions/**/*.test.ts';
+const limits = { testTimeout: 120_000, hookTimeout: 120_000 };
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/scenarios/**'],
     reporters: ['default', new ClosingLine()],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // Most files wait for servers more than they compute.
+    maxWorkers: '100%',
+    projects: [
+      {
+        test: {
+          ...limits,
+          name: 'all else',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/scenarios/**', HANDLERS],
+          // No file leaves anything behind in its process, so modules are loaded once.
+          isolate: false,
+        },
+      },
+      { test: { ...limits, name: 'handlers', include: [HANDLERS] } },
+    ],
   },
 });

@@ -34,7 +34,8 @@ export class Network {
   readonly outages = new Map<string, 'hangs' | 'fails'>();
   /** How much longer than usual the services of a Region take. */
   readonly slow = new Map<RegionId, number>();
-  readonly #ways = new Map<string, number>();
+  /** Least time from a Region to another, ms; the same both ways. */
+  readonly #ways = new Map<RegionId, Map<RegionId, number>>();
 
   constructor(deps: { scheduler: Scheduler; random: Random; patienceMs: number; trace?: Trace | undefined }) {
     this.#scheduler = deps.scheduler;
@@ -107,14 +108,20 @@ export class Network {
   }
 
   #delay(from: RegionId, to: RegionId): number {
-    const way = from < to ? `${from}>${to}` : `${to}>${from}`;
-    let base = this.#ways.get(way);
-    if (base === undefined) {
-      base = from === to ? 2 : this.#random.between(8, 90);
-      this.#ways.set(way, base);
-    }
+    const base = this.#ways.get(from)?.get(to) ?? this.#measure(from, to);
     const jitter = this.#random.exponential(from === to ? 2 : this.weather.jitterMs);
     return (base + jitter) * (this.slow.get(to) ?? 1);
+  }
+
+  #measure(from: RegionId, to: RegionId): number {
+    const base = from === to ? 2 : this.#random.between(8, 90);
+    for (const [a, b] of [
+      [from, to],
+      [to, from],
+    ] as const) {
+      this.#ways.set(a, (this.#ways.get(a) ?? new Map()).set(b, base));
+    }
+    return base;
   }
 }
 
