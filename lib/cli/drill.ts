@@ -1,10 +1,11 @@
+import { type LoadOptions, loadOf } from '#lib/cli/load-option.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { SCENARIOS, type Scenario } from '#lib/local/drill/drill-report.ts';
 import { drillViewOf } from '#lib/local/drill/drill-view.ts';
 import { playDrill } from '#lib/local/drill/play-drill.ts';
 import { writeReport } from '#lib/local/drill/write-report.ts';
 
-export type DrillCommandOptions = {
+export type DrillCommandOptions = LoadOptions & {
   readonly scenario?: string;
   readonly profile?: string;
   readonly rate?: string;
@@ -27,10 +28,12 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
   if (!(rate > 0 && rate <= 1_000))
     throw invalid('--rate', String(options.rate), 'a number of writes from 1 to 1000');
 
+  const view = drillViewOf({ json: options.json === true, stdout: process.stdout });
+  const load = await loadOf(options, (line) => view.say(line));
+
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt);
-  const view = drillViewOf({ json: options.json === true, stdout: process.stdout });
   try {
     view.say(`Starting three Regions and DNS, 40 ms apart: scenario ${scenario}, profile ${profile}`);
     const report = await playDrill({
@@ -38,6 +41,7 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
       profile,
       rate,
       calmMs: CALM_MS,
+      ...(load && { load: { key: load.key, writes: load.writes() } }),
       signal: interrupted.signal,
       onEvent: (event) => view.event(event),
       onStatus: (line) => view.status(line),

@@ -66,10 +66,10 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option('--seconds <n>', 'replicate: how long to write')
     .option(
       '--load <file>',
-      'replicate: write the items of a DynamoDB export or of a file of JSON lines, plain or gzip',
+      'write the items of a DynamoDB export or of a file of JSON lines, plain or gzip, first',
     )
-    .option('--key <names>', 'replicate: key attributes of the items of --load: partition key[,sort key]')
-    .option('--strict', 'replicate: load nothing if a line of --load is malformed')
+    .option('--key <names>', 'key attributes of the items of --load: partition key[,sort key]')
+    .option('--strict', 'load nothing if a line of --load is malformed')
     .option('--keep', 'replicate: leave it running until Ctrl-C')
     .option('--json', 'print one JSON object a line')
     .action((what: string, options: StartOptions & DrillCommandOptions) => run(start)(what, options));
@@ -232,8 +232,8 @@ function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
 
 /** What `start` starts. An option of the other one is refused rather than ignored. */
 async function start(what: string, options: StartOptions & DrillCommandOptions): Promise<number> {
-  const { scenario, profile, out, seconds, load, key, strict, keep } = options;
-  const others = what === 'replicate' ? { scenario, profile, out } : { seconds, load, key, strict, keep };
+  const { scenario, profile, out, seconds, keep } = options;
+  const others = what === 'replicate' ? { scenario, profile, out } : { seconds, keep };
   const misplaced = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
   if (misplaced !== undefined || (what !== 'drill' && what !== 'replicate')) {
     throw new UnderstudyError(
@@ -241,7 +241,7 @@ async function start(what: string, options: StartOptions & DrillCommandOptions):
       misplaced === undefined
         ? `${what} is not drill or replicate`
         : `--${misplaced} is not an option of ${what}`,
-      'See understudy start --help; --seconds, --load, --key, --strict and --keep belong to start replicate.',
+      'See understudy start --help; --seconds and --keep belong to start replicate.',
     );
   }
   return what === 'replicate' ? startCommand(options) : drillCommand(options);

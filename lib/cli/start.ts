@@ -1,22 +1,16 @@
 import { once } from 'node:events';
-import type { Item } from '#lib/domain/attribute-value.ts';
+import { type LoadOptions, loadOf } from '#lib/cli/load-option.ts';
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
 import { type Report, replicate } from '#lib/local/demo/replicate.ts';
 import { JsonView, PlainView, TerminalView, type View } from '#lib/local/demo/view.ts';
-import type { Write } from '#lib/local/demo/workload.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
-import { planLoad } from '#lib/local/load/load-plan.ts';
-import { readLoadFile } from '#lib/local/load/read-load-file.ts';
 
-export type StartOptions = {
+export type StartOptions = LoadOptions & {
   readonly seconds?: string;
   readonly rate?: string;
-  readonly load?: string;
-  readonly key?: string;
-  readonly strict?: boolean;
   readonly keep?: boolean;
   readonly json?: boolean;
 };
@@ -39,25 +33,15 @@ export async function startCommand(options: StartOptions): Promise<number> {
   // A file alone is loaded alone; synthetic writes on top of a user's items are for who asks for them.
   const seconds = numberOf('--seconds', options.seconds, options.load === undefined ? DEFAULT_SECONDS : 0);
   const view = viewOf(options);
-  const key = options.key?.split(',').map((name) => name.trim());
-  const plan =
-    options.load === undefined
-      ? undefined
-      : await planLoad(options.load, { ...(key && { key }), strict: options.strict === true });
-  if (plan !== undefined) {
-    view.say(`${options.load}: ${plan.items} items, key ${plan.key.map(({ name }) => name).join(', ')}`);
-    for (const { error } of plan.malformed) view.say(error.message);
-    if (plan.malformedCount > 0) view.say(`${plan.malformedCount} lines are not loaded`);
-  }
+  const load = await loadOf(options, (line) => view.say(line));
 
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt);
-  const schema = plan?.key ?? DEFAULT_KEY;
   const group = parseGroup({
     group: 'demo',
     table: 'orders',
-    key: schema,
+    key: load?.key ?? DEFAULT_KEY,
     regions: REGIONS.map((name) => ({ name })),
   });
   view.say('Starting three Regions, 40 ms apart');
@@ -71,7 +55,7 @@ export async function startCommand(options: StartOptions): Promise<number> {
         rate,
         seconds,
         frameMs: options.json || !process.stdout.isTTY ? LINES_MS : DRAWN_MS,
-        ...(options.load && { load: writesOf(options.load, schema) }),
+        ...(load && { load: load.writes() }),
       },
       view,
       interrupted.signal,
@@ -87,15 +71,6 @@ export async function startCommand(options: StartOptions): Promise<number> {
   } catch (error) {
     if (interrupted.signal.aborted && !isFailure(error)) return 130;
     throw error;
-  }
-}
-
-async function* writesOf(path: string, schema: KeySchema): AsyncIterable<Write> {
-  const names = schema.map(({ name }) => name);
-  for await (const line of readLoadFile(path, { key: names })) {
-    if (line.kind === 'malformed') continue;
-    const key = Object.fromEntries(names.map((name) => [name, line.item[name]])) as Item;
-    yield { kind: 'put', key, item: line.item };
   }
 }
 

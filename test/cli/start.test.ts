@@ -59,6 +59,20 @@ describe('load files', () => {
     expect(stdout).not.toContain('Starting');
   });
 
+  test('a drill refuses what it cannot load, too, before anything is started', async () => {
+    const file = join(tmp, 'items.jsonl');
+    await writeFile(file, lines.join('\n'));
+    const refusal = async (...args: readonly string[]) => {
+      const { status, stdout, stderr } = await understudy(['start', ...args], tmp).finished;
+      expect(stdout).not.toContain('Starting');
+      expect(status).toBe(2);
+      return stderr;
+    };
+    expect(await refusal('--load', file, '--key', 'pk,sk', '--strict')).toMatch(/LOAD_LINE_MALFORMED.*3/s);
+    expect(await refusal('--load', join(tmp, 'none'), '--key', 'pk')).toContain('LOAD_FILE_UNREADABLE');
+    expect(await refusal('--key', 'pk')).toContain('--key is about the file of --load');
+  });
+
   test('a file that is not there is a named failure', async () => {
     const { status, stderr } = await understudy(
       ['start', 'replicate', '--load', join(tmp, 'none'), '--key', 'pk'],
@@ -90,5 +104,16 @@ for (const afterMs of [150, 700, 1500, 2500, 5000]) {
     run.child.kill('SIGINT');
     const { status, signal } = await run.finished;
     expect(status === 130 || signal === 'SIGINT').toBe(true);
+  });
+}
+
+// While Regions come up, while they are watched, and after the leader's Region is lost.
+for (const moment of ['Starting three Regions', 'writes acknowledged', 'are killed']) {
+  test(`Ctrl-C in a drill after it said "${moment}" leaves no process and no file behind`, async () => {
+    const run = understudy(['start', '--out', join(tmp, 'reports')], tmp);
+    await run.seen(moment);
+    run.child.kill('SIGINT');
+    expect((await run.finished).status).toBe(130);
+    expect(await readdir(tmp)).toEqual([]);
   });
 }

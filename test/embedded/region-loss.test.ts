@@ -1,16 +1,35 @@
-import { expect, test } from 'vitest';
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { loadOf } from '#lib/cli/load-option.ts';
 import { playDrill } from '#lib/local/drill/play-drill.ts';
 
 test('a Region that is lost with the leader is replaced within seconds, and comes back as a follower', async () => {
+  const file = join(tmpdir(), `region-loss-${process.pid}.jsonl`);
+  onTestFinished(() => rm(file));
+  await writeFile(
+    file,
+    ['{"pk":"a","sk":1}', '{"pk":"a","sk":2,"price":0.1}', 'no JSON', '{"pk":"b","sk":1}'].join('\n'),
+  );
+  const said: string[] = [];
+  const load = await loadOf({ load: file, key: 'pk,sk' }, (line) => said.push(line));
+  expect(said).toEqual([
+    expect.stringContaining('3 items, key pk, sk'),
+    expect.stringContaining('line 3'),
+    '1 lines are not loaded',
+  ]);
+
   const report = await playDrill({
     scenario: 'region-loss',
     profile: 'fast',
     rate: 30,
     calmMs: 1_000,
+    load: { key: load!.key, writes: load!.writes() },
     signal: new AbortController().signal,
   });
   expect(report.failures).toEqual([]);
-  expect(report).toMatchObject({ ok: true, digestsEqual: true, epoch: 2 });
+  expect(report).toMatchObject({ ok: true, digestsEqual: true, epoch: 2, loaded: 3 });
   expect(report.leader).not.toBe('eu-west-1');
   expect(report.rtoMs).toBeGreaterThan(0);
   for (const [phase, ms] of Object.entries(report.phases)) expect(ms, phase).not.toBeNull();

@@ -17,12 +17,16 @@ export class Workload {
   readonly #key: KeySchema;
   readonly #random: () => number;
   readonly #live: number[] = [];
-  #next = 0;
+  #next: number;
 
-  /** @param random from 0 to 1, exclusive. */
-  constructor(key: KeySchema, random: () => number) {
+  /**
+   * @param random from 0 to 1, exclusive.
+   * @param first number of the first order.
+   */
+  constructor(key: KeySchema, random: () => number, first = 0) {
     this.#key = key;
     this.#random = random;
+    this.#next = first;
   }
 
   next(nowMs: number): Write {

@@ -1,6 +1,7 @@
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
-import { parseGroup } from '#lib/domain/topology.ts';
+import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
+import type { Write } from '#lib/local/demo/workload.ts';
 import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
 import { runDrill } from '#lib/local/drill/run-drill.ts';
 import type { TelemetryLine } from '#lib/local/drill/timeline.ts';
@@ -9,6 +10,7 @@ import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 export const DRILL_REGIONS: readonly RegionId[] = ['eu-west-1', 'us-east-1', 'ap-southeast-1'].map(
   parseRegionId,
 );
+const DEFAULT_KEY: KeySchema = [{ name: 'id', type: 'S' }];
 const LEADER = DRILL_REGIONS[0]!;
 /** How long a resolver may keep an answer, s, and how long DNS takes to take a change over, ms. */
 const TTL_SECONDS = 1;
@@ -22,15 +24,17 @@ export async function playDrill(options: {
   readonly rate: number;
   /** How long the group is watched before the fault and after it went on, ms. */
   readonly calmMs: number;
+  /** Items that the table holds before the drill begins, and the table's key. */
+  readonly load?: { readonly key: KeySchema; readonly writes: AsyncIterable<Write> };
   readonly onEvent?: (event: DrillEvent) => void;
   readonly onStatus?: (line: string) => void;
   readonly signal: AbortSignal;
 }): Promise<DrillReport> {
-  const { calmMs, onEvent = () => {}, onStatus = () => {}, profile, rate, scenario, signal } = options;
+  const { calmMs, load, onEvent = () => {}, onStatus = () => {}, profile, rate, scenario, signal } = options;
   const group = parseGroup({
     group: 'demo',
     table: 'orders',
-    key: [{ name: 'id', type: 'S' }],
+    key: load?.key ?? DEFAULT_KEY,
     regions: DRILL_REGIONS.map((name) => ({ name })),
   });
   const lines: TelemetryLine[] = [];
@@ -50,6 +54,7 @@ export async function playDrill(options: {
     leader: LEADER,
     rate,
     calmMs,
+    ...(load && { load: load.writes }),
     signal,
     onEvent,
     onStatus,

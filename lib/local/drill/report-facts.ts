@@ -39,7 +39,16 @@ export type Figure = { readonly name: string; readonly value: string; readonly n
 
 /** The figures that a drill is about. What is not known is never shown as a number. */
 export function figuresOf(report: DrillReport): readonly Figure[] {
-  const { rtoMs, pauseMs, acknowledged, lost, reportedRpoRecords: rpo, divergent, digestsEqual } = report;
+  const {
+    rtoMs,
+    pauseMs,
+    acknowledged,
+    lost,
+    reportedRpoRecords: rpo,
+    divergent,
+    digestsEqual,
+    loaded,
+  } = report;
   return [
     {
       name: 'RTO',
@@ -47,6 +56,9 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
       note: 'from the last write at the old leader to the first at the new one',
     },
     { name: 'longest pause', value: secondsText(pauseMs), note: 'no write of the client got through' },
+    ...(loaded === null
+      ? []
+      : [{ name: 'loaded', value: countText(loaded, 'item'), note: 'from your file, before the drill' }]),
     { name: 'acknowledged', value: countText(acknowledged, 'write'), note: 'by the leader of the moment' },
     { name: 'lost', value: countText(lost, 'write'), note: 'acknowledged, and the group no longer has them' },
     {

@@ -47,6 +47,7 @@ export const SAMPLE: DrillReport = {
   leader: NEW!,
   rtoMs: 3123,
   pauseMs: 3123,
+  loaded: null,
   acknowledged: 412,
   lost: 2,
   reportedRpoRecords: 27,
