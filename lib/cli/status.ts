@@ -13,6 +13,7 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import type { Lag } from '#lib/domain/lag.ts';
 import { upstreamOf } from '#lib/domain/topology.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
+import { planGroup } from '#lib/usecases/control/plan-group.ts';
 
 /** `understudy status`: where the group stands and what to do next. Exit status 1 if a Region did not answer. */
 export async function statusCommand(options: { cloud?: string; json?: boolean }): Promise<number> {
@@ -22,7 +23,9 @@ export async function statusCommand(options: { cloud?: string; json?: boolean })
     const { profile, config } = connection;
     const known = registerOf(survey);
     const guarded = known && guardOf(known.register, survey.atMs);
-    const advice = adviceOf(survey, { profile, guarded });
+    const request = { kind: 'failover', force: false } as const;
+    const plan = await planGroup({ config, profile, survey: async () => survey }, request);
+    const advice = adviceOf(survey, { profile, guarded, plan });
     if (options.json) {
       const { group } = config;
       const head = { group, profile: profile.name, register: known?.register ?? null, agreed: known?.agreed };

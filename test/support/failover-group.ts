@@ -1,7 +1,9 @@
 import { BALLOT_ZERO, ballotAfter } from '#lib/domain/control/acceptor.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import type { Plan, PlanRequest } from '#lib/domain/control/plan.ts';
 import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { founded, type Register } from '#lib/domain/control/register.ts';
+import type { Survey } from '#lib/domain/control/survey.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { membersOf } from '#lib/domain/topology.ts';
@@ -19,6 +21,8 @@ import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import { capture } from '#lib/usecases/capture.ts';
 import type { FailoverDeps } from '#lib/usecases/control/failover-deps.ts';
+import { planGroup } from '#lib/usecases/control/plan-group.ts';
+import { surveyGroup } from '#lib/usecases/control/survey.ts';
 import { ManualScheduler } from '../local/manual-scheduler.ts';
 import { never } from './intercepted-log.ts';
 import { E1, GROUP } from './log-history.ts';
@@ -27,6 +31,9 @@ import { image, PK, streamRecord } from './stream-records.ts';
 
 /** When a test begins, Unix ms. */
 const START = 1_800_000_000_000;
+
+/** How long work may take that waits for no time, real ms: segments are unpacked on other threads. */
+const IDLE_MS = 2_000;
 
 /** What DNS names while a Region leads. */
 export function targetOf(region: RegionId): string {
@@ -123,12 +130,16 @@ export class FailoverGroup extends ReplicatedGroup {
       over = true;
     });
     settled.catch(() => {});
+    let idleSince = performance.now();
     for (;;) {
       await new Promise(setImmediate);
       if (over) return settled;
       const at = this.scheduler.nextAt;
-      if (at === undefined) throw new Error('it waits for what will never come');
-      this.scheduler.advance(at - this.scheduler.now());
+      if (at !== undefined) {
+        this.scheduler.advance(at - this.scheduler.now());
+        idleSince = performance.now();
+      } else if (performance.now() - idleSince > IDLE_MS)
+        throw new Error('it waits for what will never come');
     }
   }
 
@@ -173,6 +184,31 @@ export class FailoverGroup extends ReplicatedGroup {
       history: this.history,
       telemetry: this.telemetry,
     };
+  }
+
+  /** What every Region, and DNS, says now, as it is asked from outside. */
+  survey(): Promise<Survey> {
+    return surveyGroup({
+      replicas: this.config.regions.map(({ name }) => name),
+      witnesses: this.config.witnesses,
+      peers: {
+        acceptor: (at) => this.reach(at, this.acceptor(at)),
+        log: (at) => this.reach(at, this.log(at)),
+        control: (at) => this.reach(at, this.control(at)),
+      },
+      record: { name: 'orders.example.internal', of: this.record },
+      clock: this.clock,
+      sleep: this.sleep,
+      patienceMs: 1_000,
+    });
+  }
+
+  /** What a failover would do if it began now. */
+  plan(request: PlanRequest = { kind: 'failover', force: false }): Promise<Plan> {
+    const names = { group: GROUP, table: 'orders', logTable: 'log', controlTable: 'control', buckets: {} };
+    const failover = { profile: this.profile.name, targets: {}, noFailover: [...this.noFailover] };
+    const survey = () => this.survey();
+    return planGroup({ config: { ...names, failover }, profile: this.profile, survey }, request);
   }
 
   replica(region: RegionId, leader: RegionId): DynamoReplica {

@@ -1,5 +1,6 @@
 import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import { majorityOf } from '#lib/domain/control/acceptor.ts';
+import type { Plan } from '#lib/domain/control/plan.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import {
@@ -15,7 +16,9 @@ import {
 export type Advice = {
   readonly kind:
     | 'unavailable'
+    | 'too-few'
     | 'not-founded'
+    | 'no-candidate'
     | 'approval'
     | 'stuck'
     | 'in-progress'
@@ -42,13 +45,16 @@ export function adviceOf(
     readonly profile: Profile;
     /** Why no automatic failover may happen now, if that is so. */
     readonly guarded?: string | undefined;
+    /** What a failover would do if it began now. */
+    readonly plan?: Plan;
   },
 ): readonly Advice[] {
   const known = registerOf(survey);
   if (known === undefined) return [withoutRegister(survey)];
   const { register } = known;
   const found = [
-    ...(hasMajority(survey) ? [] : [unavailable()]),
+    ...(hasMajority(survey) ? candidacyOf(given.plan) : [unavailable()]),
+    ...tooFewOf(survey),
     ...approvalOf(survey),
     ...(register.phase === 'leading'
       ? leadershipOf(survey, register, given)
@@ -75,6 +81,28 @@ function unavailable(): Advice {
     kind: 'unavailable',
     text: 'No majority of the Regions answers, so nobody can be promoted and nothing can be changed. Bring one of them back, or see whether you may reach their endpoints.',
   };
+}
+
+function tooFewOf({ regions }: Survey): readonly Advice[] {
+  if (regions.length >= 3) return [];
+  const text =
+    'Two Regions cannot outvote a lost one, so no failover is possible. Add a Region to witnesses, or a third replica, and deploy.';
+  return [{ kind: 'too-few', text }];
+}
+
+/** Whether anybody could be promoted now, and if not, what stands in the way of each. */
+function candidacyOf(plan: Plan | undefined): readonly Advice[] {
+  if (plan?.refusals.some(({ code }) => code === 'NO_CANDIDATE') !== true) return [];
+  const why = plan.candidates
+    .filter(({ region }) => region !== plan.from)
+    .map(({ region, why }) => `${region}: ${why}`)
+    .join('; ');
+  return [
+    {
+      kind: 'no-candidate',
+      text: `No replica could be promoted now (${why || 'none answers'}). Mend that and a failover goes on by itself. To promote one all the same, with the loss that understudy plan --force shows: understudy failover --force --to REGION --reason WHY.`,
+    },
+  ];
 }
 
 function approvalOf({ regions }: Survey): readonly Advice[] {
@@ -152,7 +180,12 @@ function leadershipOf(
 function dnsOf({ dns }: Survey, { epoch, phase }: Register): readonly Advice[] {
   if (dns === undefined) return [];
   if ('error' in dns) {
-    return [{ kind: 'dns', text: `The DNS record ${dns.name} cannot be read: ${dns.error}` }];
+    return [
+      {
+        kind: 'dns',
+        text: `The DNS record ${dns.name} cannot be read: ${dns.error} A failover that has stopped at it goes on once its workflow is redriven at Repoint.`,
+      },
+    ];
   }
   if (phase !== 'leading' || dns.leader?.epoch === epoch) return [];
   const names = dns.leader === undefined ? 'does not exist' : `still names epoch ${dns.leader.epoch}`;

@@ -56,6 +56,11 @@ export class MemoryLeaderRecord implements LeaderRecord {
   changeByHand(target: string): void {
     this.#byHand = target;
   }
+
+  /** Points the address at what its epoch says again. */
+  mend(): void {
+    this.#byHand = undefined;
+  }
 }
 
 function isSame(a: LeaderInDns | undefined, b: LeaderInDns | undefined): boolean {

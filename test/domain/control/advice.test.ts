@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { adviceOf } from '#lib/domain/control/advice.ts';
+import type { Plan } from '#lib/domain/control/plan.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { Survey } from '#lib/domain/control/survey.ts';
@@ -124,6 +125,25 @@ describe('what to do next', () => {
     expect(kinds(surveyOf({ us: healthy(US, LEADING, { alarms: { error: 'throttled' } }) }))).toEqual([
       'healthy',
     ]);
+  });
+
+  test('is to add a Region where two cannot outvote a lost one', () => {
+    expect(kinds({ atMs: NOW, regions: [healthy(EU), healthy(US)] })).toEqual(['too-few']);
+  });
+
+  test('is to see to the replicas where none could be promoted, first of all', () => {
+    const refusals = [{ code: 'NO_CANDIDATE', why: 'none', stops: 'any' }] as const;
+    const candidates = [
+      { region: EU, eligible: false, why: 'it is the leader that is replaced' },
+      { region: US, eligible: false, why: 'its store has no position yet' },
+    ];
+    const plan = { from: EU, candidates, refusals } as unknown as Plan;
+    const [found] = adviceOf(surveyOf(), { profile, plan });
+    expect(found).toMatchObject({ kind: 'no-candidate' });
+    expect(found!.text).toContain('(us-east-1: its store has no position yet)');
+    expect(adviceOf(surveyOf(), { profile, plan: { ...plan, refusals: [] } })[0]!.kind).toBe('healthy');
+    const few = surveyOf({ eu: lost(EU), us: lost(US) });
+    expect(adviceOf(few, { profile, plan }).map(({ kind }) => kind)).not.toContain('no-candidate');
   });
 
   test('puts what stops the group before what can wait', () => {

@@ -2,11 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
-import { planGroup } from '#lib/usecases/control/plan-group.ts';
 import { reportSafety } from '#lib/usecases/control/report-safety.ts';
-import { surveyGroup } from '#lib/usecases/control/survey.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
-import { E1, E2, GROUP } from '../../support/log-history.ts';
+import { E1, E2 } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
 import { RecordedTelemetry } from '../../support/recorded-telemetry.ts';
 
@@ -49,27 +47,6 @@ async function beat(): Promise<void> {
 /** The figures that a Region sends by a report. */
 async function report(region: RegionId): Promise<Readonly<Record<string, number>>> {
   telemetry.sent.length = 0;
-  const survey = () =>
-    surveyGroup({
-      replicas: group.members,
-      witnesses: [],
-      peers: {
-        acceptor: (at) => group.reach(at, group.acceptor(at)),
-        log: (at) => group.reach(at, group.log(at)),
-        control: (at) => group.reach(at, group.control(at)),
-      },
-      clock: group.clock,
-      sleep: group.sleep,
-      patienceMs: 1_000,
-    });
-  const config = {
-    group: GROUP,
-    table: 'orders',
-    logTable: 'log',
-    controlTable: 'control',
-    buckets: {},
-    failover: { profile: 'fast' as const, targets: {} },
-  };
   const divergences = group.divergences.get(region)!;
   await group.run(
     reportSafety({
@@ -86,8 +63,7 @@ async function report(region: RegionId): Promise<Readonly<Record<string, number>
             },
           },
           settled,
-          plan: () =>
-            planGroup({ config, profile: PROFILES.fast, survey }, { kind: 'failover', force: false }),
+          plan: () => group.plan(),
           leaseLeft: () => leaseLeft,
         },
       }),
