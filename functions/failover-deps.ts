@@ -69,6 +69,7 @@ function createDeps(): Omit<FailoverDeps, 'record' | 'alarmsOf'> {
     fenceOf: fenceAt,
     ...optionalHostFence(),
     targetOf: (leader) => targets[leader] ?? leader,
+    continues: config.failover.onLeaseLost === 'continue',
     rules: {
       priorityOf: (each) => priorities[each] ?? 0,
       noFailover: (each) => noFailover.includes(each),

@@ -20,7 +20,7 @@ import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 
 /*
  * An acceptor as an item, of less than 1 KiB. Attributes: `promised`; `ballot` and `value` (JSON) of what was
- * accepted, `epoch` of that value; `beatEpoch`, `beat` (counter), `leaseUntil`, `granted`; `endEpoch`, `end` (JSON) of
+ * accepted, `epoch` of that value; `beatEpoch`, `beat` (counter), `leaseUntil`, `granted`, `continues`; `endEpoch`, `end` (JSON) of
  * the newest beat that had one; `vote` (epoch), `voteBy` (text); `drawn`.
  */
 
@@ -76,6 +76,7 @@ export function beatWrite({
   counter,
   leaseUntilMs,
   granted,
+  continues,
   follows,
   end,
 }: Beat): AcceptorWrite<'lent' | 'deposed' | 'stale'> {
@@ -85,10 +86,15 @@ export function beatWrite({
       : follows === 0
         ? ' AND (attribute_not_exists(beatEpoch) OR beatEpoch < :epoch)'
         : ' AND beatEpoch = :epoch AND beat = :follows';
-  const counted = granted === undefined ? ' REMOVE granted' : ', granted = :granted';
+  const optional = [
+    { name: 'granted', value: granted === undefined ? undefined : number(granted) },
+    { name: 'continues', value: continues && { BOOL: true } },
+  ];
+  const set = optional.filter(({ value }) => value !== undefined);
+  const gone = optional.filter(({ value }) => value === undefined).map(({ name }) => name);
   return {
     update: {
-      UpdateExpression: `SET beatEpoch = :epoch, beat = :counter, leaseUntil = :lease${end ? ', endEpoch = :epoch, #end = :end' : ''}${counted}`,
+      UpdateExpression: `SET beatEpoch = :epoch, beat = :counter, leaseUntil = :lease${end ? ', endEpoch = :epoch, #end = :end' : ''}${set.map(({ name }) => `, ${name} = :${name}`).join('')}${gone.length > 0 ? ` REMOVE ${gone.join(', ')}` : ''}`,
       ConditionExpression:
         '(attribute_not_exists(epoch) OR epoch <= :epoch) AND (attribute_not_exists(vote) OR vote < :epoch) AND ' +
         `(attribute_not_exists(beatEpoch) OR beatEpoch < :epoch OR (beatEpoch = :epoch AND beat < :counter))${next}`,
@@ -97,7 +103,7 @@ export function beatWrite({
         ':epoch': number(epoch),
         ':counter': number(counter),
         ':lease': number(leaseUntilMs),
-        ...(granted === undefined ? {} : { ':granted': number(granted) }),
+        ...Object.fromEntries(set.map(({ name, value }) => [`:${name}`, value!])),
         ...(follows === undefined || follows === 0 ? {} : { ':follows': number(follows) }),
         ...(end && { ':end': { S: JSON.stringify({ ...end, lsn: `${end.lsn}` }) } }),
       },
@@ -204,7 +210,7 @@ export function readAcceptor(item: Readonly<SdkItem> | undefined): Acceptor {
 
 function acceptorOf(item: Readonly<SdkItem>): Acceptor {
   const { promised, ballot, value, vote, voteBy, drawn } = item;
-  const { beatEpoch, beat, leaseUntil, granted, endEpoch, end } = item;
+  const { beatEpoch, beat, leaseUntil, granted, continues, endEpoch, end } = item;
   return {
     promised: (promised?.S ?? BALLOT_ZERO) as Ballot,
     ...(ballot?.S !== undefined && {
@@ -219,6 +225,7 @@ function acceptorOf(item: Readonly<SdkItem>): Acceptor {
         counter: stored.parse(beat?.N),
         leaseUntilMs: stored.parse(leaseUntil?.N),
         ...(granted?.N !== undefined && { granted: stored.parse(granted.N) }),
+        ...(continues?.BOOL === true && { continues: true }),
       },
     }),
     ...(end?.S !== undefined && {

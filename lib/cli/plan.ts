@@ -54,7 +54,8 @@ export function refuseBy(
 }
 
 function planLines(plan: Plan): readonly string[] {
-  const { calls, candidates, epoch, from, kind, pullFrom, refusals, rpo, rto, startIn, winner } = plan;
+  const { calls, candidates, epoch, from, kind, mayDiverge, pullFrom, refusals, rpo, rto, startIn, winner } =
+    plan;
   const lines: string[] = [];
   if (epoch !== undefined) {
     lines.push(
@@ -74,6 +75,11 @@ function planLines(plan: Plan): readonly string[] {
   const loss = `${rpo.records ?? 'unknown'} records, ${rpo.ms === undefined ? 'unknown' : secondsOf(rpo.ms)}`;
   const note = kind === 'failover' ? ', if the leader were lost now with all that only it has' : '';
   lines.push('', `Predicted RPO: at most ${loss}${note}`);
+  if (mayDiverge) {
+    lines.push(
+      `${from} goes on writing when its lease is over (onLeaseLost: continue): what it writes then may diverge, and how much nobody can tell.`,
+    );
+  }
   lines.push(`Predicted RTO: ${rto.ms === undefined ? 'unknown' : secondsOf(rto.ms)}`);
   lines.push(
     ...table(

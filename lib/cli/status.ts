@@ -28,7 +28,13 @@ export async function statusCommand(options: { cloud?: string; json?: boolean })
     const advice = adviceOf(survey, { profile, guarded, plan });
     if (options.json) {
       const { group } = config;
-      const head = { group, profile: profile.name, register: known?.register ?? null, agreed: known?.agreed };
+      const head = {
+        group,
+        profile: profile.name,
+        mayDiverge: plan.mayDiverge,
+        register: known?.register ?? null,
+        agreed: known?.agreed,
+      };
       const regions = survey.regions.map((each) => ({
         ...plain(each),
         fedBy: fedBy(connection, each) ?? null,
@@ -64,6 +70,9 @@ function groupLines({ config, profile }: Connection, survey: Survey): readonly s
     lines.push(`Profile ${profile.name}; epoch claimed by ${coordinator}, run ${run}.`);
     const until = newestBeat(survey, epoch)?.leaseUntilMs ?? 0;
     lines.push(`Lease: ${until > survey.atMs ? `until ${timeOf(until)}` : 'none in force'}.`);
+    if (config.failover.onLeaseLost === 'continue') {
+      lines.push('Without a lease the leader goes on writing (onLeaseLost: continue), and may diverge.');
+    }
     if (paused) lines.push(`Paused by ${paused.by}: ${paused.reason}`);
     if (cooldownUntilMs > survey.atMs) lines.push(`Cooldown until ${timeOf(cooldownUntilMs)}.`);
   }

@@ -22,7 +22,7 @@ export type LeaderLeaseDeps = {
 /**
  * The right to write at a Region, as an application in that Region sees it: the group's register names the Region,
  * a majority has lent it a lease that is not over by this application's own clock, and where writes are counted, the
- * lease has writes left.
+ * lease has writes left. Where the group goes on without a lease, the leader's beats say so, and only the first counts.
  */
 export class LeaderLease {
   readonly #deps: LeaderLeaseDeps;
@@ -129,7 +129,9 @@ export class LeaderLease {
     if (register?.phase !== 'leading') return 'a failover is under way';
     if (register.leader !== region) return `${register.leader} leads epoch ${register.epoch}`;
     if (vote !== undefined && vote >= register.epoch) return 'it is handing over';
-    if (beat?.epoch !== register.epoch || beat.leaseUntilMs <= clock.now()) return 'its lease is over';
+    // A group may choose to go on without a lease (`onLeaseLost: continue`); what is written then may diverge.
+    const isLent = beat?.epoch === register.epoch && (beat.continues || beat.leaseUntilMs > clock.now());
+    if (!isLent) return 'its lease is over';
     // A process that was stopped in the middle of a look must not believe it.
     if (passedMs(asked, this.#moment()) > FRESH_MS) return 'the look at its lease took too long';
     return register.epoch;

@@ -494,7 +494,8 @@ export class EmbeddedCloud implements AsyncDisposable {
             name: this.#recordName,
             ttlSeconds: this.#failover.ttlSeconds,
           },
-          countedWrites: true,
+          // A leader that goes on without a lease keeps to no bound.
+          countedWrites: this.#failover.onLeaseLost !== 'continue',
           targets: Object.fromEntries(this.group.regions.map(({ name }) => [name, this.#targetOf(name)])),
         },
       }),

@@ -97,6 +97,7 @@ describe('the configuration of a function', () => {
     ['witnesses', ['Ireland'], 'Ireland'],
     ['failover', { profile: 'brave' }, 'profile'],
     ['failover', { noFailover: ['ap-south-1'] }, 'ap-south-1'],
+    ['failover', { onLeaseLost: 'continue', countedWrites: true }, 'onLeaseLost'],
     ['failover', { record: { zoneId: 'Z1', name: 'n', ttlSeconds: 5 } }, 'eu-west-1'],
   ])('with %s as %j is invalid and says so', (name, value, says) => {
     expect(() => read({ [name]: value })).toThrow(code('CONFIG_INVALID', says));

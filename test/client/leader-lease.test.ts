@@ -1,11 +1,14 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
 import { ANSWER_MS, DRAWN_MS, FRESH_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
+import { PROFILES } from '#lib/domain/control/profile.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
 import { ballot } from '../support/acceptor-operations.ts';
-import { E1 } from '../support/log-history.ts';
-import { EU, US } from '../support/memory-group.ts';
+import { FailoverGroup } from '../support/failover-group.ts';
+import { E1, E2 } from '../support/log-history.ts';
+import { AP, EU, US } from '../support/memory-group.ts';
+import { Watchers } from '../support/watchers.ts';
 
 const START = 1_800_000_000_000;
 
@@ -97,6 +100,45 @@ describe('a write under the lease', () => {
       wallOffMs += 60_000;
     };
     await expect(lease.write(frozen)).rejects.toMatchObject({ code: 'WRITE_UNKNOWN' });
+  });
+});
+
+describe('a leader that no other Region hears', () => {
+  const { leaseMs } = PROFILES.fast;
+
+  async function cutOff(
+    onLeaseLost: 'fence' | 'continue',
+  ): Promise<{ watchers: Watchers; lease: LeaderLease }> {
+    const watchers = new Watchers(await new FailoverGroup([EU, US, AP]).found(EU));
+    watchers.onLeaseLost = onLeaseLost;
+    watchers.restart(EU);
+    const { clock } = watchers.group;
+    const lease = new LeaderLease({ region: EU, acceptor: watchers.group.acceptor(EU), clock });
+    await watchers.pass(2_000);
+    expect((await lease.write(async () => 'made')).result).toBe('made');
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    watchers.cut(EU, US, AP);
+    await watchers.pass(2 * leaseMs);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    return { watchers, lease };
+  }
+
+  test('gets no write of its clients once its lease is over', async () => {
+    const { lease } = await cutOff('fence');
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    expect(made).toEqual([]);
+  });
+
+  test('gets them all the same where its group goes on without a lease, until it hears of another', async () => {
+    const { lease, watchers } = await cutOff('continue');
+    expect((await lease.write(async () => 'made')).result).toBe('made');
+    await watchers.group.acceptor(EU).vote(E1, 'over');
+    await watchers.pass(FRESH_MS + 1);
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    await watchers.group.acceptor(EU).accept(ballot(9), { ...founded(US, E2, 'other') });
+    await watchers.pass(FRESH_MS + 1);
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    expect(made).toEqual([]);
   });
 });
 

@@ -111,6 +111,12 @@ describe('a config file', () => {
     ['a misspelt field', { regoins: [] }, 'CONFIG_INVALID', 'regoins'],
     ['an unknown profile', { failover: { profile: 'brave' } }, 'CONFIG_INVALID', 'failover.profile'],
     [
+      'a leader that goes on without a lease in a group that counts writes',
+      { failover: { onLeaseLost: 'continue', countedWrites: true } },
+      'CONFIG_INVALID',
+      'onLeaseLost',
+    ],
+    [
       'a priority for a Region of its own invention',
       { failover: { priorities: { 'ca-west-1': 1 } } },
       'CONFIG_INVALID',

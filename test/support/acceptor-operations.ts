@@ -111,6 +111,7 @@ const anyBeat: fc.Arbitrary<Beat> = fc.record(
     counter: fc.integer({ min: 1, max: 4 }),
     leaseUntilMs: fc.constantFrom(0, 1_700_000_000_000.5),
     granted: fc.nat(9),
+    continues: fc.constant(true as const),
     follows: fc.nat(4),
     end: fc.record(
       {

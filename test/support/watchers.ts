@@ -112,7 +112,7 @@ export class Watchers {
         },
       },
       fence: group.fenceAt(region),
-      countsWrites: true,
+      countsWrites: this.onLeaseLost === 'fence',
       onLeaseLost: this.onLeaseLost,
       telemetry: group.telemetry,
     };

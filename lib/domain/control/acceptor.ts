@@ -27,6 +27,8 @@ export type Beat = {
   readonly leaseUntilMs: number;
   /** Writes that the applications of the leader's Region may have drawn in all; absent where nobody counts them. */
   readonly granted?: number;
+  /** The leader's Region goes on writing when its lease is over: `onLeaseLost: continue`. */
+  readonly continues?: true;
   /** The beat is `stale` if it is not the next after the one of this counter: another process has beaten meanwhile. */
   readonly follows?: number;
   /** Where the leader's log ended then: what may be lost is reckoned from it. */

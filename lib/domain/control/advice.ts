@@ -168,7 +168,12 @@ function leadershipOf(
   }
   const beat = newestBeat(survey, epoch);
   if (beat === undefined || beat.leaseUntilMs < survey.atMs) {
-    const silent = beat === undefined ? 'sends no beats' : 'has no lease, so its clients do not write';
+    const silent =
+      beat === undefined
+        ? 'sends no beats'
+        : beat.continues
+          ? 'has no lease and goes on writing (onLeaseLost: continue), so that what is written there now may diverge'
+          : 'has no lease, so its clients do not write';
     found.push({
       kind: 'no-lease',
       text: `${leader} ${silent}. See whether its sentinel runs and its store takes writes; the other Regions vote it out if it stays silent.`,

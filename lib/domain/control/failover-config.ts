@@ -54,6 +54,12 @@ export function parseFailover(input: Input, regions: readonly { readonly name: R
       `Give ${missing} the name or the address of the application's endpoint there.`,
     );
   }
+  if (input.onLeaseLost === 'continue' && input.countedWrites === true) {
+    throw invalid(
+      'failover.onLeaseLost is continue, but countedWrites promises a bound to what a failover may lose, and a leader that goes on without a lease keeps to none',
+      'Leave one of them out: onLeaseLost: fence keeps the bound, and without countedWrites a leader may go on.',
+    );
+  }
   const { takeoverMs } = PROFILES[input.profile];
   if (hostFence !== undefined && hostFence.timeoutSeconds * 1000 > takeoverMs / 2) {
     throw invalid(

@@ -4,6 +4,8 @@ import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
 /** The most that a promotion may lose. `undefined`: nobody can tell. */
 export type Loss = { readonly records: number | undefined; readonly ms: number | undefined };
 
+export const UNKNOWN: Loss = { records: undefined, ms: undefined };
+
 /**
  * Where the leader of `epoch` said that its log ended, by the newest of its beats that these Regions have taken. Undefined
  * if so few have answered that a majority may have taken a beat of which none of them has heard.

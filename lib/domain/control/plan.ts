@@ -1,7 +1,7 @@
 import { lagAlarmIn } from '#lib/domain/alarms.ts';
 import { majorityOf } from '#lib/domain/control/acceptor.ts';
 import { type Candidate, elect, type Verdict } from '#lib/domain/control/election.ts';
-import { heardEnd, type Loss, lossOf } from '#lib/domain/control/loss.ts';
+import { heardEnd, type Loss, lossOf, UNKNOWN } from '#lib/domain/control/loss.ts';
 import { type ApiCall, callsOf, type Resources } from '#lib/domain/control/plan-calls.ts';
 import { type Phase, rtoOf } from '#lib/domain/control/plan-rto.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
@@ -33,6 +33,8 @@ export type PlanRules = {
   readonly noFailover: (region: RegionId) => boolean;
   /** Why no automatic failover may happen now. */
   readonly guarded?: string | undefined;
+  /** A leader without a lease goes on writing. */
+  readonly continues?: boolean;
   readonly resources: Resources;
 };
 
@@ -60,18 +62,19 @@ export type Plan = PlanRequest & {
   readonly pullFrom: readonly RegionId[];
   /** The most that would be lost if the leader were lost now. */
   readonly rpo: Loss;
+  /** A leader that is only cut off goes on writing, so that its log may part from the group's. */
+  readonly mayDiverge: boolean;
   /** From the leader's last write to the first at the winner, by phase; ms is undefined where nobody can tell. */
   readonly rto: { readonly ms: number | undefined; readonly phases: readonly Phase[] };
   readonly calls: readonly ApiCall[];
   readonly refusals: readonly Refusal[];
 };
 
-const UNKNOWN: Loss = { records: undefined, ms: undefined };
-
 /** Plans from positions that were read, not sealed: by the time it runs, all of it is decided anew. */
 export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): Plan {
   const known = registerOf(survey);
-  const nothing = { candidates: [], pullFrom: [], rpo: UNKNOWN, rto: rtoOf([]), calls: [] };
+  const mayDiverge = rules.continues === true && request.kind === 'failover';
+  const nothing = { candidates: [], pullFrom: [], rpo: UNKNOWN, mayDiverge, rto: rtoOf([]), calls: [] };
   if (known === undefined) return { ...request, ...nothing, refusals: [withoutRegister(survey)] };
   const { register } = known;
   const { epoch, leader: from } = register;
@@ -95,7 +98,10 @@ export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): 
     rpo:
       request.kind === 'switchover'
         ? { records: 0, ms: 0 }
-        : rpoOf(survey, register, candidates, rules.profile),
+        : mayDiverge
+          ? UNKNOWN
+          : rpoOf(survey, register, candidates, rules.profile),
+    mayDiverge,
     rto: rtoOf(
       winner === undefined
         ? []

@@ -1,7 +1,7 @@
 import { LAG_ALARMS, lagAlarmIn } from '#lib/domain/alarms.ts';
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
 import { type Candidate, elect } from '#lib/domain/control/election.ts';
-import { heardEnd, type Loss, lossOf } from '#lib/domain/control/loss.ts';
+import { heardEnd, type Loss, lossOf, UNKNOWN } from '#lib/domain/control/loss.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { EPOCH_ZERO } from '#lib/domain/lsn.ts';
 import { isAttached, newestOf, type Role } from '#lib/domain/topology.ts';
@@ -141,6 +141,7 @@ async function lagAlarmOf(deps: FailoverDeps, region: RegionId): Promise<string 
 async function mostLost(deps: FailoverDeps, state: FailoverState, furthest: Candidate): Promise<Loss> {
   const heard = await hear(deps, state);
   if (holdsAll(state, furthest, heard)) return { records: 0, ms: 0 };
+  if (deps.continues === true) return UNKNOWN;
   const { lastEpoch, lastLsn: lsn, lastCommitMs: commitMs } = furthest;
   const epoch = (state.claim?.outcome === 'claimed' ? state.claim.led : undefined) ?? EPOCH_ZERO;
   const end = heardEnd([...heard.values()], epoch, deps.acceptors.members.length);

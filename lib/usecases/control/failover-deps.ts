@@ -35,6 +35,8 @@ export type FailoverDeps = RegisterDeps & {
   readonly record: LeaderRecord;
   /** What DNS names while `region` leads. */
   readonly targetOf: (region: RegionId) => string;
+  /** A leader without a lease goes on writing, so that nobody can tell what is lost with it. */
+  readonly continues?: boolean;
   readonly rules: {
     readonly priorityOf: (region: RegionId) => number;
     readonly noFailover: (region: RegionId) => boolean;

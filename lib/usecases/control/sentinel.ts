@@ -190,6 +190,7 @@ export class Sentinel {
       counter: this.#counter,
       leaseUntilMs: left > 0 ? sent.wallMs + left : 0,
       ...(this.#deps.countsWrites && { granted: this.#writes.granted }),
+      ...(this.#deps.onLeaseLost === 'continue' && { continues: true as const }),
     };
     this.#sent = beat.counter;
     const { lastCommitMs, lastLsn, marks } = await log.head(LANE_0);

@@ -81,6 +81,12 @@ describe('what to do next', () => {
     const acceptor = acceptorOf(LEADING, { beat: { epoch: E2, counter: 1, leaseUntilMs: NOW - 1 } });
     const each = (region: typeof EU) => healthy(region, LEADING, { acceptor });
     expect(kinds(surveyOf({ eu: each(EU), us: each(US), ap: each(AP) }))).toEqual(['no-lease']);
+    expect(first(surveyOf({ eu: each(EU), us: each(US), ap: each(AP) }))).toContain('clients do not write');
+    const beat = { epoch: E2, counter: 1, leaseUntilMs: 0, continues: true } as const;
+    const going = (region: typeof EU) =>
+      healthy(region, LEADING, { acceptor: acceptorOf(LEADING, { beat }) });
+    const text = first(surveyOf({ eu: going(EU), us: going(US), ap: going(AP) }));
+    expect(text).toMatch(/goes on writing .*may diverge/);
   });
 
   test('names a Region that does not answer, and one that does not follow yet with the reason', () => {

@@ -59,6 +59,14 @@ describe('the plan of a failover', () => {
     ]);
   });
 
+  test('says that nobody can tell the loss where the leader goes on without a lease; a switchover loses nothing', () => {
+    const unknown = { records: undefined, ms: undefined };
+    expect(failover(LOST, {}, { continues: true })).toMatchObject({ mayDiverge: true, rpo: unknown });
+    expect(failover(LOST)).toMatchObject({ mayDiverge: false, rpo: { ms: expect.any(Number) } });
+    const planned = failover(surveyOf(), { kind: 'switchover', asked: US }, { continues: true });
+    expect(planned).toMatchObject({ mayDiverge: false, rpo: { records: 0, ms: 0 } });
+  });
+
   test('does not count on a Region that has not heard of the newest leader', () => {
     const deaf = { epoch: E1, leader: AP, attached: E1 };
     expect(

@@ -52,6 +52,12 @@ const whyOf = ({ candidates }: ElectResult, region: RegionId) =>
   candidates.find((each) => each.region === region)!.why;
 
 describe('an election', () => {
+  test('says of the loss that nobody can tell it, where the old leader may have gone on without a lease', async () => {
+    expect((await run()).result.rpo.ms).not.toBeNull();
+    const deps = { ...group.failoverDeps(AP), continues: true };
+    expect(await group.run(electLeader(deps, STATE))).toMatchObject({ rpo: { records: null, ms: null } });
+  });
+
   test('takes the replica that holds most while no lag alarm is on', async () => {
     alarm(US, 'applied-lag', 'ok');
     alarm(US, 'durable-lag', 'unknown');
