@@ -1,5 +1,7 @@
-import { counterOf, majorityOf } from '#lib/domain/control/acceptor.ts';
+import { type Acceptor, counterOf } from '#lib/domain/control/acceptor.ts';
 import { claim } from '#lib/domain/control/register.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
 import {
   type ClaimResult,
@@ -8,8 +10,10 @@ import {
   type FailoverDeps,
   type FailoverState,
 } from '#lib/usecases/control/failover-deps.ts';
-import { gather } from '#lib/usecases/control/gather.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
+
+/** A Region that has not answered after this time is told to be silent, ms: above the round trip to most of them. */
+const SILENT_MS = 150;
 
 /**
  * Takes the next epoch for this run: the register's change from (e, leading) to (e + 1, failing over, this run). Only
@@ -17,8 +21,9 @@ import { guardOf } from '#lib/usecases/control/guard.ts';
  */
 export async function claimEpoch(deps: FailoverDeps, state: FailoverState): Promise<ClaimResult> {
   const { input } = state;
-  const found = await heard(deps, state);
-  const decide = (result: ClaimResult) => decided(deps, state, 'claim', { ...input, found }, result);
+  const hearing = listen(deps);
+  const decide = (result: ClaimResult) =>
+    decided(deps, state, 'claim', { ...input, found: told(hearing, input.epoch) }, result);
   if (input.force === true && !input.reason?.trim()) {
     return decide({
       outcome: 'refused',
@@ -56,6 +61,7 @@ export async function claimEpoch(deps: FailoverDeps, state: FailoverState): Prom
         from: register.leader,
         ...(register.led === undefined ? {} : { led: register.led }),
         coordinator: deps.region,
+        silent: silentIn(deps, hearing),
       });
     case 'superseded':
       return decide({ outcome: 'superseded', epoch: register.epoch, leader: register.leader });
@@ -67,16 +73,33 @@ export async function claimEpoch(deps: FailoverDeps, state: FailoverState): Prom
   }
 }
 
+type Hearing = { readonly sinceMs: number; readonly answers: Map<RegionId, Acceptor> };
+
+/** Asks every Region where it stands, beside the claim: what has been answered by its end is known, and not waited for. */
+function listen({ acceptors, clock }: FailoverDeps): Hearing {
+  const answers = new Map<RegionId, Acceptor>();
+  for (const region of acceptors.members) {
+    acceptors
+      .of(region)
+      .read()
+      .then(
+        (item) => answers.set(region, item),
+        () => {},
+      );
+  }
+  return { sinceMs: clock.now(), answers };
+}
+
 /** What each Region says of the epoch that is to end: for the decision log. */
-async function heard(deps: FailoverDeps, state: FailoverState) {
-  const answers = await gather(
-    deps,
-    (acceptor) => acceptor.read(),
-    (each) => each.size >= majorityOf(deps.acceptors.members.length),
-  );
+function told({ answers }: Hearing, epoch: Epoch) {
   return [...answers].map(([region, item]) => ({
     region,
     vote: item.vote ?? null,
-    beat: counterOf(item, state.input.epoch),
+    beat: counterOf(item, epoch),
   }));
+}
+
+function silentIn({ acceptors, clock }: FailoverDeps, { answers, sinceMs }: Hearing): readonly RegionId[] {
+  if (clock.now() - sinceMs < SILENT_MS) return [];
+  return acceptors.members.filter((region) => !answers.has(region));
 }

@@ -1,5 +1,7 @@
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Head } from '#lib/domain/log.ts';
+import type { ApplyState } from '#lib/ports/control.ts';
 import { applyLog } from '#lib/usecases/apply.ts';
 import {
   type DrainResult,
@@ -31,17 +33,27 @@ export async function drainWinner(deps: FailoverDeps, state: FailoverState): Pro
     if (pulled?.kind !== 'current' && pulled?.kind !== 'ahead') throw unpulled(from, pulled?.kind);
   }
   const control = peers.control(winner);
-  const [over, role, head] = await Promise.all([goesOn(deps, state), control.role(), log.head(LANE_0)]);
+  // A leader that is to lead again has nothing to apply.
+  const leads = state.claim?.outcome === 'claimed' && state.claim.from === winner;
+  const [over, role, head, held] = await Promise.all([
+    goesOn(deps, state),
+    control.role(),
+    log.head(LANE_0),
+    leads ? undefined : control.takeLease(LANE_0),
+  ]);
   if (over !== undefined) return decided(deps, state, 'drain', {}, over);
-  // A leader that is to lead again, by a switchover that was asked for, has nothing to apply.
-  if (role.leader !== winner) {
-    const until = clock.now() + TURN_MS;
-    await applyLog(
-      { region: winner, peers, control, storeOf: (leader) => deps.storeOf(winner, leader), telemetry },
-      () => clock.now() < until,
-    );
-    const { state: at } = await control.takeLease(LANE_0);
-    if (at.applied?.lsn !== head.lastLsn || (at.snapshot !== undefined && at.snapshot.phase !== 'settle')) {
+  if (held !== undefined && role.leader !== winner) {
+    let at: ApplyState | undefined = held.state;
+    if (!hasDrained(at, head)) {
+      const until = clock.now() + TURN_MS;
+      const applied = await applyLog(
+        { region: winner, peers, control, storeOf: (leader) => deps.storeOf(winner, leader), telemetry },
+        () => clock.now() < until,
+        { ...held, epoch: role.epoch },
+      );
+      at = applied?.state;
+    }
+    if (at === undefined || !hasDrained(at, head)) {
       return decided(
         deps,
         state,
@@ -49,13 +61,17 @@ export async function drainWinner(deps: FailoverDeps, state: FailoverState): Pro
         { winner },
         {
           outcome: 'draining',
-          lsn: `${at.applied?.lsn ?? 0n}`,
+          lsn: `${(at ?? held.state).applied?.lsn ?? 0n}`,
           target: `${head.lastLsn}`,
         },
       );
     }
   }
   return decided(deps, state, 'drain', { winner }, { outcome: 'drained', lsn: `${head.lastLsn}` });
+}
+
+function hasDrained({ applied, snapshot }: ApplyState, head: Head): boolean {
+  return applied?.lsn === head.lastLsn && (snapshot === undefined || snapshot.phase === 'settle');
 }
 
 function unpulled(region: RegionId, why = 'no answer'): UnderstudyError {

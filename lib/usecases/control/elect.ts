@@ -26,6 +26,7 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
   const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
   const asked = input.successor;
   const regions = sealed.map(({ region }) => region);
+  const hearing = hear(deps, state);
   let candidates = await candidatesIn(deps, state, regions);
   const rules = {
     maxLagMs: deps.profile.maxLagMs,
@@ -56,7 +57,7 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
     return decided(deps, state, 'elect', given, { outcome: 'none', candidates: reports });
   }
   const furthest = candidates.find(({ region }) => region === (election.pullFrom[0] ?? election.winner))!;
-  const loss = await mostLost(deps, state, furthest);
+  const loss = mostLost(deps, state, furthest, await hearing);
   return decided(deps, state, 'elect', given, {
     outcome: 'elected',
     winner: election.winner,
@@ -138,8 +139,12 @@ async function lagAlarmOf(deps: FailoverDeps, region: RegionId): Promise<string 
 }
 
 /** The most that is lost if the log of `furthest` goes on. */
-async function mostLost(deps: FailoverDeps, state: FailoverState, furthest: Candidate): Promise<Loss> {
-  const heard = await hear(deps, state);
+function mostLost(
+  deps: FailoverDeps,
+  state: FailoverState,
+  furthest: Candidate,
+  heard: Answers<Acceptor>,
+): Loss {
   if (holdsAll(state, furthest, heard)) return { records: 0, ms: 0 };
   if (deps.continues === true) return UNKNOWN;
   const { lastEpoch, lastLsn: lsn, lastCommitMs: commitMs } = furthest;

@@ -1,4 +1,4 @@
-import { type Beat, type Consent, majorityOf } from '#lib/domain/control/acceptor.ts';
+import { type Acceptor, type Beat, type Consent, majorityOf } from '#lib/domain/control/acceptor.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { Rungs } from '#lib/domain/control/fence.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
@@ -15,7 +15,7 @@ import type { ReplicaStore } from '#lib/ports/replica-store.ts';
 import type { EngineFence, HostFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { Clock, Telemetry } from '#lib/ports/telemetry.ts';
 import { type RegisterDeps, readRegister } from '#lib/usecases/control/change-register.ts';
-import { gather } from '#lib/usecases/control/gather.ts';
+import { type Answers, gather } from '#lib/usecases/control/gather.ts';
 
 /** What the steps of a failover work with. `region` is the coordinator's. */
 export type FailoverDeps = RegisterDeps & {
@@ -79,6 +79,8 @@ export type ClaimResult =
       /** The epoch that `from` led; absent if nobody knows. */
       readonly led?: Epoch;
       readonly coordinator: RegionId;
+      /** Regions that had not answered by then: none of them is waited for where others suffice. */
+      readonly silent: readonly RegionId[];
     }
   | { readonly outcome: 'withheld'; readonly why: string }
   | Superseded
@@ -154,17 +156,34 @@ export function winnerOf(state: FailoverState): RegionId {
  * says in every Region that the run makes progress: one that does not say so for `takeoverMs` is taken over.
  */
 export async function goesOn(deps: FailoverDeps, state: FailoverState): Promise<Superseded | undefined> {
-  const { acceptors, clock } = deps;
-  const epoch = epochOfRun(state);
-  const need = majorityOf(acceptors.members.length);
+  const need = majorityOf(deps.acceptors.members.length);
+  return superseding(deps, state, await sayOn(deps, state, (each) => each.size >= need));
+}
+
+/** Says in every Region that the run makes progress, until `enough` have answered where they stand. */
+export async function sayOn(
+  deps: FailoverDeps,
+  state: FailoverState,
+  enough: (answers: Answers<Acceptor>) => boolean,
+): Promise<Answers<Acceptor>> {
+  const { clock } = deps;
   // The time is a counter that grows from step to step, whichever process runs it.
-  const beat: Beat = { epoch, counter: clock.now(), leaseUntilMs: 0 };
-  const answers = await gather(
+  const beat: Beat = { epoch: epochOfRun(state), counter: clock.now(), leaseUntilMs: 0 };
+  return gather(
     deps,
     async (acceptor) =>
       state.promote === undefined ? (await acceptor.beat(beat)).acceptor : acceptor.read(),
-    (each) => each.size >= need,
+    enough,
   );
+}
+
+/** What ends the run, by the answers of a majority; undefined if its epoch still stands. */
+export async function superseding(
+  deps: FailoverDeps,
+  state: FailoverState,
+  answers: Answers<Acceptor>,
+): Promise<Superseded | undefined> {
+  const epoch = epochOfRun(state);
   const stands = ({ epoch: at, run }: Register) => at < epoch || (at === epoch && run === state.input.run);
   const isDoubtful = [...answers.values()].some(({ accepted }) => accepted && !stands(accepted.value));
   if (!isDoubtful) return undefined;

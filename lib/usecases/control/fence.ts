@@ -8,11 +8,12 @@ import {
   type FailoverDeps,
   type FailoverState,
   type FenceResult,
-  goesOn,
   patiently,
   type SealReport,
+  sayOn,
+  superseding,
 } from '#lib/usecases/control/failover-deps.ts';
-import { countOf, gather } from '#lib/usecases/control/gather.ts';
+import { countOf } from '#lib/usecases/control/gather.ts';
 
 /** How long the old Region is waited for beyond the time that the others took, ms. */
 const GRACE_MS = 60;
@@ -28,14 +29,14 @@ export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promis
   const rungs = old === undefined ? undefined : askOld(deps, state, old);
   const oldSeal = old === undefined ? undefined : sealLog(deps, old, epoch);
   const began = deps.clock.now();
-  const [over, votes, ...sealed] = await Promise.all([
-    goesOn(deps, state),
-    votesIn(deps, state.input.epoch),
+  const [{ over, votes }, ...sealed] = await Promise.all([
+    withdrawn(deps, state),
     ...regions.filter((region) => region !== old).map((region) => sealLog(deps, region, epoch)),
   ]);
   if (over !== undefined) return decided(deps, state, 'fence', {}, over);
   // One that is there answers about as soon as the others did; one that is lost holds up nobody.
-  const grace = deps.sleep((deps.clock.now() - began) / 2 + GRACE_MS);
+  const wasSilent = state.claim?.outcome === 'claimed' && state.claim.silent.includes(state.claim.from);
+  const grace = deps.sleep(wasSilent ? 0 : (deps.clock.now() - began) / 2 + GRACE_MS);
   const inGrace = (rung: Promise<Proof> | undefined): Promise<Proof> =>
     Promise.race([rung ?? unproven('there was no leader'), grace.then(() => unproven('no answer in time'))]);
   const oldSealed: readonly SealReport[] =
@@ -80,16 +81,12 @@ export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promis
   return decided(deps, state, 'fence', evidence, result);
 }
 
-/** How many Regions have withdrawn their grant from `epoch`, as they say now. */
-async function votesIn(deps: FailoverDeps, epoch: Epoch): Promise<number> {
+/** Does the run go on, and how many Regions have withdrawn their grant from the epoch that ends, as they say now? */
+async function withdrawn(deps: FailoverDeps, state: FailoverState) {
   const need = majorityOf(deps.acceptors.members.length);
-  const hasVoted = ({ vote }: Acceptor) => vote !== undefined && vote >= epoch;
-  const answers = await gather(
-    deps,
-    (acceptor) => acceptor.read(),
-    (each) => countOf(each, hasVoted) >= need,
-  );
-  return countOf(answers, hasVoted);
+  const hasVoted = ({ vote }: Acceptor) => vote !== undefined && vote >= state.input.epoch;
+  const answers = await sayOn(deps, state, (each) => countOf(each, hasVoted) >= need);
+  return { over: await superseding(deps, state, answers), votes: countOf(answers, hasVoted) };
 }
 
 /** What the Region that is to be fenced can do for it, as far as it is reached. */

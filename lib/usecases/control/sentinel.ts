@@ -61,7 +61,7 @@ export class Sentinel {
   #leastLeft: number | undefined;
   #beatDueMs = Number.NEGATIVE_INFINITY;
   #counter = 0;
-  #canary: { readonly begunMs: number } | undefined;
+  #canary: { readonly begunMs: number; readonly ended: Promise<void> } | undefined;
   #canaryDueMs = Number.NEGATIVE_INFINITY;
   /** When a canary last came through, and whether the last that ended did. */
   #healthy = false;
@@ -125,12 +125,20 @@ export class Sentinel {
       this.#told = { epoch: register.epoch, untilMs: own.beat.leaseUntilMs };
     }
     this.#writes.look(own, register.epoch, now.wallMs);
+    // A leader that has yet to be lent its first lease is waited for by everybody.
+    const isNew = this.leaseLeftMs === 0 && this.#lost !== register.epoch;
+    if (isNew && !this.#healthy) await Promise.race([this.#canary?.ended, this.#deps.sleep(profile.lookMs)]);
     const isDue = now.steadyMs >= this.#beatDueMs || (this.#deps.countsWrites && this.#writes.isLow);
     if (isDue && this.#healthy && !hasVoted(own, register)) {
       this.#beatDueMs = now.steadyMs + profile.beatMs;
       // Above what a coordinator sent in this epoch, whose counter is the time.
       this.#counter = Math.max(this.#counter + 1, counterOf(own, register.epoch) + 1, now.wallMs);
       await this.#beat(register, now, counterOf(own, register.epoch));
+      // A beat tells the lease of the one before it: what the first has lent, clients see with the second.
+      if (isNew && this.leaseLeftMs > 0) {
+        this.#counter += 1;
+        await this.#beat(register, this.#moment(), this.#sent);
+      }
     }
     // Its own vote is the leader's word that it hands over: from now on it holds no lease.
     if (hasVoted(own, register)) {
@@ -163,8 +171,7 @@ export class Sentinel {
     const begunMs = clock.steadyMs();
     if (begunMs < this.#canaryDueMs) return;
     this.#canaryDueMs = begunMs + profile.beatMs;
-    this.#canary = { begunMs };
-    writePath.canary(region).then(
+    const ended = writePath.canary(region).then(
       () => {
         this.#healthy = true;
         const ms = clock.steadyMs() - begunMs;
@@ -177,6 +184,7 @@ export class Sentinel {
         this.#canary = undefined;
       },
     );
+    this.#canary = { begunMs, ended };
   }
 
   /** @param follows the counter of the newest beat that the own item holds. */
@@ -216,8 +224,6 @@ export class Sentinel {
     if (lent >= need) {
       this.#lent = { epoch: register.epoch, sent };
       if (counts) this.#writes.grant();
-      // A beat tells the lease of the one before it: clients see the first lease with the second beat.
-      if (left === 0) this.#beatDueMs = sent.steadyMs;
     } else telemetry.event('beat-refused', { epoch: register.epoch, lent, need });
     for (const { acceptor } of answers.values()) {
       this.#counter = Math.max(this.#counter, counterOf(acceptor, register.epoch));
@@ -264,16 +270,21 @@ export class Sentinel {
    * @param next the epoch that they have accepted.
    */
   async #stepDown(epoch: Epoch, next: Epoch): Promise<void> {
-    const { acceptors, log, region } = this.#deps;
+    const { acceptors, region } = this.#deps;
     this.#lent = undefined;
     await acceptors.of(region).vote((next - 1) as Epoch, 'over');
     const { register } = await changeRegister(this.#deps, keep);
     if (register.epoch > epoch) {
-      this.#keeper.want(true, register.epoch);
-      await log.seal(LANE_0, register.epoch);
+      await this.#fence(register.epoch);
     } else {
       await acceptors.of(region).unvote((next - 1) as Epoch);
     }
+  }
+
+  /** What this Region has led until `epoch` came: nothing more is logged in its name, and the store refuses its users. */
+  async #fence(epoch: Epoch): Promise<void> {
+    this.#keeper.want(true, epoch);
+    await this.#deps.log.seal(LANE_0, epoch);
   }
 
   /** Another epoch, or the leader of this one, beats here, and this Region was away when the others accepted it. */
@@ -284,6 +295,9 @@ export class Sentinel {
     if (agreed === undefined || agreed.epoch < register.epoch) return false;
     if (agreed.epoch === register.epoch && agreed.phase === register.phase) return false;
     // A majority has accepted it: to withdraw the grant from the epoch before is no loss to anybody.
+    if (agreed.epoch > register.epoch && register.phase === 'leading' && register.leader === region) {
+      await this.#fence(agreed.epoch);
+    }
     if (agreed.epoch > epochOf(own)) await acceptors.of(region).vote((agreed.epoch - 1) as Epoch, 'over');
     await changeRegister(this.#deps, keep);
     return true;
@@ -359,10 +373,11 @@ export class Sentinel {
     const { epoch } = register;
     const need = majorityOf(acceptors.members.length);
     const votesIn = (each: ReadonlyMap<RegionId, Acceptor>) => countOf(each, ({ vote }) => vote === epoch);
+    const others = acceptors.members.filter((member) => member !== register.leader);
     const answers = await gather(
       this.#deps,
       (acceptor) => acceptor.read(),
-      (each) => votesIn(each) >= need,
+      (each) => votesIn(each) >= need || others.every((member) => each.has(member)),
       COUNT_LOOKS * profile.lookMs,
     );
     const ahead = [...answers.values()].some((each) => epochOf(each) > epoch);

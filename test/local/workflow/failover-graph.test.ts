@@ -29,7 +29,7 @@ type Script = Readonly<Record<string, readonly (Answer | Error)[]>>;
 const HAPPY: Script = {
   approve: [{ outcome: 'approved', by: 'mia' }],
   yield: [{ outcome: 'yielded', lsn: '41' }],
-  claim: [{ outcome: 'claimed', epoch: 8, from: 'eu-west-1', coordinator: 'us-east-1' }],
+  claim: [{ outcome: 'claimed', epoch: 8, from: 'eu-west-1', coordinator: 'us-east-1', silent: [] }],
   fence: [{ outcome: 'fenced', seals: [], rungs: {} }],
   elect: [{ outcome: 'elected', winner: 'us-east-1', candidates: [], rpo: { records: null, ms: null } }],
   drain: [{ outcome: 'drained', lsn: '41' }],

@@ -26,7 +26,7 @@ beforeEach(async () => {
 
 const STATE: FailoverState = {
   input: { group: GROUP, epoch: E1, kind: 'failover', run: 'run', trigger: 'votes', approval: false },
-  claim: { outcome: 'claimed', epoch: E2, from: EU, coordinator: AP },
+  claim: { outcome: 'claimed', epoch: E2, from: EU, coordinator: AP, silent: [] },
   fence: {
     outcome: 'fenced',
     seals: [US, AP].map((region) => ({ region, sealed: true, epoch: E1, lsn: '0' })),

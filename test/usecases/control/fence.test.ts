@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { replay } from '#lib/cli/replay.ts';
+import type { Acceptor, Beat } from '#lib/domain/control/acceptor.ts';
 import type { Proof } from '#lib/domain/control/fence.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import type { HostFenceRequest } from '#lib/ports/sentinel-ports.ts';
@@ -109,11 +110,13 @@ describe('the fence of an epoch that was claimed', () => {
         ...deps.acceptors,
         of: (at: typeof EU) => {
           const acceptor = deps.acceptors.of(at);
-          const read = async () => {
-            const { vote: _, ...item } = await acceptor.read();
-            return item;
+          const forget = ({ vote: _, ...item }: Acceptor) => item;
+          const read = async () => forget(await acceptor.read());
+          const beat = async (sent: Beat) => {
+            const answer = await acceptor.beat(sent);
+            return { ...answer, acceptor: forget(answer.acceptor) };
           };
-          return Object.assign(Object.create(acceptor), { read }) as typeof acceptor;
+          return Object.assign(Object.create(acceptor), { read, beat }) as typeof acceptor;
         },
       },
     };

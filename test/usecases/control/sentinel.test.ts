@@ -81,11 +81,23 @@ describe('the sentinel of the leader', () => {
     const group = await new FailoverGroup(MEMBERS).found(EU);
     const watchers = new Watchers(group);
     for (const region of [US, AP]) watchers.asleep.add(region);
-    await watchers.pass(lookMs);
     expect(watchers.leaseLeftMs(EU)).toBe(0);
-    await watchers.pass(lookMs);
-    expect((await group.acceptor(US).read()).beat!.leaseUntilMs).toBe(0);
+    watchers.cut(EU, US, AP);
+    await watchers.pass(4 * beatMs);
+    expect((await group.acceptor(EU).read()).beat!.leaseUntilMs).toBe(0);
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+    watchers.heal();
+    await watchers.pass(2 * beatMs);
     expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+    expect((await group.acceptor(EU).read()).beat!.leaseUntilMs).toBeGreaterThan(group.now());
+  });
+
+  test('tells of its first lease at once: clients need not wait for the next beat', async () => {
+    const group = await new FailoverGroup(MEMBERS).found(EU);
+    const watchers = new Watchers(group);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    await watchers.pass(lookMs);
+    expect((await group.acceptor(EU).read()).beat!.leaseUntilMs).toBeGreaterThan(group.now());
   });
 
   test('goes on beating while a write takes long: overload is not death', async () => {
