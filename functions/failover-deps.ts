@@ -6,6 +6,7 @@ import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
+import { membersOf } from '#lib/domain/topology.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
@@ -33,9 +34,27 @@ export function failoverDeps(state: FailoverState): FailoverDeps {
   known ??= createDeps();
   record ??= createRecord();
   const { run } = state.input;
-  if (asked?.run !== run) asked = { run, alarms: askForAlarms() };
+  if (asked?.run !== run) {
+    openConnections();
+    asked = { run, alarms: askForAlarms() };
+  }
   const { alarms } = asked;
   return { ...known, alarmsOf: (at) => alarms.get(at)!, record: record ?? noRecord(state, known.targetOf) };
+}
+
+/** Requests that a step has under way to one Region at a time, at the most. */
+const CONNECTIONS = 6;
+
+/** Makes the connections that the steps of a run are to need while its first one works: each costs round trips. */
+function openConnections(): void {
+  const { config, peers } = theRuntime();
+  for (const region of membersOf(config)) {
+    for (let each = 0; each < CONNECTIONS; each += 1)
+      peers
+        .acceptor(region)
+        .read()
+        .catch(() => {});
+  }
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   type RegisterDeps,
 } from '#lib/usecases/control/change-register.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
-import { countOf, gather } from '#lib/usecases/control/gather.ts';
+import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
 import { WriteCount } from '#lib/usecases/control/write-count.ts';
 
@@ -47,6 +47,8 @@ const HANDING_OVER = -1;
 const PROBE_SHARE = 0.8;
 /** How many looks' time the Regions have to say whether they have voted. */
 const COUNT_LOOKS = 4;
+/** How many looks' time each voter leaves to the one before it to start the failover. */
+const TURN_LOOKS = 3;
 
 /**
  * The watcher of one Region: beats while its Region leads, watches while another does, votes when that one is silent
@@ -79,6 +81,8 @@ export class Sentinel {
   #voted: Epoch | undefined;
   /** Counters of the other Regions when this one voted. */
   #elsewhere: ReadonlyMap<RegionId, number> = new Map();
+  /** When this sentinel first saw that a majority has voted. */
+  #outvoted: { readonly epoch: Epoch; readonly sinceMs: number } | undefined;
   #started: { readonly epoch: Epoch; readonly atMs: number; readonly tries: number } | undefined;
 
   constructor(deps: SentinelDeps) {
@@ -386,7 +390,7 @@ export class Sentinel {
       return;
     }
     if (votesIn(answers) >= need) {
-      if (workflow === undefined) return;
+      if (workflow === undefined || !this.#hasTurn(register, answers)) return;
       const before = this.#started?.epoch === epoch ? this.#started : undefined;
       if (before !== undefined && clock.steadyMs() - before.atMs < profile.takeoverMs) return;
       const guarded = guardOf(register, clock.now());
@@ -415,6 +419,15 @@ export class Sentinel {
     await acceptors.of(region).unvote(epoch, answers.get(region)?.voteBy);
     this.#watch = undefined;
     telemetry.event('vote-withdrawn', { epoch });
+  }
+
+  /** One coordinator at a time: two that claim at once cost each other round trips. The next in line begins if nobody has. */
+  #hasTurn({ epoch, leader }: Register, answers: Answers<Acceptor>): boolean {
+    const { acceptors, clock, profile, region } = this.#deps;
+    if (this.#outvoted?.epoch !== epoch) this.#outvoted = { epoch, sinceMs: clock.steadyMs() };
+    const voters = acceptors.members.filter((at) => at !== leader && answers.get(at)?.vote === epoch);
+    const place = Math.max(0, voters.indexOf(region));
+    return clock.steadyMs() - this.#outvoted.sinceMs >= place * TURN_LOOKS * profile.lookMs;
   }
 
   #moment(): Moment {

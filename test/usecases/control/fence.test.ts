@@ -54,6 +54,22 @@ describe('the fence of an epoch that was claimed', () => {
     expect(result.rungs.engine.detail).toContain('no answer');
   });
 
+  test('does not wait for a Region that was silent when the epoch was claimed', async () => {
+    const group = await open();
+    group.lost.add(EU);
+    await group.vote(E1, US, AP);
+    const deps = group.failoverDeps(US);
+    const state = await claimed(group, deps);
+    const timed = async (silent: readonly (typeof EU)[]) => {
+      const began = group.now();
+      const claim = { ...state.claim, silent } as FailoverState['claim'] & object;
+      expect((await fence(group, deps, { ...state, claim })).outcome).toBe('fenced');
+      return group.now() - began;
+    };
+    expect(await timed([])).toBeGreaterThan(0);
+    expect(await timed([EU])).toBe(0);
+  });
+
   test('by votes, with the leader cut off from beats alone: its own item says that it may lead, its store is fenced', async () => {
     const group = await open();
     await group.vote(E1, US, AP);

@@ -360,10 +360,12 @@ describe('the sentinel of a follower', () => {
 });
 
 describe('the failover that a majority has voted for', () => {
-  test('is started once by each Region, and anew after the time for a takeover', async () => {
+  test('is started once by each Region, in turn, and anew after the time for a takeover', async () => {
     const watchers = await peace();
     loseLeader(watchers);
     await watchers.until(() => watchers.runs.length > 0);
+    await watchers.pass(2 * lookMs);
+    expect(watchers.runs.map(({ by }) => by)).toEqual([US]);
     await watchers.pass(takeoverMs - leaseMs);
     expect(watchers.runs.map(({ input }) => input.run).toSorted()).toEqual([
       `orders-2-${AP}-1`,
