@@ -6,14 +6,16 @@ import { benchLag } from './lag.ts';
 import { benchPostgres } from './postgres.ts';
 import type { BenchResult } from './result.ts';
 import { benchSegment } from './segment.ts';
+import { benchSim } from './sim.ts';
 
-/** `npm run bench [-- segment engine lag failover postgres] [-- --json]`: all of them without a name. */
+/** `npm run bench [-- segment engine lag failover postgres sim] [-- --json]`: all of them without a name. */
 const BENCHES: Readonly<Record<string, () => Promise<readonly BenchResult[]>>> = {
   segment: () => benchSegment(),
   engine: () => benchEngine(),
   lag: () => benchLag(),
   failover: () => benchFailover(),
   postgres: () => benchPostgres(),
+  sim: () => benchSim(),
 };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import { advance, EPOCH_ZERO, type Epoch, LSN_ZERO, type Lsn, parseEpoch } from '#lib/domain/lsn.ts';
 import { type Marks, mergeMarks } from '#lib/domain/marks.ts';
@@ -217,5 +217,5 @@ function chainOf(entry: Omit<Entry, 'chain'>): string {
 }
 
 function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return digest('sha256', text);
 }

@@ -16,6 +16,9 @@ export type Weather = {
   readonly jitterMs: number;
 };
 
+/** A fence has no epoch to tell an old call by: one that came twice could undo what was done since. */
+const ONCE = new Set(['store.raise', 'store.lower']);
+
 export const FAIR: Weather = { loss: 0.0005, twice: 0.002, jitterMs: 5 };
 
 export type Trace = (line: string) => void;
@@ -47,7 +50,11 @@ export class Network {
   block(from: RegionId, to: RegionId): () => void {
     const way = `${from}>${to}`;
     this.#blocked.set(way, (this.#blocked.get(way) ?? 0) + 1);
-    return () => this.#blocked.set(way, (this.#blocked.get(way) ?? 1) - 1);
+    return () => {
+      const left = this.#blocked.get(way)! - 1;
+      if (left > 0) this.#blocked.set(way, left);
+      else this.#blocked.delete(way);
+    };
   }
 
   /** One call: the request travels, takes effect (once, twice or not at all), and the answer travels back, or not. */
@@ -72,7 +79,7 @@ export class Network {
         else scheduler.after(ms, () => from.deliver(settle));
       };
       const arrive = (answering: boolean) => {
-        const out = this.outages.get(`${to}/${service}`);
+        const out = this.outages.size > 0 && this.outages.get(`${to}/${service}`);
         if (out === 'fails') return answering && answer(() => reject(unreachable(to)));
         if (out === 'hangs') return answering && giveUp();
         effect().then(
@@ -90,8 +97,7 @@ export class Network {
       const ms = this.#delay(from.region, to);
       const late = scheduler.now + ms > deadline;
       if (late) giveUp();
-      // A fence has no epoch to tell an old call by: one that came twice could undo what was done since.
-      const twice = !/raise|lower/.test(name) && random.chance(this.weather.twice);
+      const twice = !ONCE.has(name) && random.chance(this.weather.twice);
       // Sent again by a client that missed the first answer, or delivered twice: either may be the one that counts.
       const counts = twice && random.chance(0.5) ? 'second' : 'first';
       scheduler.after(ms, () => arrive(!late && counts === 'first'));
@@ -103,7 +109,7 @@ export class Network {
 
   /** True if a hint from one Region does not reach the other. */
   #isLost(from: RegionId, to: RegionId): boolean {
-    if (from !== to && (this.#blocked.get(`${from}>${to}`) ?? 0) > 0) return true;
+    if (from !== to && this.#blocked.size > 0 && this.#blocked.has(`${from}>${to}`)) return true;
     return this.#random.chance(from === to ? this.weather.loss / 10 : this.weather.loss);
   }
 

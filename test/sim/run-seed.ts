@@ -1,3 +1,4 @@
+import { epochOf } from '#lib/domain/control/acceptor.ts';
 import { MAX_DRIFT, PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { lastOf } from '#lib/domain/log.ts';
@@ -203,22 +204,21 @@ function whyUnsettled(
   return undefined;
 }
 
+/** Two leases need two Regions that take themselves for the leader: as a rule there is one, and nothing to compare. */
 function checkLeases(world: World, twins: ReadonlyMap<RegionId, RegionTwin>): void {
-  let holders: string[] | undefined;
-  let lent: string[] | undefined;
-  for (const site of world.sites.values()) {
-    const { region } = site;
-    const watcher = twins.get(region)?.sentinel?.watcher;
+  if (world.leaders.size < 2) return;
+  const { monitor } = world;
+  const holders: RegionId[] = [];
+  const lent: RegionId[] = [];
+  for (const region of world.leaders) {
+    const site = world.site(region);
     const item = site.item();
-    if (watcher !== undefined && watcher.leaseLeftMs > 0 && item.accepted !== undefined) {
-      const { epoch, phase, leader } = item.accepted.value;
-      // A vote of its own is how a leader gives its lease up: applications read both in one item.
-      const leads = phase === 'leading' && leader === region && (item.vote ?? -1) < epoch;
-      if (leads) holders = [...(holders ?? []), region];
-    }
-    if (item.beat !== undefined && lendsTo(item, region, site.wall.now()) !== undefined)
-      lent = [...(lent ?? []), region];
+    const watcher = twins.get(region)?.sentinel?.watcher;
+    // A vote of its own is how a leader gives its lease up: applications read both in one item.
+    const hasVoted = (item.vote ?? -1) >= epochOf(item);
+    if (watcher !== undefined && watcher.leaseLeftMs > 0 && !hasVoted) holders.push(region);
+    if (lendsTo(item, region, site.wall.now()) !== undefined) lent.push(region);
   }
-  if (holders !== undefined && holders.length > 1) world.monitor.held(holders);
-  if (lent !== undefined && lent.length > 1) world.monitor.held(lent);
+  if (holders.length > 1) monitor.held(holders);
+  if (lent.length > 1) monitor.held(lent);
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import type { DivergentChange } from '#lib/domain/control/divergence.ts';
 import type { Proof } from '#lib/domain/control/fence.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
@@ -153,7 +153,7 @@ export function encode(shard: string, changes: readonly Local[], monitor: Monito
   const last = changes.at(-1);
   if (last === undefined) return { segment: undefined, applied: 0, rejects: [] };
   const bytes = Buffer.from(JSON.stringify({ shard, changes } satisfies Content));
-  const hash = createHash('sha256').update(bytes).digest('hex');
+  const hash = digest('sha256', bytes);
   monitor.records.set(
     hash,
     changes.map(({ id }) => id).filter((id) => id > 0),

@@ -77,6 +77,8 @@ export class World {
   writes = 0;
   lastAckMs = Number.NEGATIVE_INFINITY;
   noFailover: RegionId | undefined;
+  /** Regions whose own item says that they lead. */
+  readonly leaders = new Set<RegionId>();
   countsWrites = true;
 
   constructor(deps: WorldDeps) {
@@ -232,6 +234,9 @@ export class World {
       wall,
       acceptor: watchedAcceptor(acceptor, region, monitor, (now) => {
         item = now;
+        const value = now.accepted?.value;
+        if (value?.phase === 'leading' && value.leader === region) this.leaders.add(region);
+        else this.leaders.delete(region);
       }),
       item: () => item,
       control: watchedControl(hooks.control?.(control) ?? control, region, monitor, store),

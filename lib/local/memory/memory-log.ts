@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import {
@@ -179,7 +179,7 @@ export function checkedSegment(hash: string, bytes: Uint8Array | undefined): Uin
   if (bytes === undefined) {
     throw new UnderstudyError('SEGMENT_MISSING', `no segment ${hash}`, 'Put it first.');
   }
-  if (createHash('sha256').update(bytes).digest('hex') === hash) return bytes;
+  if (digest('sha256', bytes) === hash) return bytes;
   throw new UnderstudyError('SEGMENT_FORGED', `segment ${hash} holds other bytes`, 'Look at who put it.');
 }
 
