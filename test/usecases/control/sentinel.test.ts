@@ -364,7 +364,7 @@ describe('the failover that a majority has voted for', () => {
     const watchers = await peace();
     loseLeader(watchers);
     await watchers.until(() => watchers.runs.length > 0);
-    await watchers.pass(2 * lookMs);
+    await watchers.pass(lookMs);
     expect(watchers.runs.map(({ by }) => by)).toEqual([US]);
     await watchers.pass(takeoverMs - leaseMs);
     expect(watchers.runs.map(({ input }) => input.run).toSorted()).toEqual([
