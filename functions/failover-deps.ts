@@ -1,22 +1,18 @@
 import { controlDeps } from '#functions/control-deps.ts';
 import { fenceAt } from '#functions/fence-deps.ts';
 import { theRuntime } from '#functions/runtime.ts';
+import { canonicalTarget } from '#lib/aws/dns-target.ts';
 import { lambdaHostFence } from '#lib/aws/host-fence.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
+import { ZoneVantages } from '#lib/aws/zone-vantages.ts';
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { membersOf } from '#lib/domain/topology.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
-import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { HostFence } from '#lib/ports/sentinel-ports.ts';
-import {
-  epochOfRun,
-  type FailoverDeps,
-  type FailoverState,
-  winnerOf,
-} from '#lib/usecases/control/failover-deps.ts';
+import type { FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
 
 let ownHostFence: HostFence | undefined;
 
@@ -25,21 +21,19 @@ export function fenceHostsBy(other: HostFence): void {
   ownHostFence = other;
 }
 
-let known: Omit<FailoverDeps, 'record' | 'alarmsOf'> | undefined;
+let known: Omit<FailoverDeps, 'alarmsOf'> | undefined;
 let asked: { readonly run: string; readonly alarms: ReadonlyMap<RegionId, AlarmStates> } | undefined;
-let record: LeaderRecord | undefined;
 
 /** What the steps of a run work with. */
 export function failoverDeps(state: FailoverState): FailoverDeps {
   known ??= createDeps();
-  record ??= createRecord();
   const { run } = state.input;
   if (asked?.run !== run) {
     openConnections();
     asked = { run, alarms: askForAlarms() };
   }
   const { alarms } = asked;
-  return { ...known, alarmsOf: (at) => alarms.get(at)!, record: record ?? noRecord(state, known.targetOf) };
+  return { ...known, alarmsOf: (at) => alarms.get(at)! };
 }
 
 /** Requests that a step has under way to one Region at a time, at the most. */
@@ -72,7 +66,7 @@ function askForAlarms(): ReadonlyMap<RegionId, AlarmStates> {
   );
 }
 
-function createDeps(): Omit<FailoverDeps, 'record' | 'alarmsOf'> {
+function createDeps(): Omit<FailoverDeps, 'alarmsOf'> {
   const { config, peers, region } = theRuntime();
   const { priorities = {}, noFailover = [], targets } = config.failover;
   return {
@@ -87,7 +81,8 @@ function createDeps(): Omit<FailoverDeps, 'record' | 'alarmsOf'> {
       }),
     fenceOf: fenceAt,
     ...optionalHostFence(),
-    targetOf: (leader) => targets[leader] ?? leader,
+    ...optionalDns(),
+    targetOf: (leader) => canonicalTarget(targets[leader] ?? leader),
     continues: config.failover.onLeaseLost === 'continue',
     rules: {
       priorityOf: (each) => priorities[each] ?? 0,
@@ -107,23 +102,16 @@ function optionalHostFence(): Pick<FailoverDeps, 'hostFence'> {
   return { hostFence: lambdaHostFence(hostFence.functions, hostFence.timeoutSeconds * 1000, clientIn) };
 }
 
-function createRecord(): LeaderRecord | undefined {
+/** Where clients look for the leader, and what a failover changes there; nothing for a group without DNS. */
+function optionalDns(): Pick<FailoverDeps, 'record' | 'vantages'> {
   const { config, region } = theRuntime();
   const { record, targets } = config.failover;
-  if (record === undefined) return undefined;
-  const { route53: endpoint, credentials } = config.endpoints[region] ?? {};
+  if (record === undefined) return {};
+  const { dns, route53: endpoint, credentials } = config.endpoints[region] ?? {};
+  const vantages = new ZoneVantages({ name: record.name, ...(dns && { servers: [dns] }) });
   const route53 = createRoute53Client({
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
   });
-  return new Route53Record({ route53, inventory: Object.values(targets), ...record });
-}
-
-/** For a group without a DNS record, whose clients are told by other means: there is nothing to change or compare. */
-function noRecord(state: FailoverState, targetOf: (leader: RegionId) => string): LeaderRecord {
-  return {
-    read: async () => ({ epoch: epochOfRun(state), target: targetOf(winnerOf(state)) }),
-    flip: async () => ({ kind: 'already' }),
-    status: async () => 'in-sync',
-  };
+  return { vantages, record: new Route53Record({ route53, inventory: Object.values(targets), ...record }) };
 }

@@ -67,6 +67,7 @@ const endpointsSchema = z.record(
     s3: z.url().exactOptional(),
     sqs: z.url().exactOptional(),
     route53: z.url().exactOptional(),
+    dns: z.string().exactOptional(),
     cloudwatch: z.url().exactOptional(),
     cloudformation: z.url().exactOptional(),
     credentials: credentials.exactOptional(),
@@ -82,6 +83,8 @@ export type RegionEndpoints = {
   readonly sqs?: string;
   /** Route 53's control plane as it is reached from this Region. */
   readonly route53?: string;
+  /** The one server that answers for the clients' name, as address and port; without it, the zone's are found. */
+  readonly dns?: string;
   readonly cloudwatch?: string;
   readonly cloudformation?: string;
   /** For servers that are not AWS; without them, the SDK finds credentials as always. */

@@ -31,7 +31,9 @@ export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]
     case 'verify unverified':
       return tired ? failed('NOT_LEADER', `the new leader is not verified: ${why}`) : undefined;
     case 'dns pending':
-      return tired ? failed('DNS_THROTTLED', 'Route 53 has not told all of its servers') : undefined;
+      return tired
+        ? failed('DNS_THROTTLED', 'not all servers of Route 53 answer with the new leader')
+        : undefined;
     case 'fence unproven':
     case 'drain draining':
       return tired ? failed('FAILOVER_REFUSED', `${last.step} did not end`) : undefined;

@@ -108,10 +108,11 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
         fail(
           'DnsPending',
           'DnsPending',
-          'The new leader is in place, but Route 53 has not told all of its servers.',
-          'See the health of Route 53, then understudy status.',
+          'The new leader is in place, but not all servers of Route 53 answer with it.',
+          'See the health of Route 53 and of its health checks, then understudy status.',
         ),
       ],
+      [is('dns', 'superseded'), superseded],
     ),
   );
 
@@ -125,6 +126,7 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
       'Repointed?',
       'The change is a compare-and-set on the epoch in the record: a late run changes nothing.',
       [is('repoint', 'submitted'), dns],
+      [is('repoint', 'by-health-checks'), dns],
       [is('repoint', 'already'), verify],
       [
         is('repoint', 'stale'),

@@ -265,7 +265,8 @@ export class EmbeddedCloud implements AsyncDisposable {
     this.#dns = await startDnsServer({ zone: ZONE, propagationMs: this.#failover.propagationMs });
     const members = membersOf(this.group);
     for (const region of members) {
-      this.#direct[region] = { ...this.#direct[region]!, route53: this.#dns.endpoint };
+      const { dnsPort, endpoint } = this.#dns;
+      this.#direct[region] = { ...this.#direct[region]!, route53: endpoint, dns: `127.0.0.1:${dnsPort}` };
     }
     await foundGroup(
       {

@@ -219,10 +219,10 @@ describe('a batch', () => {
   });
 
   test('is refused by name if the twin does not know what it asks for', async () => {
-    const weighted = { ...A('weighted', '10.1.0.1'), SetIdentifier: 'a', Weight: 1 };
-    await expect(change(server.route53, ['CREATE', weighted])).rejects.toMatchObject({
+    const nearest = { ...A('nearest', '10.1.0.1'), SetIdentifier: 'a', Region: 'eu-west-1' as const };
+    await expect(change(server.route53, ['CREATE', nearest])).rejects.toMatchObject({
       name: 'InvalidInput',
-      message: expect.stringContaining('Weight'),
+      message: expect.stringContaining('Region'),
     });
   });
 
@@ -265,40 +265,40 @@ test('a list is in the order of labels from the right, in pages', async () => {
   ]);
 });
 
+/** An endpoint whose health is a switch. */
+async function endpoint() {
+  const state = { status: 200, asked: 0 };
+  const http = createServer((_, response) => {
+    state.asked += 1;
+    response.writeHead(state.status).end();
+  });
+  await once(http.listen(0, '127.0.0.1'), 'listening');
+  const { port } = http.address() as AddressInfo;
+  const close = () => {
+    http.closeAllConnections();
+    http.close();
+  };
+  return { state, port, [Symbol.dispose]: close };
+}
+
+async function healthCheck(port: number, Inverted = false): Promise<string> {
+  const { HealthCheck } = await server.route53.send(
+    new CreateHealthCheckCommand({
+      CallerReference: `check of ${port}`,
+      HealthCheckConfig: {
+        IPAddress: '127.0.0.1',
+        Port: port,
+        Type: 'HTTP',
+        ResourcePath: '/leads',
+        FailureThreshold: 2,
+        Inverted,
+      },
+    }),
+  );
+  return HealthCheck!.Id!;
+}
+
 describe('a failover pair', () => {
-  /** An endpoint whose health is a switch. */
-  async function endpoint() {
-    const state = { status: 200, asked: 0 };
-    const http = createServer((_, response) => {
-      state.asked += 1;
-      response.writeHead(state.status).end();
-    });
-    await once(http.listen(0, '127.0.0.1'), 'listening');
-    const { port } = http.address() as AddressInfo;
-    const close = () => {
-      http.closeAllConnections();
-      http.close();
-    };
-    return { state, port, [Symbol.dispose]: close };
-  }
-
-  async function healthCheck(port: number, Inverted = false): Promise<string> {
-    const { HealthCheck } = await server.route53.send(
-      new CreateHealthCheckCommand({
-        CallerReference: `check of ${port}`,
-        HealthCheckConfig: {
-          IPAddress: '127.0.0.1',
-          Port: port,
-          Type: 'HTTP',
-          ResourcePath: '/leads',
-          FailureThreshold: 2,
-          Inverted,
-        },
-      }),
-    );
-    return HealthCheck!.Id!;
-  }
-
   async function pair(name: string, primary: string | undefined, secondary: string | undefined) {
     const half = (Failover: 'PRIMARY' | 'SECONDARY', address: string, check: string | undefined) => ({
       ...setOf(name, 'A', address),
@@ -360,6 +360,66 @@ describe('a failover pair', () => {
     await expect(route53.send(stale)).rejects.toMatchObject({ name: 'HealthCheckVersionMismatch' });
     const none = new GetHealthCheckCommand({ HealthCheckId: 'none' });
     await expect(route53.send(none)).rejects.toMatchObject({ name: 'NoSuchHealthCheck' });
+  });
+});
+
+describe('weighted sets', () => {
+  async function weighted(name: string, sets: readonly (readonly [number, string | undefined])[]) {
+    for (const [index, [Weight, check]] of sets.entries()) {
+      const set = { ...setOf(name, 'A', `10.0.0.${index}`), SetIdentifier: `${index}`, Weight };
+      await change(server.route53, [
+        'CREATE',
+        { ...set, ...(check !== undefined && { HealthCheckId: check }) },
+      ]);
+    }
+    return async () => {
+      const asked = Array.from({ length: 40 }, () => server.resolver.resolve4(`${name}.${ZONE}`));
+      return [...new Set((await Promise.all(asked)).flat())].sort().join();
+    };
+  }
+
+  test('are all the answer at times, but for those of no weight', async () => {
+    const answers = await weighted('weights', [
+      [1, undefined],
+      [2, undefined],
+      [0, undefined],
+    ]);
+    expect(await answers()).toBe('10.0.0.0,10.0.0.1');
+  });
+
+  test('are the answer while they are healthy, and any is while none is', async () => {
+    using one = await endpoint();
+    using two = await endpoint();
+    two.state.status = 503;
+    const answers = await weighted('checked', [
+      [1, await healthCheck(one.port)],
+      [1, await healthCheck(two.port)],
+    ]);
+    await until('the healthy one alone', async () => (await answers()) === '10.0.0.0');
+    one.state.status = 503;
+    await until('any of them', async () => (await answers()) === '10.0.0.0,10.0.0.1');
+    two.state.status = 200;
+    await until('the other alone', async () => (await answers()) === '10.0.0.1');
+  });
+
+  test('stand beside no simple set and beside no other policy', async () => {
+    await change(server.route53, [
+      'CREATE',
+      { ...setOf('mixed', 'A', '10.0.0.1'), SetIdentifier: 'a', Weight: 1 },
+    ]);
+    for (const other of [{}, { SetIdentifier: 'b', Failover: 'PRIMARY' as const }]) {
+      const set = { ...setOf('mixed', 'A', '10.0.0.2'), ...other };
+      await expect(change(server.route53, ['CREATE', set])).rejects.toThrow('routing conflicts');
+    }
+  });
+
+  test('are listed as they were made', async () => {
+    const set = { ...setOf('listed', 'A', '10.0.0.1'), SetIdentifier: 'a', Weight: 7 };
+    await change(server.route53, ['CREATE', set]);
+    const { ResourceRecordSets } = await server.route53.send(
+      new ListResourceRecordSetsCommand({ HostedZoneId: ZONE_ID, StartRecordName: set.Name }),
+    );
+    expect(ResourceRecordSets?.[0]).toMatchObject({ SetIdentifier: 'a', Weight: 7 });
   });
 });
 

@@ -306,6 +306,7 @@ export class RegionTwin {
       writePath: { canary: (region) => world.store(process, region).canary() },
       fenceOf: (region) => world.store(process, region),
       record: world.leaderRecord(process),
+      vantages: world.vantages(process),
       targetOf,
       rules,
       alarmsOf: () => NO_ALARMS,

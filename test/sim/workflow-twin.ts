@@ -72,6 +72,7 @@ function nextOf(
     case 'promote promoted':
       return 'repoint';
     case 'repoint submitted':
+    case 'repoint by-health-checks':
     case 'repoint already':
       return 'dns';
     case 'dns in-sync':

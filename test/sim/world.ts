@@ -10,9 +10,11 @@ import { MemoryControl } from '#lib/local/memory/memory-control.ts';
 import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { MemoryLeaderRecord } from '#lib/local/memory/memory-leader-record.ts';
 import { MemoryLog } from '#lib/local/memory/memory-log.ts';
+import { MemoryVantages } from '#lib/local/memory/memory-vantages.ts';
 import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { Divergences } from '#lib/ports/divergences.ts';
+import type { DnsVantages } from '#lib/ports/dns-vantages.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { Hooks } from './bug.ts';
@@ -204,6 +206,12 @@ export class World {
       ['read', 'flip', 'status'],
       this.#caller(process, process.region, 'dns', 'dns'),
     );
+  }
+
+  vantages(process: Process): DnsVantages {
+    const served = () => new Map([['dns', this.dns.served ? [this.dns.served.target] : []]]);
+    const caller = this.#caller(process, process.region, 'dns', 'dns');
+    return remote(new MemoryVantages(served) as DnsVantages, ['ask'], caller);
   }
 
   #caller(process: Process, region: RegionId, service: Service, port: string) {

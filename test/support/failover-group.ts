@@ -17,6 +17,7 @@ import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
 import { MemoryItemStore } from '#lib/local/memory/memory-item-store.ts';
 import { MemoryLeaderRecord } from '#lib/local/memory/memory-leader-record.ts';
+import { MemoryVantages } from '#lib/local/memory/memory-vantages.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import { capture } from '#lib/usecases/capture.ts';
@@ -34,6 +35,8 @@ const START = 1_800_000_000_000;
 
 /** How long work may take that waits for no time, real ms: segments are unpacked on other threads. */
 const IDLE_MS = 2_000;
+
+const targetsOf = (named: string | undefined) => (named === undefined ? [] : [named]);
 
 /** What DNS names while a Region leads. */
 export function targetOf(region: RegionId): string {
@@ -175,6 +178,7 @@ export class FailoverGroup extends ReplicatedGroup {
       writePath: this.writePath,
       fenceOf: (at) => this.reach(at, this.fenceAt(at)),
       record: this.record,
+      vantages: new MemoryVantages(() => new Map([['dns', targetsOf(this.record.served?.target)]])),
       targetOf,
       rules: {
         priorityOf: (at) => this.priorities.get(at) ?? 0,

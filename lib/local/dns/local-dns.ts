@@ -36,7 +36,7 @@ export class LocalDns implements AsyncDisposable {
     const health = new HealthChecks(options.healthIntervalMs);
     const api = await Route53Api.open(options.port, zone, health);
     const listener = await DnsListener.open(options.dnsPort, (question) =>
-      resolve(zone, question, (id) => health.isHealthy(id)),
+      resolve(zone, question, { isHealthy: (id) => health.isHealthy(id), random: Math.random }),
     );
     return new LocalDns(zone, health, api, listener);
   }

@@ -39,8 +39,10 @@ export function conflicts(sets: readonly RecordSet[], apex: string): readonly st
     }
     for (const [type, same] of Map.groupBy(group, (set) => set.type)) {
       const simple = same.some(({ setIdentifier }) => setIdentifier === undefined);
-      const roles = new Set(same.map(({ failover }) => failover));
-      if (same.length > 1 && (simple || roles.size < same.length)) {
+      // Each set has a part of its own: as the primary or the secondary, or by an identifier where all have weights.
+      const weighted = same.every(({ weight }) => weight !== undefined);
+      const parts = new Set(same.map(({ failover, setIdentifier }) => (weighted ? setIdentifier : failover)));
+      if (same.length > 1 && (simple || parts.size < same.length || (!weighted && parts.has(undefined)))) {
         found.push(
           `RRSets of type ${type} with DNS name ${name}. cannot be created: their routing conflicts`,
         );

@@ -10,14 +10,21 @@ export type Resolution = {
   readonly authorities: readonly Answer[];
 };
 
+/** What chooses among several sets of a name and type. `random`: in [0, 1). */
+export type Chooser = {
+  readonly isHealthy: (healthCheckId: string) => boolean;
+  readonly random: () => number;
+};
+
 /**
  * What an authoritative server of the zone answers (RFC 1034, 4.3.2), following aliases inside of the zone. Of a
- * failover pair it answers with the primary, or with the secondary while that alone is healthy.
+ * failover pair it answers with the primary, or with the secondary while that alone is healthy; of weighted sets with
+ * a healthy one, or with any if none is: there is always an answer.
  */
 export function resolve(
   { apex, served }: Pick<Zone, 'apex' | 'served'>,
   question: Question,
-  isHealthy: (healthCheckId: string) => boolean,
+  chooser: Chooser,
 ): Resolution {
   const answers: Answer[] = [];
   let name = question.name.toLowerCase();
@@ -28,7 +35,7 @@ export function resolve(
     const here = served.filter((set) => set.name === name);
     const found = chosen(
       here.filter(({ type }) => type === question.type),
-      isHealthy,
+      chooser,
     );
     if (found !== undefined) {
       answers.push(...found.values.map((value) => answerOf(owner, found, value)));
@@ -36,7 +43,7 @@ export function resolve(
     }
     const alias = chosen(
       here.filter(({ type }) => type === 'CNAME'),
-      isHealthy,
+      chooser,
     );
     if (alias === undefined) {
       const exists = served.some((set) => isWithin(set.name, name));
@@ -50,14 +57,18 @@ export function resolve(
   return { rcode: 'NOERROR', answers, authorities: [] };
 }
 
-function chosen(
-  sets: readonly RecordSet[],
-  isHealthy: (healthCheckId: string) => boolean,
-): RecordSet | undefined {
+function chosen(sets: readonly RecordSet[], { isHealthy, random }: Chooser): RecordSet | undefined {
   const up = ({ healthCheckId }: RecordSet) => healthCheckId === undefined || isHealthy(healthCheckId);
-  const [first, second] = sets.toSorted((a, b) => (a.failover ?? '').localeCompare(b.failover ?? ''));
-  // With both unhealthy the primary is the answer, so that there is one.
-  return first !== undefined && second !== undefined && !up(first) && up(second) ? second : first;
+  const healthy = sets.filter(up);
+  const [first, ...others] = (healthy.length > 0 ? healthy : sets).toSorted((a, b) =>
+    (a.failover ?? '').localeCompare(b.failover ?? ''),
+  );
+  if (first?.weight === undefined) return first;
+  // Sets of no weight are the answer only where there are no others.
+  const weighted = [first, ...others].filter(({ weight }) => weight !== 0);
+  const among = weighted.length > 0 ? weighted : [first, ...others];
+  const parts = among.flatMap((set) => Array.from({ length: set.weight || 1 }, () => set));
+  return parts[Math.floor(random() * parts.length)];
 }
 
 function soaOf(apex: string, served: readonly RecordSet[]): readonly Answer[] {

@@ -25,6 +25,7 @@ const recordSet = z.strictObject({
   ResourceRecords: z.object({ ResourceRecord: z.array(z.object({ Value: z.string() })) }),
   SetIdentifier: z.string().optional(),
   Failover: z.enum(['PRIMARY', 'SECONDARY']).optional(),
+  Weight: whole.pipe(z.int().max(255)).optional(),
   HealthCheckId: z.string().optional(),
 });
 const changeBatch = z.object({
@@ -80,6 +81,7 @@ export function readChanges(body: string): readonly RecordChange[] {
       values: set.ResourceRecords.ResourceRecord.map(({ Value }) => Value),
       setIdentifier: set.SetIdentifier,
       failover: set.Failover,
+      weight: set.Weight,
       healthCheckId: set.HealthCheckId,
     },
   }));
@@ -140,6 +142,7 @@ export function recordSetElement(set: RecordSet) {
     Name: `${set.name}.`,
     Type: set.type,
     SetIdentifier: set.setIdentifier,
+    Weight: set.weight,
     Failover: set.failover,
     TTL: set.ttl,
     ResourceRecords: { ResourceRecord: set.values.map((Value) => ({ Value })) },

@@ -7,9 +7,11 @@ export type RecordSet = {
   readonly type: string;
   readonly ttl: number;
   readonly values: readonly string[];
-  /** The three of a failover set. */
+  /** Of one of several sets of a name and type: which it is, and its part, by failover or by weight. */
   readonly setIdentifier?: string | undefined;
   readonly failover?: 'PRIMARY' | 'SECONDARY' | undefined;
+  /** 0 to 255: how often it is the answer, as a share of the sum. */
+  readonly weight?: number | undefined;
   readonly healthCheckId?: string | undefined;
 };
 export type RecordChange = { readonly action: 'CREATE' | 'DELETE' | 'UPSERT'; readonly set: RecordSet };

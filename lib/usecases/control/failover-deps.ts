@@ -8,6 +8,7 @@ import { advanceEpoch, type Epoch } from '#lib/domain/lsn.ts';
 import type { GroupConfig } from '#lib/domain/topology.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { Control } from '#lib/ports/control.ts';
+import type { DnsVantages } from '#lib/ports/dns-vantages.ts';
 import type { History } from '#lib/ports/history.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
@@ -32,7 +33,10 @@ export type FailoverDeps = RegisterDeps & {
   readonly fenceOf: (region: RegionId) => EngineFence;
   /** What the user has to fence the hosts of a Region with. */
   readonly hostFence?: HostFence;
-  readonly record: LeaderRecord;
+  /** The record that a failover changes; absent where health checks choose the answer, or where there is no DNS. */
+  readonly record?: LeaderRecord;
+  /** Where DNS is asked for the clients' name; absent where there is none. */
+  readonly vantages?: DnsVantages;
   /** What DNS names while `region` leads. */
   readonly targetOf: (region: RegionId) => string;
   /** A leader without a lease goes on writing, so that nobody can tell what is lost with it. */
@@ -138,6 +142,8 @@ export type PromoteResult =
 export type RepointResult =
   | { readonly outcome: 'submitted'; readonly change: string; readonly target: string }
   | { readonly outcome: 'already'; readonly target: string }
+  /** Nothing to call: Route 53's health checks follow the leader's lease. */
+  | { readonly outcome: 'by-health-checks'; readonly target: string }
   | { readonly outcome: 'stale'; readonly now: { readonly epoch: Epoch; readonly target: string } | null };
 
 /** The epoch that this run is to begin. */

@@ -1,3 +1,4 @@
+import { doubtOf } from '#lib/domain/control/dns-sight.ts';
 import {
   decided,
   epochOfRun,
@@ -20,10 +21,16 @@ export async function repointClients(
   deps: FailoverDeps,
   state: FailoverState,
 ): Promise<RepointResult | Superseded> {
-  const [over, from] = await Promise.all([goesOn(deps, state), deps.record.read()]);
+  const { record, vantages } = deps;
+  const [over, from] = await Promise.all([goesOn(deps, state), record?.read()]);
   if (over !== undefined) return decided(deps, state, 'repoint', {}, over);
   const target = deps.targetOf(winnerOf(state));
-  const flipped = await deps.record.flip(from, { epoch: epochOfRun(state), target });
+  if (record === undefined) {
+    // Without DNS, clients are told by other means.
+    const outcome = vantages === undefined ? 'already' : 'by-health-checks';
+    return decided(deps, state, 'repoint', { target }, { outcome, target });
+  }
+  const flipped = await record.flip(from, { epoch: epochOfRun(state), target });
   const given = { from: from ?? null, target };
   switch (flipped.kind) {
     case 'submitted':
@@ -37,16 +44,38 @@ export async function repointClients(
 
 export type DnsResult = { readonly outcome: 'in-sync' | 'pending' };
 
-/** Waits until DNS's servers have the change. */
-export async function awaitDns(deps: FailoverDeps, state: FailoverState): Promise<DnsResult> {
+/** Waits until DNS's servers have the change, or answer with the leader by themselves. */
+export async function awaitDns(deps: FailoverDeps, state: FailoverState): Promise<DnsResult | Superseded> {
   const { repoint } = state;
-  const change = repoint?.outcome === 'submitted' ? repoint.change : undefined;
   const until = deps.clock.now() + TURN_MS;
   let pauseMs = POLL_MS;
-  while (change !== undefined && (await deps.record.status(change)) === 'pending') {
-    if (deps.clock.now() >= until) return decided(deps, state, 'dns', { change }, { outcome: 'pending' });
+  for (;;) {
+    const look = await lookAtDns(deps, repoint);
+    if (look.inSync) return decided(deps, state, 'dns', look.input, { outcome: 'in-sync' });
+    if (deps.clock.now() >= until) {
+      // What health checks wait for may never come for a leader that was replaced meanwhile.
+      const over = await goesOn(deps, state);
+      return decided(deps, state, 'dns', look.input, over ?? { outcome: 'pending' });
+    }
     await deps.sleep(pauseMs);
     pauseMs = Math.min(2 * pauseMs, MAX_POLL_MS);
   }
-  return decided(deps, state, 'dns', { change: change ?? null }, { outcome: 'in-sync' });
+}
+
+type Look = { readonly inSync: boolean; readonly input: object };
+
+async function lookAtDns(
+  { record, vantages }: FailoverDeps,
+  repoint: RepointResult | undefined,
+): Promise<Look> {
+  if (repoint?.outcome === 'submitted' && record !== undefined) {
+    const { change } = repoint;
+    return { inSync: (await record.status(change)) === 'in-sync', input: { change } };
+  }
+  if (repoint?.outcome === 'by-health-checks' && vantages !== undefined) {
+    const { target } = repoint;
+    const sights = await vantages.ask(target);
+    return { inSync: doubtOf(sights, target, false) === undefined, input: { target, sights } };
+  }
+  return { inSync: true, input: { change: null } };
 }
