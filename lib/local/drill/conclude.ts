@@ -7,7 +7,7 @@ import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
 import type { DrillOptions } from '#lib/local/drill/run-drill.ts';
 import { phasesOf, type TelemetryLine } from '#lib/local/drill/timeline.ts';
 import type { Acknowledged, DrillWriter } from '#lib/local/drill/writer.ts';
-import type { ElectResult } from '#lib/usecases/control/failover-deps.ts';
+import type { ElectResult, FenceResult } from '#lib/usecases/control/failover-deps.ts';
 
 /** Divergent changes that a report shows. */
 const SAMPLE = 20;
@@ -36,7 +36,8 @@ export async function conclude(found: {
   const held = await heldBy(peers, now);
   const lost = [...acked.keys()].filter((id) => !held.ids.has(id));
   const run = String(lines.findLast(({ kind }) => kind === 'failover-promote')?.run ?? '');
-  const elected = await electionOf(peers, found.regions, run, epoch);
+  const elected = await outcomeOf<ElectResult>(peers, found.regions, { run, epoch, step: 'elect' });
+  const fenced = await outcomeOf<FenceResult>(peers, found.regions, { run, epoch, step: 'fence' });
   const divergence = await divergenceOf(peers, options.leader);
   const timeline = [...found.timeline];
   if (first !== undefined) {
@@ -84,6 +85,7 @@ export async function conclude(found: {
     timeline,
     divergentSample: divergence.sample,
     candidates: elected?.candidates ?? [],
+    fence: fenced !== undefined && 'rungs' in fenced ? fenced.rungs : null,
   };
 }
 
@@ -116,17 +118,16 @@ function missing({ items, failed }: Loaded, held: number): readonly string[] {
   ];
 }
 
-/** What the decision log says of the election of an epoch, in whichever Region coordinated it. */
-async function electionOf(
+/** The last outcome of a step of a run by the decision log, in whichever Region coordinated it. */
+async function outcomeOf<T>(
   peers: AwsPeers,
   regions: readonly RegionId[],
-  run: string,
-  epoch: Epoch,
-): Promise<ElectResult | undefined> {
+  { run, epoch, step }: { readonly run: string; readonly epoch: Epoch; readonly step: string },
+): Promise<T | undefined> {
   for (const name of regions) {
     const decisions = await peers.history(name).of(epoch);
-    const elected = decisions.findLast((decision) => decision.step === 'elect' && decision.run === run);
-    if (elected !== undefined) return elected.outcome as ElectResult;
+    const found = decisions.findLast((decision) => decision.step === step && decision.run === run);
+    if (found !== undefined) return found.outcome as T;
   }
   return undefined;
 }

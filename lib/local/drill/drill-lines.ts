@@ -5,10 +5,13 @@ import {
   CANDIDATE_HEAD,
   candidateRows,
   closingLines,
+  FENCE_HEAD,
+  fenceRows,
   figuresOf,
   momentText,
   secondsText,
   spansOf,
+  whatText,
 } from '#lib/local/drill/report-facts.ts';
 import type { ReportFiles } from '#lib/local/drill/write-report.ts';
 
@@ -23,7 +26,7 @@ const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 /** Lines of an event: time since the fault, phase, place and a sentence that is wrapped under itself. */
 export function eventLines(event: DrillEvent, width: number, paint: Paint): readonly string[] {
   const time = momentText(event.atMs);
-  const [at, what] = [printable(event.at), printable(event.what)];
+  const [at, what] = [printable(event.at), printable(whatText(event))];
   const isNarrow = width < NARROW;
   const prefix = isNarrow
     ? [time, event.phase, `${at}:`]
@@ -49,6 +52,7 @@ export function reportLines(
   const { scenario, profile, ok } = report;
   const verdict = ok ? paint('good', 'passed') : paint('bad', 'failed');
   const candidates = candidateRows(report).map((cells) => cells.map(printable));
+  const rungs = fenceRows(report).map((cells) => cells.map(printable));
   return [
     '',
     `${paint('heading', `Drill ${scenario}, profile ${profile}:`)} ${verdict}`,
@@ -56,13 +60,31 @@ export function reportLines(
     ...figureLines(report, width, paint),
     '',
     ...phaseLines(report, width, paint),
-    ...(candidates.length === 0 ? [] : [...table(CANDIDATE_HEAD, candidates), '']),
+    ...(rungs.length === 0 ? [] : [...tableLines(FENCE_HEAD, rungs, width), '']),
+    ...(candidates.length === 0 ? [] : [...tableLines(CANDIDATE_HEAD, candidates, width), '']),
     `Report: ${files.html}`,
     `        ${files.json}`,
     '',
     ...(ok ? [] : [paint('bad', 'What failed:')]),
     ...closingLines(report).flatMap((line) => wrap(printable(ok ? line : `- ${line}`), width, width)),
   ];
+}
+
+/** A table whose last column is wrapped under itself. */
+function tableLines(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  width: number,
+): readonly string[] {
+  const starts = table(
+    [...head.slice(0, -1), '|'],
+    rows.map((cells) => [...cells.slice(0, -1), '|']),
+  ).map((line) => line.slice(0, -1));
+  const indent = starts[0]!.length;
+  return [head, ...rows].flatMap((cells, index) => {
+    const [first = '', ...rest] = wrap(cells.at(-1)!, width - indent, width - indent);
+    return [`${starts[index]}${first}`, ...rest.map((line) => `${' '.repeat(indent)}${line}`)];
+  });
 }
 
 function figureLines(report: DrillReport, width: number, paint: Paint): readonly string[] {

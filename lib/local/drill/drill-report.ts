@@ -1,3 +1,5 @@
+import type { Rungs } from '#lib/domain/control/fence.ts';
+
 /** What a drill plays. */
 export const SCENARIOS = [
   'region-loss',
@@ -34,6 +36,8 @@ export type DrillEvent = {
   readonly at: string;
   /** One readable sentence. */
   readonly what: string;
+  /** How often it happened, one time after the other, if more than once; `atMs` is the first. */
+  readonly times?: number;
 };
 
 /** Durations, ms; null for a phase that the scenario does not have. */
@@ -79,4 +83,6 @@ export type DrillReport = {
   /** Some of the divergent changes, as the report holds them. */
   readonly divergentSample: readonly unknown[];
   readonly candidates: readonly unknown[];
+  /** What fenced the old leader, rung by rung; null if nobody was promoted. */
+  readonly fence: Rungs | null;
 };

@@ -6,11 +6,14 @@ import {
   closingLines,
   DIVERGENT_HEAD,
   divergentRows,
+  FENCE_HEAD,
   type Figure,
+  fenceRows,
   figuresOf,
   momentText,
   secondsText,
   spansOf,
+  whatText,
 } from '#lib/local/drill/report-facts.ts';
 import { REPORT_STYLE } from '#lib/local/drill/report-style.ts';
 import { timelineSvg } from '#lib/local/drill/timeline-svg.ts';
@@ -37,6 +40,7 @@ ${endSection(report)}
 <section class="figures">${figuresOf(report).map(figureCard)}</section>
 ${section('Timeline', [timelineSvg(report)])}
 ${section('Phases of the failover', phaseTable(report))}
+${section('Fence of the old leader', tableOf(FENCE_HEAD, fenceRows(report), 'Nobody was fenced.'))}
 ${section('Candidates', tableOf(CANDIDATE_HEAD, candidateRows(report), 'No election took place.'))}
 ${section('Divergent changes', [
   ...(divergent > divergentSample.length
@@ -48,7 +52,13 @@ ${section(
   'Events',
   tableOf(
     ['#', 'time', 'phase', 'where', 'what'],
-    timeline.map(({ atMs, phase, at, what }, index) => [`${index + 1}`, momentText(atMs), phase, at, what]),
+    timeline.map((event, index) => [
+      `${index + 1}`,
+      momentText(event.atMs),
+      event.phase,
+      event.at,
+      whatText(event),
+    ]),
     'Nothing happened.',
   ),
 )}

@@ -28,6 +28,8 @@ export async function playDrill(options: {
   readonly load?: { readonly key: KeySchema; readonly writes: AsyncIterable<Write> };
   readonly onEvent?: (event: DrillEvent) => void;
   readonly onStatus?: (line: string) => void;
+  /** Called with the cloud as the drill leaves it, before it is stopped. */
+  readonly atEnd?: (cloud: EmbeddedCloud) => Promise<void>;
   readonly signal: AbortSignal;
 }): Promise<DrillReport> {
   const { calmMs, load, onEvent = () => {}, onStatus = () => {}, profile, rate, scenario, signal } = options;
@@ -48,7 +50,7 @@ export async function playDrill(options: {
     },
   });
   signal.throwIfAborted();
-  return await runDrill(cloud, lines, {
+  const report = await runDrill(cloud, lines, {
     scenario,
     profile,
     leader: LEADER,
@@ -59,6 +61,8 @@ export async function playDrill(options: {
     onEvent,
     onStatus,
   });
+  await options.atEnd?.(cloud);
+  return report;
 }
 
 /** A line of a worker's telemetry that tells an event; metrics have no kind. */

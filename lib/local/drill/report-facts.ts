@@ -1,4 +1,6 @@
+import { RUNGS } from '#lib/domain/control/fence.ts';
 import type { DrillEvent, DrillPhases, DrillReport } from '#lib/local/drill/drill-report.ts';
+import { RUNG_NAMES } from '#lib/local/drill/timeline.ts';
 
 export type Phase = DrillEvent['phase'];
 
@@ -100,6 +102,19 @@ function behind(candidate: unknown, winner: unknown): string {
   const same = ['epoch', 'lsn'].every((name) => fieldOf(candidate, name) === fieldOf(winner, name));
   const region = textOf(fieldOf(winner, 'region'));
   return same ? `${region} has as much and comes first` : `${region} has more`;
+}
+
+export const FENCE_HEAD = ['rung', 'proven', 'what it rests on'];
+
+/** One row a rung of the fence, from the weakest assumption on. */
+export function fenceRows({ fence }: DrillReport): readonly (readonly string[])[] {
+  if (fence === null) return [];
+  return RUNGS.map((rung) => [RUNG_NAMES[rung], fence[rung].proven ? 'yes' : 'no', fence[rung].detail]);
+}
+
+/** What happened, and how often if more than once. */
+export function whatText({ what, times }: DrillEvent): string {
+  return times === undefined ? what : `${what} (${times} times)`;
 }
 
 export const DIVERGENT_HEAD = ['key', 'before', 'after', 'time'];

@@ -10,6 +10,7 @@ import { compare, until, untilCaughtUp, untilFollowing } from '#lib/local/demo/c
 import { Workload, type Write } from '#lib/local/demo/workload.ts';
 import { conclude, heldBy, type Loaded, WRITE_ID } from '#lib/local/drill/conclude.ts';
 import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
+import { Repeats } from '#lib/local/drill/repeats.ts';
 import { play } from '#lib/local/drill/scenarios.ts';
 import { type TelemetryLine, tell } from '#lib/local/drill/timeline.ts';
 import { type Acknowledged, DrillWriter } from '#lib/local/drill/writer.ts';
@@ -69,15 +70,17 @@ export async function runDrill(
   const timeline: DrillEvent[] = [];
   let faultMs = Date.now();
   let told = 0;
-  const flush = () => {
-    for (; told < lines.length; told += 1) {
-      const event = tell(lines[told]!, faultMs);
-      if (event !== undefined) keep(event);
-    }
-  };
   const keep = (event: DrillEvent) => {
     timeline.push(event);
     onEvent(event);
+  };
+  const repeats = new Repeats(keep);
+  const flush = () => {
+    for (; told < lines.length; told += 1) {
+      const line = tell(lines[told]!, faultMs);
+      if (line !== undefined) repeats.add(line.event, line.mayRepeat);
+    }
+    repeats.settle(Date.now() - faultMs);
   };
 
   const acked = new Map<string, Acknowledged>();
@@ -158,6 +161,7 @@ export async function runDrill(
     await play(stage, scenario);
     await writer.stop();
     flush();
+    repeats.settle();
     const { leader: now, epoch } = await highestRole(
       peers,
       group.regions.map(({ name }) => name),

@@ -1,7 +1,7 @@
 import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
 import { cut, inRows, type Mark, type Placed } from '#lib/local/drill/label-rows.ts';
 import { type Markup, markup } from '#lib/local/drill/markup.ts';
-import { momentText, type PhaseSpan, secondsText, spansOf } from '#lib/local/drill/report-facts.ts';
+import { momentText, type PhaseSpan, secondsText, spansOf, whatText } from '#lib/local/drill/report-facts.ts';
 
 // Px. A character of the labels' monospaced font is 0.6 em wide; a little more leaves room for other fonts.
 const WIDTH = 1200;
@@ -82,13 +82,13 @@ function barSvg({ mark, row, ...label }: Placed<Bar>, top: number): Markup {
 type EventMark = Mark & { readonly event: DrillEvent };
 
 function markOf(event: DrillEvent, number: number, x: number): EventMark {
-  return { from: x - 4, to: x + 4, text: `${number} ${event.what}`, event };
+  return { from: x - 4, to: x + 4, text: `${number} ${whatText(event)}`, event };
 }
 
 function eventSvg({ mark, row, ...label }: Placed<EventMark>, top: number): Markup {
   const y = top + row * ROW;
-  const { phase, atMs, at, what } = mark.event;
-  return markup`<g class="event p-${phase}"><title>${momentText(atMs)}, ${phase}, ${at}: ${what}</title><circle cx="${round((mark.from + mark.to) / 2)}" cy="${y + ROW / 2}" r="4"/>${labelSvg(label, y)}</g>`;
+  const { phase, atMs, at } = mark.event;
+  return markup`<g class="event p-${phase}"><title>${momentText(atMs)}, ${phase}, ${at}: ${whatText(mark.event)}</title><circle cx="${round((mark.from + mark.to) / 2)}" cy="${y + ROW / 2}" r="4"/>${labelSvg(label, y)}</g>`;
 }
 
 function labelSvg({ x, anchor, label }: Pick<Placed<Mark>, 'x' | 'anchor' | 'label'>, y: number): Markup {

@@ -1,3 +1,4 @@
+import type { Rung } from '#lib/domain/control/fence.ts';
 import type { DrillEvent, DrillPhases } from '#lib/local/drill/drill-report.ts';
 
 /** A line of telemetry of a worker. Fields beyond these depend on the kind. */
@@ -8,7 +9,17 @@ export type TelemetryLine = {
   readonly [field: string]: unknown;
 };
 
-type Told = { readonly phase: DrillEvent['phase']; readonly what: string };
+/** With `mayRepeat`, the like of it follows at once where there is more of it. */
+type Told = { readonly phase: DrillEvent['phase']; readonly what: string; readonly mayRepeat?: true };
+
+/** The rungs of the fence, for people. */
+export const RUNG_NAMES: Readonly<Record<Rung, string>> = {
+  log: 'seal of the log',
+  lease: 'lease',
+  watchdog: 'watchdog of the old Region',
+  engine: 'fence of the table',
+  host: 'host hook',
+};
 
 /** What the events of the control path mean to a reader; events of other kinds are left out. */
 const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
@@ -43,12 +54,21 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
     phase: 'claim',
     what: `gives up its lease and logs its last writes: ${outcome}`,
   }),
-  'failover-claim': ({ epoch, outcome }) => ({ phase: 'claim', what: `claim of epoch ${epoch}: ${outcome}` }),
-  'failover-fence': ({ outcome, detail }) => ({ phase: 'fence', what: `logs sealed: ${detail ?? outcome}` }),
-  'failover-elect': ({ outcome, detail }) => ({ phase: 'elect', what: `election: ${detail ?? outcome}` }),
+  'failover-claim': ({ detail, outcome }) => ({ phase: 'claim', what: `claim: ${detail ?? outcome}` }),
+  'fence-rung': ({ rung, proven, detail }) => ({
+    phase: 'fence',
+    what: `${RUNG_NAMES[rung as Rung]}: ${proven ? 'proven' : 'not proven'}, ${detail}`,
+  }),
+  'failover-fence': ({ outcome, detail }) => ({
+    phase: 'fence',
+    what: outcome === 'fenced' ? `fenced: logs sealed, ${detail}` : `not fenced yet: ${detail ?? outcome}`,
+  }),
+  candidate: ({ candidate, lsn, why }) => ({ phase: 'elect', what: `${candidate}, at LSN ${lsn}: ${why}` }),
+  'failover-elect': ({ outcome, detail }) => ({ phase: 'elect', what: `elected: ${detail ?? outcome}` }),
   'failover-drain': ({ outcome, detail }) => ({
     phase: 'drain',
-    what: `the winner has applied its log: ${detail ?? outcome}`,
+    what: outcome === 'drained' ? `the winner has applied its log ${detail}` : `${outcome}: ${detail}`,
+    ...(outcome === 'draining' && { mayRepeat: true }),
   }),
   'failover-promote': ({ outcome, detail }) => ({
     phase: 'promote',
@@ -56,7 +76,7 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
   }),
   'failover-repoint': ({ outcome, detail }) => ({
     phase: 'repoint',
-    what: `DNS change: ${detail ?? outcome}`,
+    what: `change of the DNS record: ${outcome}${detail ? ` ${detail}` : ''}`,
   }),
   'failover-dns': ({ outcome }) => ({ phase: 'repoint', what: `DNS is ${outcome}` }),
   'failover-verify': ({ outcome }) => ({
@@ -64,9 +84,10 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
     what: `a write at the new leader and DNS: ${outcome}`,
   }),
   'failover-abandon': () => ({ phase: 'end', what: 'the switchover is taken back: the leader leads on' }),
-  collected: ({ records }) => ({
+  collected: () => ({
     phase: 'reattach',
-    what: `its late append is refused: ${records} changes kept for the report`,
+    what: 'its late append is refused: its changes are kept for the report',
+    mayRepeat: true,
   }),
   'divergence-saved': ({ changes, keys }) => ({
     phase: 'reattach',
@@ -76,13 +97,18 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
   rebuilding: () => ({ phase: 'reattach', what: 'takes a new copy of the leader' }),
 };
 
-/** The event of a drill that a line of telemetry tells, if it tells one. */
-export function tell(line: TelemetryLine, faultMs: number): DrillEvent | undefined {
-  const told =
+/** The event of a drill that a line of telemetry tells, if it tells one, and whether it may be told again and again. */
+export function tell(
+  line: TelemetryLine,
+  faultMs: number,
+): { readonly event: DrillEvent; readonly mayRepeat: boolean } | undefined {
+  const told: Told | undefined =
     line.kind === 'failed' && line.code === 'LOG_FENCED'
-      ? { phase: 'reattach' as const, what: 'its late append is refused: the log is sealed' }
+      ? { phase: 'reattach', what: 'its late append is refused: the log is sealed', mayRepeat: true }
       : STORIES[line.kind]?.(line);
-  return told && { atMs: line.atMs - faultMs, at: line.region, ...told };
+  if (told === undefined) return undefined;
+  const { mayRepeat = false, phase, what } = told;
+  return { event: { atMs: line.atMs - faultMs, at: line.region, phase, what }, mayRepeat };
 }
 
 /** How long each phase took, by the telemetry of the run that promoted. All times are Unix ms. */

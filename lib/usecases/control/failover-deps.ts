@@ -16,6 +16,7 @@ import type { ReplicaStore } from '#lib/ports/replica-store.ts';
 import type { EngineFence, HostFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { Clock, Telemetry } from '#lib/ports/telemetry.ts';
 import { type RegisterDeps, readRegister } from '#lib/usecases/control/change-register.ts';
+import { detailOf, findingsOf } from '#lib/usecases/control/decision-lines.ts';
 import { type Answers, gather } from '#lib/usecases/control/gather.ts';
 
 /** What the steps of a failover work with. `region` is the coordinator's. */
@@ -216,10 +217,14 @@ export async function decided<T>(
     input,
     outcome,
   };
+  const { epoch, run } = decision;
+  for (const [kind, fields] of findingsOf(outcome)) telemetry.event(kind, { epoch, run, ...fields });
+  const detail = detailOf(outcome);
   telemetry.event(`failover-${step}`, {
-    epoch: decision.epoch,
-    run: decision.run,
+    epoch,
+    run,
     outcome: outcomeOf(outcome),
+    ...(detail !== undefined && { detail }),
   });
   try {
     await history.record(decision);

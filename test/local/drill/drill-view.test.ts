@@ -134,6 +134,13 @@ test('the end sums up the figures, the phases, the candidates and where the file
     'repoint      0.193 s  ███▋',
     'first-write  0.108 s  ██',
     '',
+    'rung                        proven  what it rests on',
+    'seal of the log             yes     sealed in us-east-1, ap-southeast-1',
+    'lease                       yes     2 of 3 Regions have withdrawn it, each after lease and margin or with its consent',
+    'watchdog of the old Region  no      eu-west-1 did not answer',
+    'fence of the table          no      eu-west-1 did not answer',
+    'host hook                   no      no hook is given',
+    '',
     'Region          epoch  LSN  applied  verdict      why',
     'us-east-1           1  412      410  promoted     eligible',
     'ap-southeast-1      1  409      409  passed over  eligible, but us-east-1 has more',
@@ -144,6 +151,18 @@ test('the end sums up the figures, the phases, the candidates and where the file
     '',
     'us-east-1 leads in epoch 2, and every other Region follows it. Lost: 2 acknowledged writes; at most 27 had been reported.',
     '',
+  ]);
+});
+
+test('in a terminal the last column of a table is wrapped under itself', () => {
+  const { out, text } = output(80);
+  new TerminalView(out, plainly).report(SAMPLE, FILES);
+  const lines = screen(text());
+  const lease = lines.findIndex((line) => line.startsWith('lease '));
+  expect(lines.slice(lease, lease + 3)).toEqual([
+    'lease                       yes     2 of 3 Regions have withdrawn it, each',
+    '                                    after lease and margin or with its consent',
+    'watchdog of the old Region  no      eu-west-1 did not answer',
   ]);
 });
 

@@ -84,7 +84,7 @@ test('every event is drawn in the lane of its place and listed in the table', ()
   const rows = elements
     .filter(({ tag }) => tag === 'tr')
     .map(({ children }) => children.map(({ text }) => text));
-  SAMPLE.timeline.forEach(({ phase, at, what }, index) => {
+  SAMPLE.timeline.forEach(({ phase, at, what, times }, index) => {
     const drawn = classed(lanes[namesOf.indexOf(at)]!.children, 'event').filter(({ text }) =>
       text.includes(what),
     );
@@ -95,7 +95,7 @@ test('every event is drawn in the lane of its place and listed in the table', ()
       expect.stringMatching(/^[-+]\d+\.\d{3} s$/),
       phase,
       at,
-      what,
+      times === undefined ? what : `${what} (${times} times)`,
     ]);
   });
   expect(classed(elements, 'event')).toHaveLength(SAMPLE.timeline.length);

@@ -14,11 +14,12 @@ const TIMELINE: readonly DrillEvent[] = [
   at(2112, 'detect', THIRD, 'beats missed and no write comes through: votes against epoch 1'),
   at(2140, 'claim', NEW, 'a majority has voted: starts the failover demo-2-us-east-1-1'),
   at(2305, 'claim', NEW, 'claim of epoch 2: claimed'),
+  at(2478, 'fence', NEW, 'watchdog of the old Region: not proven, eu-west-1 did not answer'),
   at(
     2478,
     'fence',
     NEW,
-    'logs sealed: us-east-1 at LSN 412, ap-southeast-1 at LSN 409; eu-west-1 does not answer',
+    'fenced: logs sealed, us-east-1 at LSN 412, ap-southeast-1 at LSN 409; eu-west-1 does not answer',
   ),
   at(2569, 'elect', NEW, 'election: us-east-1 by the highest LSN; at most 27 records may be lost'),
   at(2655, 'drain', NEW, 'the winner has applied its log: up to LSN 412'),
@@ -29,8 +30,10 @@ const TIMELINE: readonly DrillEvent[] = [
   at(3180, 'end', NEW, 'a write at the new leader and DNS: verified'),
   at(6000, 'heal', OLD, 'the Region comes back with the data that it had'),
   at(6310, 'reattach', OLD, 'finds that epoch 1 is over'),
-  at(6480, 'reattach', OLD, 'its late append is refused: the log is sealed'),
-  at(8615, 'reattach', OLD, 'its late append is refused: 3 changes kept for the report'),
+  {
+    ...at(8615, 'reattach', OLD, 'its late append is refused: its changes are kept for the report'),
+    times: 3,
+  },
   at(8702, 'reattach', OLD, 'saves what the group does not have: 3 changes of 2 keys'),
   at(9044, 'reattach', OLD, 'is back at LSN 412 and follows epoch 2'),
   at(10_120, 'end', 'client', 'the replicas hold the same items'),
@@ -102,4 +105,14 @@ export const SAMPLE: DrillReport = {
       why: 'its store has no position yet',
     },
   ],
+  fence: {
+    log: { proven: true, detail: 'sealed in us-east-1, ap-southeast-1' },
+    lease: {
+      proven: true,
+      detail: '2 of 3 Regions have withdrawn it, each after lease and margin or with its consent',
+    },
+    watchdog: { proven: false, detail: 'eu-west-1 did not answer' },
+    engine: { proven: false, detail: 'eu-west-1 did not answer' },
+    host: { proven: false, detail: 'no hook is given' },
+  },
 };
