@@ -5,8 +5,13 @@ import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 /** Where a leader is reached. With a lease, writes are refused here once it is over. */
 export type Site<H> = { readonly handle: H; readonly lease?: Pick<LeaderLease, 'write'> };
 
-/** What became of a try: it was made, or certainly not, or nobody knows. */
-export type TryFate = 'refused' | 'unknown';
+/**
+ * What became of a try that failed.
+ * - refused: it was certainly not made, and may be where another leads, or later.
+ * - failed: it was certainly not made, and never will be: the store has answered that it can't be, as by a condition.
+ * - unknown: nobody can tell whether it was made.
+ */
+export type TryFate = 'refused' | 'failed' | 'unknown';
 
 /** `converged`: when writes go through again after they did not. Times in ms. */
 export type ClientEvent =
@@ -18,7 +23,7 @@ export type LeaderClientOptions<H> = {
   readonly finder: Pick<LeaderFinder, 'find' | 'forget'>;
   /** The way to what DNS named. Called once a target. */
   readonly open: (target: string) => Site<H>;
-  /** Tells an error that means "nothing was written" from one that leaves it open. */
+  /** Tells errors after which nothing was written from those that leave it open. */
   readonly fateOf?: (error: unknown) => TryFate;
   readonly onEvent?: (event: ClientEvent) => void;
   /** How long one try may take, how long to pause between tries, how long to try in all, ms. */
@@ -49,7 +54,8 @@ export class LeaderClient<H> {
    * @param options `idempotent`: to write twice is as good as once, so a try of unknown outcome is made again. `writes`:
    * how many items it writes at the most; 1 if absent.
    *
-   * Throws WRITE_UNKNOWN if the write may have been made, NOT_LEADER if it certainly was not before the deadline.
+   * Throws WRITE_UNKNOWN if the write may have been made, NOT_LEADER if it certainly was not before the deadline, and
+   * the store's own error where that says no.
    */
   async write<T>(
     write: (handle: H, signal: AbortSignal) => Promise<T>,
@@ -67,6 +73,7 @@ export class LeaderClient<H> {
         return result;
       } catch (error) {
         const fate = this.#options.fateOf(error);
+        if (fate === 'failed') throw doubtful ? unknown(target, error) : error;
         this.#failingSinceMs ??= now();
         this.#options.onEvent?.({ kind: fate, target, why: String(error) });
         if (fate === 'unknown') {
@@ -99,19 +106,23 @@ export class LeaderClient<H> {
     writes?: number,
   ): Promise<T> {
     const { sleep, tryMs } = this.#options;
-    let state: 'waiting' | 'made' | 'given up' = 'waiting';
+    let state: 'waiting' | 'made' | 'given up' | 'over' = 'waiting';
     const made = lease.write(() => {
       if (state === 'given up') throw unreachable(target, tryMs);
       state = 'made';
       return make();
     }, writes);
+    const end = () => {
+      state = 'over';
+    };
+    made.then(end, end);
     const late = async (): Promise<never> => {
       await sleep(tryMs);
       if (state === 'waiting') {
         state = 'given up';
         throw unreachable(target, tryMs);
       }
-      await sleep(2 * tryMs);
+      if (state === 'made') await sleep(2 * tryMs);
       throw unknown(target, new Error(`no answer within ${3 * tryMs} ms`));
     };
     const over = late();
@@ -137,12 +148,19 @@ const REFUSALS = new Set([
   'ENETUNREACH',
 ]);
 
+/** What a service answers that may take the same request later: the SDK counts it as a fault of the client. */
+const PUT_OFF =
+  /Throttl|LimitExceeded|ThroughputExceeded|TransactionConflict|Expired|Skewed|InvalidSignature/;
+
 /** The fate of a try by its error, for the AWS SDK, fetch and this library. */
 export function fateOf(error: unknown): TryFate {
   if (NOT_MADE.some((code) => isFailure(error, code))) return 'refused';
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const { name, code } = at as Error & { readonly code?: string };
+    const { $fault, code, name } = at as Error & { readonly $fault?: string; readonly code?: string };
     if (REFUSALS.has(name) || (code !== undefined && REFUSALS.has(code))) return 'refused';
+    if (name === 'TransactionInProgressException') return 'unknown';
+    // A service has answered, and has done nothing.
+    if ($fault === 'client') return PUT_OFF.test(`${name} ${at.message}`) ? 'refused' : 'failed';
   }
   return 'unknown';
 }

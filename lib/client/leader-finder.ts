@@ -1,3 +1,4 @@
+import dns from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 
@@ -12,7 +13,7 @@ export class LeaderFinder {
   readonly #now: () => number;
   #known: { readonly found: Found; readonly untilMs: number } | undefined;
 
-  /** @param options `servers`: where to ask, if not the system's resolver; `ttlSeconds`: of the record. */
+  /** @param options `servers`: where to ask, if not the servers that `node:dns` asks; `ttlSeconds`: of the record. */
   constructor(options: {
     readonly name: string;
     readonly ttlSeconds: number;
@@ -23,7 +24,8 @@ export class LeaderFinder {
     this.#ttlMs = options.ttlSeconds * 1000;
     this.#now = options.now;
     this.#resolver = new Resolver({ timeout: 1000, tries: 2 });
-    if (options.servers !== undefined) this.#resolver.setServers(options.servers);
+    // Not imported by name: that would be what was set before this module was loaded.
+    this.#resolver.setServers(options.servers ?? dns.getServers());
   }
 
   /** Throws REGION_UNREACHABLE if DNS does not answer and nothing is known. */

@@ -1,7 +1,136 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from 'vitest';
-import { type ClientEvent, LeaderClient } from '#lib/client/leader-client.ts';
+import { ConditionalCheckFailedException, TransactionCanceledException } from '@aws-sdk/client-dynamodb';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { type ClientEvent, fateOf, LeaderClient } from '#lib/client/leader-client.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
+
+describe('a write at the leader', () => {
+  let nowMs: number;
+  /** What DNS names, from the first answer on; the last one stays. */
+  let names: string[];
+  let events: ClientEvent[];
+  /** Where tries were made. */
+  let tries: string[];
+  /** What becomes of the tries, in order; those after the last succeed. */
+  let fates: Error[];
+
+  beforeEach(() => {
+    nowMs = 0;
+    names = ['eu'];
+    events = [];
+    tries = [];
+    fates = [];
+  });
+
+  const client = () =>
+    new LeaderClient<string>({
+      finder: {
+        find: async () => ({ target: names[0]! }),
+        forget: () => void (names.length > 1 && names.shift()),
+      },
+      open: (target) => ({ handle: target }),
+      onEvent: (event) => void events.push(event),
+      pauseMs: 10,
+      deadlineMs: 1_000,
+      now: () => nowMs,
+      sleep: async (ms) => {
+        nowMs += ms;
+      },
+    });
+  const write = (idempotent: boolean) =>
+    client().write(
+      async (handle) => {
+        tries.push(handle);
+        const fate = fates.shift();
+        if (fate !== undefined) throw fate;
+        return handle;
+      },
+      { idempotent },
+    );
+
+  const refused = new UnderstudyError('NOT_LEADER', 'eu takes no writes', 'Ask DNS again.');
+  const fenced = Object.assign(new Error('explicit deny'), { name: 'AccessDeniedException' });
+  const lost = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
+
+  test.each([
+    ['refused', refused],
+    ['fenced', fenced],
+  ])('that is %s is made where DNS points next, and its client says how long that took', async (_, fate) => {
+    names = ['eu', 'us'];
+    fates = [fate];
+    expect(await write(false)).toBe('us');
+    expect(tries).toEqual(['eu', 'us']);
+    expect(events).toEqual([
+      { kind: 'refused', target: 'eu', why: String(fate) },
+      { kind: 'converged', target: 'us', afterMs: 10 },
+    ]);
+  });
+
+  test('of unknown outcome is not made a second time', async () => {
+    fates = [lost];
+    await expect(write(false)).rejects.toMatchObject({ code: 'WRITE_UNKNOWN', cause: lost });
+    expect(tries).toEqual(['eu']);
+  });
+
+  test('of unknown outcome is made again if it is idempotent', async () => {
+    names = ['eu', 'us'];
+    fates = [lost, lost];
+    expect(await write(true)).toBe('us');
+    expect(tries).toEqual(['eu', 'us', 'us']);
+    expect(events.map(({ kind }) => kind)).toEqual(['unknown', 'unknown', 'converged']);
+  });
+
+  test('ends at the deadline: certainly not made where it was refused each time, unknown where it once was', async () => {
+    fates = Array.from({ length: 200 }, () => refused);
+    await expect(write(true)).rejects.toBe(refused);
+    expect([nowMs, tries.length]).toEqual([1_000, 101]);
+    fates = [lost, ...Array.from({ length: 200 }, () => refused)];
+    await expect(write(true)).rejects.toMatchObject({ code: 'WRITE_UNKNOWN' });
+  });
+
+  test("ends with the store's own answer where that says no, unless an earlier try may have been made", async () => {
+    const condition = new ConditionalCheckFailedException({ message: 'no', $metadata: {} });
+    fates = [condition];
+    await expect(write(true)).rejects.toBe(condition);
+    expect(tries).toEqual(['eu']);
+    fates = [lost, condition];
+    await expect(write(true)).rejects.toMatchObject({ code: 'WRITE_UNKNOWN', cause: condition });
+  });
+});
+
+test.each([
+  ['a closed port', Object.assign(new Error(''), { code: 'ECONNREFUSED' }), 'refused'],
+  [
+    'fetch, which has it as the cause',
+    new Error('', { cause: Object.assign(new Error(), { code: 'ENOTFOUND' }) }),
+    'refused',
+  ],
+  ['a throttle', Object.assign(new Error(), { name: 'ThrottlingException', $fault: 'client' }), 'refused'],
+  [
+    'a transaction that met another',
+    new TransactionCanceledException({ message: '[TransactionConflict]', $metadata: {} }),
+    'refused',
+  ],
+  [
+    'a transaction whose condition did not hold',
+    new TransactionCanceledException({ message: '[ConditionalCheckFailed]', $metadata: {} }),
+    'failed',
+  ],
+  [
+    'a malformed request',
+    Object.assign(new Error(), { name: 'ValidationException', $fault: 'client' }),
+    'failed',
+  ],
+  [
+    'a fault of the service',
+    Object.assign(new Error(), { name: 'InternalServerError', $fault: 'server' }),
+    'unknown',
+  ],
+  ['a try that took too long', new DOMException('', 'TimeoutError'), 'unknown'],
+])('the fate of a try by %s', (_, error, fate) => {
+  expect(fateOf(error)).toBe(fate);
+});
 
 test('a Region that hangs when it is asked for its lease holds up no write at the next leader', async () => {
   const names = ['hanging', 'next'];
