@@ -12,6 +12,7 @@ import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
+import { type Fitness, noteFitness } from '#lib/usecases/control/note-fitness.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
 import { reattach } from '#lib/usecases/control/reattach.ts';
 import { reportSafety, type SafetyDeps } from '#lib/usecases/control/report-safety.ts';
@@ -32,6 +33,7 @@ let sentinel: Sentinel | undefined;
 /** Of this Region's store while another leads; the leader's own sentinel has one of its own. */
 let keeper: FenceKeeper | undefined;
 const settled = new Set<Epoch>();
+let fitness: Fitness | undefined;
 /** Since when this Region has been waiting to be taken back in, by epoch. */
 let waiting: { readonly epoch: Epoch; readonly sinceMs: number } | undefined;
 
@@ -109,8 +111,8 @@ async function reportLag(): Promise<void> {
     nowMs: clock.now,
     beat: (atMs) => store.put(heartbeatItem(config.key, atMs)),
   });
-  // Any Region may have to lead one day: its stream must be fit for capture before that.
-  await store.checkStream();
+  // Any Region may have to lead one day: whether it could must be known before that.
+  fitness = await noteFitness({ check: () => store.checkFitness(), control, telemetry }, fitness);
 }
 
 /** What a leader says of the whole group rests on the same plan that `understudy plan` shows. */

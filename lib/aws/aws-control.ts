@@ -11,7 +11,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type GroupId, type LaneId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 import { type Leadership, type Role, roleAfter } from '#lib/domain/topology.ts';
-import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
+import type { ApplyLease, ApplyState, Control, FitnessNotes } from '#lib/ports/control.ts';
 
 const lsn = z.string().transform(parseLsn);
 const epoch = z.number().transform(parseEpoch);
@@ -37,9 +37,9 @@ const stateSchema = z.object({
 
 /**
  * A Region's control table: partition key `id`; items `<group>#role` and `<group>#apply#<lane>`. The apply item
- * holds the lease's token and the state, so that one condition guards both.
+ * holds the lease's token and the state, so that one condition guards both, and `unfit`, which is the sentinel's.
  */
-export class AwsControl implements Control {
+export class AwsControl implements Control, FitnessNotes {
   readonly #dynamodb: DynamoDBClient;
   readonly #region: RegionId;
   readonly #group: GroupId;
@@ -114,6 +114,17 @@ export class AwsControl implements Control {
     return outcome.kind === 'done' ? 'saved' : 'lost';
   }
 
+  async noteFitness(lane: LaneId, unfit: string | undefined): Promise<void> {
+    await this.#dynamodb.send(
+      new UpdateItemCommand({
+        TableName: this.#table,
+        Key: { id: { S: this.#applyId(lane) } },
+        UpdateExpression: unfit === undefined ? 'REMOVE unfit' : 'SET unfit = :unfit',
+        ...(unfit !== undefined && { ExpressionAttributeValues: { ':unfit': { S: unfit } } }),
+      }),
+    );
+  }
+
   /** The check of a lease as a part of another table's transaction. */
   leaseCheck(lease: ApplyLease) {
     return {
@@ -174,7 +185,7 @@ export class AwsControl implements Control {
   }
 }
 
-function writeState(state: ApplyState): string {
+function writeState({ unfit: _, ...state }: ApplyState): string {
   return JSON.stringify({ v: 1, ...state }, (_, value) =>
     typeof value === 'bigint' ? value.toString() : value,
   );
@@ -182,10 +193,11 @@ function writeState(state: ApplyState): string {
 
 function readState(item: Record<string, AttributeValue> | undefined): ApplyState {
   const text = item?.state?.S;
-  if (text === undefined) return {};
+  const unfit = item?.unfit?.S === undefined ? {} : { unfit: item.unfit.S };
+  if (text === undefined) return unfit;
   try {
     const { v: _, ...state } = stateSchema.parse(JSON.parse(text));
-    return state;
+    return { ...state, ...unfit };
   } catch (cause) {
     const why = cause instanceof z.ZodError ? z.prettifyError(cause) : String(cause);
     throw new UnderstudyError(

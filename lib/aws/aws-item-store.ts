@@ -161,9 +161,24 @@ export class AwsItemStore implements ItemStore {
     await this.#dynamodb.send(new PutItemCommand({ TableName: this.#table, Item: item as SdkItem }));
   }
 
-  /** Throws STREAM_MISSING or STREAM_VIEW_TYPE if the table can't be captured; else its stream's ARN. */
-  async checkStream(): Promise<string> {
+  /**
+   * Throws SCHEMA_DIFFERS, STREAM_MISSING or STREAM_VIEW_TYPE if the table could not be a leader's: followers could not
+   * apply its changes, or nobody could capture them. Else its stream's ARN.
+   */
+  async checkFitness(): Promise<string> {
     const { Table } = await this.#dynamodb.send(new DescribeTableCommand({ TableName: this.#table }));
+    const types = new Map(
+      Table?.AttributeDefinitions?.map((each) => [each.AttributeName, each.AttributeType]),
+    );
+    const has = Table?.KeySchema?.map(({ AttributeName }) => `${AttributeName} ${types.get(AttributeName)}`);
+    const wants = this.#key.map(({ name, type }) => `${name} ${type}`);
+    if (has?.join(', ') !== wants.join(', ')) {
+      throw new UnderstudyError(
+        'SCHEMA_DIFFERS',
+        `table ${this.#table} has the key (${has?.join(', ')}), not that of its group (${wants.join(', ')})`,
+        'Make it anew with the key of its group; it takes a new snapshot of the leader.',
+      );
+    }
     const spec = Table?.StreamSpecification;
     if (!spec?.StreamEnabled || Table?.LatestStreamArn === undefined) {
       throw new UnderstudyError(

@@ -25,6 +25,7 @@ const electInput = z.object({
       appliedLsn: lsn.exactOptional(),
       appliedCommitMs: z.number().exactOptional(),
       copying: z.boolean(),
+      unfit: z.string().exactOptional(),
       attached: z.boolean(),
       noFailover: z.boolean(),
       priority: z.number(),

@@ -155,7 +155,7 @@ async function startWorkflow(): Promise<LocalWorkflow | undefined> {
   return workflow;
 }
 
-const dataStream = await peers.store(region).checkStream();
+const dataStream = await peers.store(region).checkFitness();
 const logStream = await streamArnOf(dynamodb, config.logTable);
 const sources = [
   source('capture', dataStream, {

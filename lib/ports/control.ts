@@ -43,6 +43,8 @@ export type ApplyState = {
    * starts anew starts after `applied`.
    */
   readonly pending?: Lsn;
+  /** Why the store could not lead, by what `noteFitness` said last; absent if nothing is known against it. */
+  readonly unfit?: string;
 };
 
 /** Where a replica keeps what its applier knows. */
@@ -60,6 +62,15 @@ export interface Control {
   applyState(lane: LaneId): Promise<ApplyState>;
   /** Takes the lease: every earlier token is void from now on. */
   takeLease(lane: LaneId): Promise<{ lease: ApplyLease; state: ApplyState }>;
-  /** Moves position and snapshot progress; 'lost' if the lease has gone to somebody else (nothing is written). */
+  /**
+   * Moves position and snapshot progress; 'lost' if the lease has gone to somebody else (nothing is written). Leaves
+   * `unfit` as it is.
+   */
   saveApplyState(lease: ApplyLease, state: ApplyState): Promise<'saved' | 'lost'>;
+}
+
+/** Where a Region's sentinel says whether its store could lead: a part of the control table, read with the apply state. */
+export interface FitnessNotes {
+  /** Notes why it could not, or that nothing is against it. Needs no lease. */
+  noteFitness(lane: LaneId, unfit: string | undefined): Promise<void>;
 }

@@ -71,9 +71,9 @@ describe('the DynamoDB table', () => {
     expect(await store.scan(undefined)).toEqual({ rows: [{ item: { pk: s('a') }, stamp: undefined }] });
   });
 
-  test('says what is wrong with its stream', async () => {
-    const storeOf = async (view?: 'KEYS_ONLY' | 'NEW_AND_OLD_IMAGES') => {
-      const table = await server.createTable(PK, view);
+  test('says why it could not be a leader', async () => {
+    const storeOf = async (view?: 'KEYS_ONLY' | 'NEW_AND_OLD_IMAGES', has: KeySchema = PK) => {
+      const table = await server.createTable(has, view);
       const control = new AwsControl({
         dynamodb: server.dynamodb,
         region: EU,
@@ -88,11 +88,25 @@ describe('the DynamoDB table', () => {
         control,
       });
     };
-    await expect((await storeOf()).checkStream()).rejects.toMatchObject({ code: 'STREAM_MISSING' });
-    await expect((await storeOf('KEYS_ONLY')).checkStream()).rejects.toMatchObject({
+    await expect((await storeOf()).checkFitness()).rejects.toMatchObject({ code: 'STREAM_MISSING' });
+    await expect((await storeOf('KEYS_ONLY')).checkFitness()).rejects.toMatchObject({
       code: 'STREAM_VIEW_TYPE',
     });
-    expect(await (await storeOf('NEW_AND_OLD_IMAGES')).checkStream()).toMatch(/^arn:.*stream/);
+    expect(await (await storeOf('NEW_AND_OLD_IMAGES')).checkFitness()).toMatch(/^arn:.*stream/);
+    const keys: KeySchema[] = [
+      [{ name: 'pk', type: 'N' }],
+      [
+        { name: 'pk', type: 'S' },
+        { name: 'sk', type: 'S' },
+      ],
+      [{ name: 'id', type: 'S' }],
+    ];
+    for (const key of keys) {
+      await expect((await storeOf('NEW_AND_OLD_IMAGES', key)).checkFitness()).rejects.toMatchObject({
+        code: 'SCHEMA_DIFFERS',
+        message: expect.stringContaining('not that of its group (pk S)'),
+      });
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LANE_0, parseLaneId, parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
-import type { ApplyState, Control } from '#lib/ports/control.ts';
+import type { ApplyState, Control, FitnessNotes } from '#lib/ports/control.ts';
 
 const LANE_1 = parseLaneId('1');
 
@@ -29,7 +29,7 @@ const FULL_STATE: ApplyState = {
 };
 
 /** What every control table must do. `open` gives that of eu-west-1, which nobody has used. */
-export function controlContract(name: string, open: () => Promise<Control>): void {
+export function controlContract(name: string, open: () => Promise<Control & FitnessNotes>): void {
   describe(`${name} as a control table`, () => {
     test('knows no role before a leader is named', async () => {
       await expect((await open()).role()).rejects.toMatchObject({ code: 'ROLE_UNKNOWN' });
@@ -64,6 +64,21 @@ export function controlContract(name: string, open: () => Promise<Control>): voi
       expect(await control.role()).toEqual({ epoch: 3, leader: 'ap-southeast-1', attached: 3 });
       await name(4, 'eu-west-1');
       expect(await control.role()).toEqual({ epoch: 4, leader: 'eu-west-1', attached: 4 });
+    });
+
+    test('keeps why its store could not lead, beside a state that others move', async () => {
+      const control = await open();
+      await control.noteFitness(LANE_0, 'its table has no stream');
+      expect(await control.applyState(LANE_0)).toEqual({ unfit: 'its table has no stream' });
+      const { lease, state } = await control.takeLease(LANE_0);
+      expect(state).toEqual({ unfit: 'its table has no stream' });
+      await control.noteFitness(LANE_0, 'its table has another key');
+      // What the applier read before is not what it saves.
+      expect(await control.saveApplyState(lease, { ...state, ...STATE })).toBe('saved');
+      expect(await control.applyState(LANE_0)).toEqual({ ...STATE, unfit: 'its table has another key' });
+      await control.noteFitness(LANE_0, undefined);
+      expect(await control.applyState(LANE_0)).toEqual(STATE);
+      expect(await control.applyState(LANE_1)).toEqual({});
     });
 
     test('begins without a state', async () => {

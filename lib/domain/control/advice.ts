@@ -29,6 +29,7 @@ export type Advice = {
     | 'dns'
     | 'unreachable'
     | 'not-attached'
+    | 'unfit'
     | 'divergence'
     | 'alarm'
     | 'paused'
@@ -204,7 +205,7 @@ function dnsOf({ dns }: Survey, { epoch, phase }: Register): readonly Advice[] {
 
 function regionsOf({ regions }: Survey): readonly Advice[] {
   const found: Advice[] = [];
-  for (const { region, error, role, witness, divergences = [] } of regions) {
+  for (const { region, error, role, unfit, witness, divergences = [] } of regions) {
     if (error !== undefined) {
       found.push({
         kind: 'unreachable',
@@ -215,6 +216,12 @@ function regionsOf({ regions }: Survey): readonly Advice[] {
       found.push({
         kind: 'not-attached',
         text: `${region} does not follow yet: ${whyDetached(role)}. That ends by itself: understudy reattach --wait.`,
+      });
+    }
+    if (unfit !== undefined) {
+      found.push({
+        kind: 'unfit',
+        text: `${region} could not lead, so no failover takes it: ${unfit}. See docs/RUNBOOK.md.`,
       });
     }
     for (const { epoch, changes, discarded } of divergences) {

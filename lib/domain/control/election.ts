@@ -13,6 +13,8 @@ export type Candidate = {
   readonly appliedCommitMs?: number;
   /** A first copy that is not whole yet. */
   readonly copying: boolean;
+  /** Why its store could not lead: another schema, or nothing to capture from; absent if nothing is known against it. */
+  readonly unfit?: string;
   /** Its log and store are known to be a prefix of an earlier leader's. */
   readonly attached: boolean;
   readonly noFailover: boolean;
@@ -115,6 +117,7 @@ function reasonAgainst(candidate: Candidate, rules: Rules): string | undefined {
   if (candidate.region === rules.replaced && rules.asked !== candidate.region)
     return 'it is the leader that is replaced';
   if (candidate.noFailover) return 'it is configured as noFailover';
+  if (candidate.unfit !== undefined) return `its store could not lead: ${candidate.unfit}`;
   if (!candidate.attached) return 'it is not re-attached yet';
   if (candidate.appliedLsn === undefined) return 'its store has no position yet';
   if (candidate.copying) return 'its first copy of the data is not whole yet';

@@ -141,7 +141,7 @@ function candidateOf(
   newest: Leadership | undefined,
   { noFailover, priorityOf }: PlanRules,
 ): Candidate | undefined {
-  const { region, head, role, applied, copying = false } = survey;
+  const { region, head, role, applied, copying = false, unfit } = survey;
   if (head === undefined || role === undefined) return undefined;
   const end = { lsn: head.lastLsn, commitMs: head.lastCommitMs };
   const at = region === leader && role.leader === leader ? end : applied;
@@ -157,6 +157,7 @@ function candidateOf(
     noFailover: noFailover(region),
     priority: priorityOf(region),
     ...(lagAlarm === undefined ? {} : { lagAlarm }),
+    ...(unfit === undefined ? {} : { unfit }),
   };
 }
 

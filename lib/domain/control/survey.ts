@@ -24,6 +24,8 @@ export type RegionSurvey = {
   readonly applied?: Position;
   /** A first copy of the leader's store that is not whole yet. */
   readonly copying?: boolean;
+  /** Why its store could not lead. */
+  readonly unfit?: string;
   readonly divergences?: readonly KnownDivergence[];
   /** A run that waits here for a person. */
   readonly approval?: { readonly run: string; readonly askedAtMs: number };

@@ -2,14 +2,15 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { LaneId, RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { type Leadership, type Role, roleAfter } from '#lib/domain/topology.ts';
-import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
+import type { ApplyLease, ApplyState, Control, FitnessNotes } from '#lib/ports/control.ts';
 
 /** The control port in memory. */
-export class MemoryControl implements Control {
+export class MemoryControl implements Control, FitnessNotes {
   readonly #region: RegionId | undefined;
   #role: Role | undefined;
   readonly #tokens = new Map<LaneId, number>();
   readonly #states = new Map<LaneId, ApplyState>();
+  readonly #unfit = new Map<LaneId, string>();
 
   /** @param region where the control table is; without it, the Region never leads. */
   constructor(region?: RegionId) {
@@ -35,19 +36,26 @@ export class MemoryControl implements Control {
   }
 
   async applyState(lane: LaneId): Promise<ApplyState> {
-    return this.#states.get(lane) ?? {};
+    const unfit = this.#unfit.get(lane);
+    return { ...this.#states.get(lane), ...(unfit !== undefined && { unfit }) };
   }
 
   async takeLease(lane: LaneId): Promise<{ lease: ApplyLease; state: ApplyState }> {
     const token = (this.#tokens.get(lane) ?? 0) + 1;
     this.#tokens.set(lane, token);
-    return { lease: { lane, token }, state: this.#states.get(lane) ?? {} };
+    return { lease: { lane, token }, state: await this.applyState(lane) };
   }
 
   async saveApplyState(lease: ApplyLease, state: ApplyState): Promise<'saved' | 'lost'> {
     if (!this.holds(lease)) return 'lost';
-    this.#states.set(lease.lane, state);
+    const { unfit: _, ...kept } = state;
+    this.#states.set(lease.lane, kept);
     return 'saved';
+  }
+
+  async noteFitness(lane: LaneId, unfit: string | undefined): Promise<void> {
+    if (unfit === undefined) this.#unfit.delete(lane);
+    else this.#unfit.set(lane, unfit);
   }
 
   /** True while nobody has taken the lease since. */

@@ -101,7 +101,7 @@ async function candidateOf(
   region: RegionId,
 ): Promise<Omit<Candidate, 'attached'> & { readonly role: Role }> {
   const control = deps.peers.control(region);
-  const [head, role, { applied, snapshot }, lagAlarm] = await Promise.all([
+  const [head, role, { applied, snapshot, unfit }, lagAlarm] = await Promise.all([
     deps.peers.log(region).head(LANE_0),
     control.role(),
     control.applyState(LANE_0),
@@ -121,6 +121,7 @@ async function candidateOf(
     noFailover: deps.rules.noFailover(region),
     priority: deps.rules.priorityOf(region),
     ...(lagAlarm === undefined ? {} : { lagAlarm }),
+    ...(unfit === undefined ? {} : { unfit }),
   };
 }
 

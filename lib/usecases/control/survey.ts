@@ -100,7 +100,7 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
   const role = await roleOf(peers.control(region));
   if (role !== undefined) known.role = role;
   const newest = Math.max(accepted?.value.epoch ?? 0, role?.epoch ?? 0);
-  const [head, { applied, snapshot }, divergences, approval] = await Promise.all([
+  const [head, { applied, snapshot, unfit }, divergences, approval] = await Promise.all([
     peers.log(region).head(LANE_0),
     peers.control(region).applyState(LANE_0),
     peers.divergences && divergencesOf(peers.divergences(region), newest),
@@ -111,6 +111,7 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
     known.applied = { lsn: applied.lsn, totalBytes: applied.totalBytes, commitMs: applied.commitMs };
   }
   known.copying = snapshot !== undefined && snapshot.phase !== 'settle';
+  if (unfit !== undefined) known.unfit = unfit;
   if (divergences !== undefined) known.divergences = divergences;
   if (approval !== undefined) {
     known.approval = { run: approval.input.run, askedAtMs: approval.askedAtMs };

@@ -96,6 +96,13 @@ describe('what to do next', () => {
     expect(first(surveyOf({ us }))).toMatch(/us-east-1 does not follow yet: it led epoch 1/);
   });
 
+  test('is to mend a store that could not lead', () => {
+    const unfit = 'STREAM_MISSING: table orders has no stream';
+    expect(first(surveyOf({ us: healthy(US, LEADING, { unfit }) }))).toMatch(
+      /^us-east-1 could not lead.*STREAM_MISSING/,
+    );
+  });
+
   test('is to look at a divergence that is saved and not discarded', () => {
     const with_ = (divergence: object) =>
       kinds(surveyOf({ us: healthy(US, LEADING, { divergences: [divergence as never] }) }));

@@ -67,6 +67,13 @@ describe('the plan of a failover', () => {
     expect(planned).toMatchObject({ mayDiverge: false, rpo: { records: 0, ms: 0 } });
   });
 
+  test('passes over a replica whose store could not lead, and says why', () => {
+    const unfit = 'SCHEMA_DIFFERS: table orders has the key (id S), not that of its group (pk S)';
+    const plan = failover(surveyOf({ eu: lost(EU), us: ahead(US, 95, { unfit }), ap: ahead(AP, 90) }));
+    expect(plan).toMatchObject({ winner: AP, pullFrom: [US] });
+    expect(plan.candidates[0]).toMatchObject({ eligible: false, why: `its store could not lead: ${unfit}` });
+  });
+
   test('does not count on a Region that has not heard of the newest leader', () => {
     const deaf = { epoch: E1, leader: AP, attached: E1 };
     expect(

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { replay } from '#lib/cli/replay.ts';
 import type { AlarmState } from '#lib/domain/alarms.ts';
-import type { RegionId } from '#lib/domain/ids.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { MemoryAlarms } from '#lib/local/memory/memory-alarms.ts';
 import { electLeader } from '#lib/usecases/control/elect.ts';
 import type { ElectResult, FailoverState } from '#lib/usecases/control/failover-deps.ts';
@@ -52,6 +52,19 @@ const whyOf = ({ candidates }: ElectResult, region: RegionId) =>
   candidates.find((each) => each.region === region)!.why;
 
 describe('an election', () => {
+  test('passes over a replica whose store could not lead, says why in the decision, and asks no store', async () => {
+    const why = 'STREAM_MISSING: table orders has no stream';
+    await group.control(US).noteFitness(LANE_0, why);
+    const { result, ms } = await run();
+    expect(result).toMatchObject({ winner: AP, pullFrom: [US] });
+    expect(whyOf(result, US)).toBe(`its store could not lead: ${why}`);
+    expect(ms).toBeLessThanOrEqual(200);
+    const [decision] = await group.history.of(E2);
+    expect(replay(JSON.parse(JSON.stringify(decision)))).toEqual({ kind: 'same' });
+    await group.control(US).noteFitness(LANE_0, undefined);
+    expect((await run()).result.winner).toBe(US);
+  });
+
   test('says of the loss that nobody can tell it, where the old leader may have gone on without a lease', async () => {
     expect((await run()).result.rpo.ms).not.toBeNull();
     const deps = { ...group.failoverDeps(AP), continues: true };
