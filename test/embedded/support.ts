@@ -4,8 +4,9 @@ import { LANE_0, parseGroupId, parseRegionId, type RegionId } from '#lib/domain/
 import { continues, type Entry, emptyHead, lastOf } from '#lib/domain/log.ts';
 import { advance } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
-import { parseGroup } from '#lib/domain/topology.ts';
+import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
 import { DynamoDigest } from '#lib/engines/dynamodb/dynamo-digest.ts';
+import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 import type { LinkSettings } from '#lib/local/link.ts';
 import { verify } from '#lib/usecases/verify.ts';
@@ -14,7 +15,8 @@ export const EU = parseRegionId('eu-west-1');
 export const US = parseRegionId('us-east-1');
 export const AP = parseRegionId('ap-southeast-1');
 
-const GROUP = parseGroupId('test');
+const KEY: KeySchema = [{ name: 'id', type: 'S' }];
+export const GROUP = parseGroupId('test');
 
 /** Three Regions with EU as the leader; what they report is kept. */
 export async function startCloud(
@@ -27,7 +29,7 @@ export async function startCloud(
   const group = parseGroup({
     group: GROUP,
     table: 'orders',
-    key: [{ name: 'id', type: 'S' }],
+    key: KEY,
     regions: [EU, US, AP].map((name) => ({ name, follows: options.follows?.[name] })),
   });
   const cloud = await EmbeddedCloud.start({
@@ -74,8 +76,7 @@ export async function untilCaughtUp(peers: AwsPeers, followers: readonly RegionI
 
 /** The keys in which a follower differs from the leader. */
 export async function differences(peers: AwsPeers, follower: RegionId): Promise<readonly string[]> {
-  const source = (region: RegionId) =>
-    new DynamoDigest({ store: peers.store(region), key: [{ name: 'id', type: 'S' }] });
+  const source = (region: RegionId) => new DynamoDigest({ store: peers.store(region), key: KEY });
   const verified = await verify(source(EU), source(follower), { rechecks: 0, pause: async () => {} });
   return verified.differences.map(({ key, kind }) => `${kind} ${key}`);
 }
@@ -112,14 +113,24 @@ export async function checkedEntries(peers: AwsPeers, region: RegionId): Promise
 
 /** Source positions of all records of a log, in its order. */
 export async function loggedSequences(peers: AwsPeers, region: RegionId): Promise<readonly string[]> {
-  const sequences: string[] = [];
+  return (await logged(peers, region)).map(({ sequence }) => sequence);
+}
+
+/** Key and source position of all records of a log, in its order. */
+export async function logged(
+  peers: AwsPeers,
+  region: RegionId,
+): Promise<readonly { readonly id: string; readonly shard: string; readonly sequence: string }[]> {
+  const records: { id: string; shard: string; sequence: string }[] = [];
   for (const entry of await checkedEntries(peers, region)) {
     const segment = openSegment(await peers.log(region).getSegment(entry.hash));
-    segment.forEach(({ sequence }) => {
-      sequences.push(sequence);
+    const decoder = new ItemDecoder(segment.info.schema);
+    segment.forEach(({ key, sequence, shard }) => {
+      const { id } = decoder.key(key, KEY);
+      records.push({ id: (id as { S: string }).S, shard: segment.info.shards[shard]!, sequence });
     });
   }
-  return sequences;
+  return records;
 }
 
 /** A sequence of numbers from 0 to 1 that a seed decides (mulberry32). */
