@@ -54,7 +54,8 @@ export async function applyLog(
     if (outcome.kind === 'lost') return lost(deps);
     reportProgress(deps.telemetry, state, outcome.state);
     // What is logged beyond `end` by now comes with a hint of its own.
-    const idle = reaches(outcome.state, end) && !isCopying(outcome.state);
+    const settles = run.length > 0 && outcome.state.snapshot?.phase === 'settle';
+    const idle = reaches(outcome.state, end) && !isCopying(outcome.state) && !settles;
     state = outcome.state;
     if (idle) break;
   }
@@ -81,6 +82,8 @@ async function stepSnapshot(
 ): Promise<ApplyOutcome> {
   const due = state.applied === undefined || state.applied.lsn + 1n < end.firstLsn;
   if (!due && state.snapshot === undefined) return { kind: 'applied', state };
+  // By then it is whole or not by the own log alone: the leader may be lost.
+  if (!due && state.snapshot?.phase === 'settle') return store.stepSnapshot(lease, state, end);
   const at = await deps.peers.log(leader).head(LANE_0);
   return due ? store.beginSnapshot(lease, at) : store.stepSnapshot(lease, state, at);
 }

@@ -1,5 +1,5 @@
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import { type Epoch, LSN_ZERO, type Lsn } from '#lib/domain/lsn.ts';
 
 /** A replica whose log was sealed, with what speaks for and against it. Times are Unix ms. */
 export type Candidate = {
@@ -11,7 +11,7 @@ export type Candidate = {
   /** End of what its store has applied; absent if there is no position. */
   readonly appliedLsn?: Lsn;
   readonly appliedCommitMs?: number;
-  /** A first copy that is not whole yet. */
+  /** A first copy that is not whole yet: its rows may hold changes that its log does not. */
   readonly copying: boolean;
   /** Why its store could not lead: another schema, or nothing to capture from; absent if nothing is known against it. */
   readonly unfit?: string;
@@ -60,10 +60,11 @@ type Rules = {
  * @param rules `asked`: the one that an operator wants; it is still refused if it is not eligible, unless forced.
  */
 export function elect(candidates: readonly Candidate[], rules: Rules): Election {
-  const newestMs = Math.max(
-    0,
-    ...candidates.filter(({ attached }) => attached).map(({ lastCommitMs }) => lastCommitMs),
-  );
+  const attached = candidates.filter((each) => each.attached);
+  const ends: Ends = {
+    newestMs: Math.max(0, ...attached.map(({ lastCommitMs }) => lastCommitMs)),
+    lsn: attached.toSorted(byPosition)[0]?.lastLsn ?? LSN_ZERO,
+  };
   const { replaced: _, ...again } = rules;
   const tries = [
     { ...rules, heeding: true },
@@ -71,7 +72,7 @@ export function elect(candidates: readonly Candidate[], rules: Rules): Election 
     again,
     ...(rules.asked === undefined ? [{ ...again, lagging: true }] : []),
   ];
-  const all = tries.map((each) => candidates.map((candidate) => judge(candidate, newestMs, each)));
+  const all = tries.map((each) => candidates.map((candidate) => judge(candidate, ends, each)));
   const verdicts = all.find((each) => each.some(({ eligible }) => eligible)) ?? all[2]!;
   const eligible = candidates.filter(({ region }) =>
     verdicts.some((each) => each.region === region && each.eligible),
@@ -87,19 +88,22 @@ export function elect(candidates: readonly Candidate[], rules: Rules): Election 
   };
 }
 
+/** Where the logs end that fit together: commit time of the newest record, Unix ms, and the highest LSN. */
+type Ends = { readonly newestMs: number; readonly lsn: Lsn };
+
 /** @param rules `heeding`: one whose lag alarm is on may not lead. `lagging`: a store that lags may lead too. */
 function judge(
   candidate: Candidate,
-  newestMs: number,
+  ends: Ends,
   rules: Rules & { readonly heeding?: boolean; readonly lagging?: boolean },
 ): Verdict {
   const { lagAlarm, region } = candidate;
-  const lagMs = newestMs - (candidate.appliedCommitMs ?? 0);
+  const lagMs = ends.newestMs - (candidate.appliedCommitMs ?? 0);
   const lags =
     lagMs > rules.maxLagMs ? `its store lags by ${lagMs} ms, more than ${rules.maxLagMs} ms` : undefined;
   const alarm = lagAlarm === undefined ? undefined : `the alarm ${lagAlarm} is on`;
   const against =
-    reasonAgainst(candidate, rules) ??
+    reasonAgainst(candidate, ends, rules) ??
     (rules.lagging === true ? undefined : lags) ??
     (rules.heeding === true ? alarm : undefined);
   if (against === undefined) {
@@ -112,7 +116,7 @@ function judge(
     : { region, eligible: false, why: against };
 }
 
-function reasonAgainst(candidate: Candidate, rules: Rules): string | undefined {
+function reasonAgainst(candidate: Candidate, ends: Ends, rules: Rules): string | undefined {
   if (rules.asked !== undefined && candidate.region !== rules.asked) return `${rules.asked} was asked for`;
   if (candidate.region === rules.replaced && rules.asked !== candidate.region)
     return 'it is the leader that is replaced';
@@ -121,6 +125,8 @@ function reasonAgainst(candidate: Candidate, rules: Rules): string | undefined {
   if (!candidate.attached) return 'it is not re-attached yet';
   if (candidate.appliedLsn === undefined) return 'its store has no position yet';
   if (candidate.copying) return 'its first copy of the data is not whole yet';
+  // What no log holds, nobody else would ever get; and no drain would end.
+  if (candidate.appliedLsn > ends.lsn) return 'its store is ahead of every log that is left';
   return undefined;
 }
 

@@ -42,7 +42,9 @@ export async function drainWinner(deps: FailoverDeps, state: FailoverState): Pro
     leads ? undefined : control.takeLease(LANE_0),
   ]);
   if (over !== undefined) return decided(deps, state, 'drain', {}, over);
-  if (held !== undefined && role.leader !== winner) {
+  // A store that can't be drained is elected by force alone: then it is promoted as it is.
+  const asItIs = held !== undefined && state.input.force === true && !isWhole(held.state, head);
+  if (held !== undefined && role.leader !== winner && !asItIs) {
     let at: ApplyState | undefined = held.state;
     if (!hasDrained(at, head)) {
       const until = clock.now() + TURN_MS;
@@ -70,8 +72,13 @@ export async function drainWinner(deps: FailoverDeps, state: FailoverState): Pro
   return decided(deps, state, 'drain', { winner }, { outcome: 'drained', lsn: `${head.lastLsn}` });
 }
 
-function hasDrained({ applied, snapshot }: ApplyState, head: Head): boolean {
-  return applied?.lsn === head.lastLsn && (snapshot === undefined || snapshot.phase === 'settle');
+function hasDrained(at: ApplyState, head: Head): boolean {
+  return isWhole(at, head) && at.applied?.lsn === head.lastLsn;
+}
+
+/** Can the store be brought to where its log ends, by the log alone? */
+function isWhole({ applied, snapshot }: ApplyState, head: Head): boolean {
+  return snapshot === undefined && applied !== undefined && applied.lsn <= head.lastLsn;
 }
 
 function unpulled(region: RegionId, why = 'no answer'): UnderstudyError {

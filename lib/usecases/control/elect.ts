@@ -116,7 +116,7 @@ async function candidateOf(
     ...(wasLeader
       ? { appliedLsn: head.lastLsn, appliedCommitMs: head.lastCommitMs }
       : applied && { appliedLsn: applied.lsn, appliedCommitMs: applied.commitMs }),
-    copying: snapshot !== undefined && snapshot.phase !== 'settle',
+    copying: snapshot !== undefined,
     role,
     noFailover: deps.rules.noFailover(region),
     priority: deps.rules.priorityOf(region),

@@ -110,7 +110,7 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
   if (applied !== undefined) {
     known.applied = { lsn: applied.lsn, totalBytes: applied.totalBytes, commitMs: applied.commitMs };
   }
-  known.copying = snapshot !== undefined && snapshot.phase !== 'settle';
+  known.copying = snapshot !== undefined;
   if (unfit !== undefined) known.unfit = unfit;
   if (divergences !== undefined) known.divergences = divergences;
   if (approval !== undefined) {

@@ -71,6 +71,21 @@ describe('elect', () => {
     });
   });
 
+  test('does not take a store that is ahead of every log that is left, but one whose log others can make whole', () => {
+    const ahead = candidate(US, { appliedLsn: parseLsn(12) });
+    const { verdicts, winner } = elect([ahead, candidate(AP, lsn(11))], RULES);
+    expect(winner).toBe(AP);
+    expect(verdicts[0]).toEqual({
+      region: US,
+      eligible: false,
+      why: 'its store is ahead of every log that is left',
+    });
+    const parted = candidate(SA, { ...lsn(99), attached: false });
+    expect(elect([ahead, parted], RULES).winner).toBeUndefined();
+    const whole = elect([ahead, candidate(AP, { ...lsn(12), noFailover: true })], RULES);
+    expect([whole.winner, whole.pullFrom]).toEqual([US, [AP]]);
+  });
+
   test('measures lag against the newest record that any attached replica holds', () => {
     const held = candidate(EU, { noFailover: true, lastCommitMs: 51_001, ...lsn(11) });
     const fresh = candidate(US, { appliedCommitMs: 50_001 });

@@ -17,6 +17,8 @@ const PROVEN = { proven: true, detail: 'it is' };
 beforeEach(async () => {
   group = await new FailoverGroup([EU, US, AP]).found(EU);
   for (let turn = 0; turn < 3; turn++) {
+    // A copy is whole once a heartbeat has come that is later than it.
+    group.scheduler.advance(1_000);
     await group.writePath.canary(EU);
     await group.follow(US, AP);
   }

@@ -26,8 +26,9 @@ beforeEach(async () => {
   reads = [];
   witness = undefined;
   await group.writePath.canary(EU);
-  // A follower's first position is that of its snapshot, which takes two turns.
-  for (let turn = 0; turn < 2; turn++) {
+  // A follower's first position is that of its snapshot, which is whole once a later heartbeat has come.
+  for (let turn = 0; turn < 3; turn++) {
+    group.scheduler.advance(1_000);
     await group.writePath.canary(EU);
     await group.follow(US, AP);
   }
