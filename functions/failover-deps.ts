@@ -109,6 +109,7 @@ function optionalDns(): Pick<FailoverDeps, 'record' | 'vantages'> {
   if (record === undefined) return {};
   const { dns, route53: endpoint, credentials } = config.endpoints[region] ?? {};
   const vantages = new ZoneVantages({ name: record.name, ...(dns && { servers: [dns] }) });
+  if (record.flip === 'data-plane') return { vantages };
   const route53 = createRoute53Client({
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),

@@ -15,7 +15,12 @@ const failoverSchema = z.object({
   profile: z.enum(['fast', 'balanced', 'cautious']).default('balanced'),
   stateMachineArn: z.string().startsWith('arn:').exactOptional(),
   record: z
-    .object({ zoneId: z.string().min(1), name: z.string().min(1), ttlSeconds: z.int().positive() })
+    .object({
+      zoneId: z.string().min(1),
+      name: z.string().min(1),
+      ttlSeconds: z.int().positive(),
+      flip: z.enum(['control-plane', 'data-plane']).exactOptional(),
+    })
     .exactOptional(),
   targets: z.record(z.string(), z.string()).default({}),
   priorities: z.record(z.string(), z.number()).exactOptional(),

@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { type RuntimeConfig, readConfig } from '#lib/aws/config.ts';
+import { canonicalTarget } from '#lib/aws/dns-target.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
+import { ZoneVantages } from '#lib/aws/zone-vantages.ts';
 import { PATIENCE_MS } from '#lib/cli/in-time.ts';
 import { ALARMS } from '#lib/constructs/alarm-specs.ts';
 import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
@@ -28,7 +30,7 @@ export type Connection = {
   readonly profile: Profile;
   /** The group's register, as a command changes it. */
   readonly register: RegisterDeps;
-  /** The record by which clients find the leader, where there is one. */
+  /** The record by which clients find the leader, where there is one that a failover changes. */
   readonly record: Route53Record | undefined;
   /** What every Region says, in bounded time. */
   readonly survey: () => Promise<Survey>;
@@ -71,7 +73,7 @@ export async function connect(file: string | undefined): Promise<Connection> {
       replicas: config.regions.map(({ name }) => name),
       witnesses: config.witnesses,
       peers,
-      ...(dns && { record: { name: dns.name, of: dns.record } }),
+      ...(dns && { record: dns.look }),
       clock: { now: () => Date.now(), steadyMs: () => performance.now() },
       sleep,
       patienceMs: PATIENCE_MS,
@@ -94,11 +96,17 @@ export async function connect(file: string | undefined): Promise<Connection> {
 
 function openRecord({ endpoints, failover, region }: RuntimeConfig) {
   if (failover.record === undefined) return undefined;
-  const { route53: endpoint, credentials } = endpoints[region] ?? {};
+  const { dns, route53: endpoint, credentials } = endpoints[region] ?? {};
+  const { name, flip } = failover.record;
+  if (flip === 'data-plane') {
+    const vantages = new ZoneVantages({ name, ...(dns && { servers: [dns] }) });
+    const targets = Object.entries(failover.targets).map(([at, target]) => [at, canonicalTarget(target)]);
+    return { look: { name, vantages, targets: Object.fromEntries(targets) }, close: () => {} };
+  }
   const route53 = createRoute53Client({ ...(endpoint && { endpoint }), ...(credentials && { credentials }) });
   const inventory = Object.values<string>(failover.targets);
   const record = new Route53Record({ route53, ...failover.record, inventory });
-  return { name: failover.record.name, record, close: () => route53.destroy() };
+  return { look: { name, of: record }, record, close: () => route53.destroy() };
 }
 
 /** A replica of the group by name. Throws CONFIG_INVALID that lists them. */

@@ -8,6 +8,7 @@ import { writeReport } from '#lib/local/drill/write-report.ts';
 export type DrillCommandOptions = LoadOptions & {
   readonly scenario?: string;
   readonly profile?: string;
+  readonly flip?: string;
   readonly rate?: string;
   readonly json?: boolean;
   readonly out?: string;
@@ -15,6 +16,7 @@ export type DrillCommandOptions = LoadOptions & {
 
 const DEFAULT_RATE = 30;
 const PROFILES = ['fast', 'balanced', 'cautious'] as const;
+const FLIPS = ['control-plane', 'data-plane'] as const;
 /** How long the group is watched before the fault and after it went on, ms. */
 const CALM_MS = 3_000;
 /**
@@ -24,6 +26,7 @@ const CALM_MS = 3_000;
 export async function drillCommand(options: DrillCommandOptions): Promise<number> {
   const scenario = oneOf<Scenario>('--scenario', options.scenario ?? 'region-loss', SCENARIOS);
   const profile = oneOf('--profile', options.profile ?? 'fast', PROFILES);
+  const flip = oneOf('--flip', options.flip ?? 'control-plane', FLIPS);
   const rate = Number(options.rate ?? DEFAULT_RATE);
   if (!(rate > 0 && rate <= 1_000))
     throw invalid('--rate', String(options.rate), 'a number of writes from 1 to 1000');
@@ -39,6 +42,7 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
     const report = await playDrill({
       scenario,
       profile,
+      flip,
       rate,
       calmMs: CALM_MS,
       ...(load && { load: { key: load.key, writes: load.writes() } }),

@@ -61,6 +61,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .argument('[what]', 'drill or replicate', 'drill')
     .option('--scenario <name>', 'drill: what breaks (region-loss, partition, pause, switchover, …)')
     .option('--profile <name>', 'drill: fast, balanced or cautious')
+    .option('--flip <how>', 'drill: how DNS moves: control-plane or data-plane (by health checks)')
     .option('--out <folder>', 'drill: where the report goes (default: .understudy)')
     .option('--rate <n>', 'writes a second')
     .option('--seconds <n>', 'replicate: how long to write')
@@ -232,8 +233,8 @@ function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
 
 /** What `start` starts. An option of the other one is refused rather than ignored. */
 async function start(what: string, options: StartOptions & DrillCommandOptions): Promise<number> {
-  const { scenario, profile, out, seconds, keep } = options;
-  const others = what === 'replicate' ? { scenario, profile, out } : { seconds, keep };
+  const { scenario, profile, flip, out, seconds, keep } = options;
+  const others = what === 'replicate' ? { scenario, profile, flip, out } : { seconds, keep };
   const misplaced = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
   if (misplaced !== undefined || (what !== 'drill' && what !== 'replicate')) {
     throw new UnderstudyError(

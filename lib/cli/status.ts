@@ -81,9 +81,11 @@ function groupLines({ config, profile }: Connection, survey: Survey): readonly s
     const names =
       'error' in dns
         ? `unknown: ${dns.error}`
-        : dns.leader
-          ? `${dns.leader.target} (epoch ${dns.leader.epoch})`
-          : 'no record yet';
+        : 'regions' in dns
+          ? `${dns.regions.join(' or ')} (by health checks)`
+          : dns.leader
+            ? `${dns.leader.target} (epoch ${dns.leader.epoch})`
+            : 'no record yet';
     lines.push(`DNS: ${dns.name} -> ${names}`);
   }
   for (const { approval, divergences = [], region } of survey.regions) {

@@ -1,5 +1,6 @@
 import type { Acceptor, Answer, Draw } from '#lib/domain/control/acceptor.ts';
 import { ANSWER_MS, DRAWN_MS, FRESH_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
+import { leadershipOf } from '#lib/domain/control/leadership.ts';
 import { type Moment, passedMs } from '#lib/domain/control/watch.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -124,17 +125,11 @@ export class LeaderLease {
   #refusal(): Epoch | string {
     const { clock, region } = this.#deps;
     const { acceptor, asked } = this.#seen!;
-    const { accepted, beat, vote } = acceptor;
-    const register = accepted?.value;
-    if (register?.phase !== 'leading') return 'a failover is under way';
-    if (register.leader !== region) return `${register.leader} leads epoch ${register.epoch}`;
-    if (vote !== undefined && vote >= register.epoch) return 'it is handing over';
-    // A group may choose to go on without a lease (`onLeaseLost: continue`); what is written then may diverge.
-    const isLent = beat?.epoch === register.epoch && (beat.continues || beat.leaseUntilMs > clock.now());
-    if (!isLent) return 'its lease is over';
+    const leads = leadershipOf(acceptor, region, clock.now());
+    if (typeof leads === 'string') return leads;
     // A process that was stopped in the middle of a look must not believe it.
     if (passedMs(asked, this.#moment()) > FRESH_MS) return 'the look at its lease took too long';
-    return register.epoch;
+    return leads;
   }
 
   #moment(): Moment {

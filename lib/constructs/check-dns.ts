@@ -2,11 +2,17 @@ import { isIP } from 'node:net';
 import { Duration, Token } from 'aws-cdk-lib';
 import type { DnsProps, ZoneProps } from '#lib/constructs/group-props.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
+import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
 import type { GroupConfig } from '#lib/domain/topology.ts';
 
 /** The record as the functions take it. */
-export function recordOf({ zone, record, ttl = Duration.seconds(10) }: DnsProps) {
-  return { zoneId: zone.hostedZoneId, name: record.toLowerCase(), ttlSeconds: ttl.toSeconds() };
+export function recordOf({ flip, zone, record, ttl = Duration.seconds(10) }: DnsProps): RecordConfig {
+  return {
+    zoneId: zone.hostedZoneId,
+    name: record.toLowerCase(),
+    ttlSeconds: ttl.toSeconds(),
+    ...(flip && { flip }),
+  };
 }
 
 /** Throws CONFIG_INVALID that names the prop if no client could find the leader by such a record. */
@@ -60,6 +66,14 @@ export function refuseDns(dns: DnsProps, { regions }: GroupConfig): void {
       'dns.record',
       `${record} is the top of its zone, where no name such as ${alias} can stand (CNAME)`,
       'Use a name below it, or addresses as endpoints.',
+    );
+  }
+  const forms = new Set(Object.values(endpoints).map(isIP));
+  if (dns.flip === 'data-plane' && forms.size > 1) {
+    throw invalidProp(
+      'dns.endpoints',
+      'health checks choose among records of one type, and these are of more',
+      'With flip data-plane, give all of them as names, all as IPv4 or all as IPv6 addresses.',
     );
   }
   if (ttl !== undefined && (ttl.isUnresolved() || ttl.toSeconds() < 1)) {

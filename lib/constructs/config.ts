@@ -26,6 +26,7 @@ const failoverSchema = z.strictObject({
       zoneId: z.string().regex(/^[A-Z0-9]{1,32}$/, 'is not the id of a hosted zone'),
       name: z.string().min(1),
       ttlSeconds: z.int().positive().default(10),
+      flip: z.enum(['control-plane', 'data-plane']).exactOptional(),
     })
     .exactOptional(),
   targets: z.record(z.string(), z.string().min(1)).default({}),
@@ -159,6 +160,7 @@ export function propsOf({
         record: record.name,
         endpoints: targets,
         ttl: Duration.seconds(record.ttlSeconds),
+        ...(record.flip && { flip: record.flip }),
       },
     }),
     ...(hostFence && {

@@ -32,6 +32,13 @@ export type DnsProps = {
   readonly endpoints: Readonly<Record<string, string>>;
   /** How long a resolver may keep an answer. Default: 10 seconds. */
   readonly ttl?: Duration;
+  /**
+   * How a failover moves the record. `control-plane`: by a call to Route 53, which needs us-east-1. `data-plane`: by
+   * health checks, each of which asks one Region's function `leads` whether it leads, every 10 seconds; no call is made.
+   * It needs a public zone, endpoints of one form (all names, all IPv4 or all IPv6), and a public URL in each Region.
+   * Default: `control-plane`.
+   */
+  readonly flip?: 'control-plane' | 'data-plane';
 };
 
 export type AlarmProps = {

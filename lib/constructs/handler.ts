@@ -28,6 +28,10 @@ type HandlerProps = {
   /** MiB; a vCPU comes with 1769. */
   readonly memorySize: number;
   readonly timeout: Duration;
+  /** Invocations at a time, kept for this function alone and at the most. Default: what the account has. */
+  readonly concurrency?: number;
+  /** Default: true. */
+  readonly traced?: boolean;
   /** What the code finds in UNDERSTUDY_CONFIG, beside what it is told with a permission. */
   readonly settings: HandlerSettings;
   readonly code: CodeOf;
@@ -45,7 +49,7 @@ export class Handler extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    { place, name, memorySize, timeout, settings, code }: HandlerProps,
+    { place, name, memorySize, timeout, concurrency, traced = true, settings, code }: HandlerProps,
   ) {
     super(scope, id);
     const { group } = place.config;
@@ -68,9 +72,10 @@ export class Handler extends Construct {
       architecture: Architecture.ARM_64,
       memorySize,
       timeout,
+      ...(concurrency !== undefined && { reservedConcurrentExecutions: concurrency }),
       logGroup,
       role: this.role,
-      tracing: Tracing.ACTIVE,
+      tracing: traced ? Tracing.ACTIVE : Tracing.DISABLED,
       environment: {
         NODE_OPTIONS: '--enable-source-maps',
         UNDERSTUDY_CONFIG: Lazy.string({ produce: () => Stack.of(this).toJsonString(this.#settings) }),

@@ -3,8 +3,11 @@ import type { GroupId } from '#lib/domain/ids.ts';
 /** The Lambda functions of a Region; also their folders below `functions/`. */
 export const FUNCTIONS = ['capture', 'relay', 'apply', 'sentinel', 'failover', 'retention', 'probe'] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
-/** All functions that there is a bundle of: `deploy-check` runs while a stack is deployed, and never else. */
-export const BUNDLES = [...FUNCTIONS, 'deploy-check'] as const;
+/**
+ * All functions that there is a bundle of: `deploy-check` runs while a stack is deployed, and never else; `leads` is
+ * there where health checks move the DNS record.
+ */
+export const BUNDLES = [...FUNCTIONS, 'deploy-check', 'leads'] as const;
 export type BundleName = (typeof BUNDLES)[number];
 
 /** The tables that Understudy keeps in every Region; they have the same names in each. */

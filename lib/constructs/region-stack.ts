@@ -9,6 +9,7 @@ import { STEP_TIMEOUT } from '#lib/constructs/failover-graph.ts';
 import { FailoverWorkflow } from '#lib/constructs/failover-workflow.ts';
 import { FailureQueue } from '#lib/constructs/failure-queue.ts';
 import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
+import { LeaderCheck } from '#lib/constructs/leader-check.ts';
 import { LogStore } from '#lib/constructs/log-store.ts';
 import { type FunctionName, resourceName } from '#lib/constructs/names.ts';
 import { environmentOf, type Place } from '#lib/constructs/place.ts';
@@ -114,7 +115,12 @@ export class RegionStack extends Stack {
     log.grantFailover(failover);
     control.grantFailover(failover);
     store.grantFailover(failover);
-    if (rules.record !== undefined) grantRepoint(this, failover, rules.record.zoneId);
+    const { record } = rules;
+    if (record?.flip === 'data-plane') {
+      const target = rules.targets[place.region]!;
+      const leaderCheck = new LeaderCheck(this, 'LeaderCheck', { place, settings, record, target, code });
+      control.grantRead(leaderCheck.handler);
+    } else if (record !== undefined) grantRepoint(this, failover, record.zoneId);
     grantFence(this, place, { sentinel, failover, probe });
     const hooks = Object.values(rules.hostFence?.functions ?? {});
     if (hooks.length > 0) failover.allow(['lambda:InvokeFunction'], hooks);

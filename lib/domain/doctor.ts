@@ -244,9 +244,20 @@ function dnsOf(survey: Survey, { record, targets }: FailoverConfig): readonly Tr
   const { dns } = survey;
   if (record === undefined || dns === undefined) return [];
   const register = registerOf(survey)?.register;
-  if ('error' in dns)
-    return [failed(`${dns.name} can't be read: ${dns.error}`, 'See docs/RUNBOOK.md#dns_record_foreign.')];
+  if ('error' in dns) {
+    const next =
+      record.flip === 'data-plane'
+        ? 'See that every Region is deployed, and that this machine may ask the name servers of a public zone.'
+        : 'See docs/RUNBOOK.md#dns_record_foreign.';
+    return [failed(`${dns.name} can't be read: ${dns.error}`, next)];
+  }
   if (register === undefined || register.phase !== 'leading') return [];
+  if ('regions' in dns) {
+    if (dns.regions.join() === register.leader) return [];
+    const what = `${dns.name} names ${dns.regions.join(' or ')}; by its health checks it should name ${register.leader}.`;
+    const next = `See the health check of ${register.leader} and the function leads there.`;
+    return [failed(what, next)];
+  }
   const target = targets[register.leader];
   if (dns.leader?.epoch === register.epoch && dns.leader.target === target) return [];
   const names = dns.leader ? `${dns.leader.target}, epoch ${dns.leader.epoch}` : 'nothing';

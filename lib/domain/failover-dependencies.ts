@@ -125,7 +125,7 @@ function calls(
           what: `it may call ${action}, and the control plane of ${service} is in us-east-1 alone`,
           cure:
             service === 'route53'
-              ? `Use Profile.balanced or Profile.cautious, which can wait for Route 53, or leave dns out and let clients find the leader by the client library.`
+              ? `Set dns.flip to data-plane, which makes no call to Route 53, use Profile.balanced or Profile.cautious, which can wait for it, or leave dns out.`
               : `Take ${action} from the function: no step of a failover needs it.`,
           // A failover of two seconds can't wait for another Region's control plane.
           severity: service !== 'route53' || profile === 'fast' ? 'error' : 'warning',

@@ -7,6 +7,10 @@ import { AwsPeers, type GroupResources } from '#lib/aws/aws-peers.ts';
 import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
+import { ZoneVantages } from '#lib/aws/zone-vantages.ts';
+import { doubtOf } from '#lib/domain/control/dns-sight.ts';
+import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
+import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
 import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -19,6 +23,7 @@ import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
 import { startCloudWatchServer } from '#lib/local/cloudwatch/cloudwatch-server.ts';
 import { deployedAlarms } from '#lib/local/cloudwatch/deployed-alarms.ts';
 import { type DnsServer, startDnsServer } from '#lib/local/dns/dns-server.ts';
+import { makeLeaderSet } from '#lib/local/dns/leader-sets.ts';
 import { dynamoBinary, startDynamoServer } from '#lib/local/dynamo-server.ts';
 import { KeptProcess } from '#lib/local/kept-process.ts';
 import type { LinkSettings } from '#lib/local/link.ts';
@@ -53,6 +58,9 @@ export type CloudOptions = {
     /** How long a resolver may keep an answer, and how long DNS takes to take a change over. */
     readonly ttlSeconds: number;
     readonly propagationMs: number;
+    /** With `data-plane`, health checks move the record; how often they ask, ms: without it, as Route 53's do. */
+    readonly flip?: NonNullable<RecordConfig['flip']>;
+    readonly healthIntervalMs?: number;
     /** A module with a function `fence`, by its URL: the hook that fences the hosts of a Region. */
     readonly hostFence?: URL;
     readonly onLeaseLost?: 'fence' | 'continue';
@@ -67,8 +75,11 @@ const ALARM_MINUTE_MS = 2_000;
 
 /** Zone and name of the group's record. */
 const ZONE = 'understudy.internal';
-/** From where the applications' users come, in the network. */
+/** From where the applications' users come, and Route 53's health checks, in the network. */
 const USERS = 'users';
+const CHECKERS = 'health checkers';
+/** How long DNS may take to name the first leader, ms. */
+const FIRST_NAME_MS = 60_000;
 
 const CREDENTIALS = { accessKeyId: '000000000000', secretAccessKey: 'embedded' };
 /** An application is somebody else than Understudy: a fence tells them apart. */
@@ -90,6 +101,8 @@ export class EmbeddedCloud implements AsyncDisposable {
   #direct: Record<string, RegionEndpoints> = {};
   #queueUrls: Record<string, string> = {};
   #dns: DnsServer | undefined;
+  /** Where the function `leads` of each Region answers, if health checks move the record. */
+  readonly #leadsPorts = new Map<RegionId, number>();
   /** Ports at which users reach the application of each Region, over the network. */
   readonly #applicationPorts = new Map<RegionId, number>();
 
@@ -251,6 +264,7 @@ export class EmbeddedCloud implements AsyncDisposable {
         this.#run(region, 'worker', () => this.#startWorker(region, endpoints.get(region)!)),
       ),
     );
+    if (this.#flips) await this.#openLeaderSets(replicas);
     if (this.#options.failover !== undefined) await this.#openApplications(replicas, endpoints);
     await writeCloudFile(this.#folder, {
       pid: process.pid,
@@ -262,7 +276,8 @@ export class EmbeddedCloud implements AsyncDisposable {
   /** The group's register and record as they are before the first failover. */
   async #found(peers: AwsPeers): Promise<void> {
     const { leader } = this.#options;
-    this.#dns = await startDnsServer({ zone: ZONE, propagationMs: this.#failover.propagationMs });
+    const { healthIntervalMs = HEALTH_CHECK.requestInterval * 1_000, propagationMs } = this.#failover;
+    this.#dns = await startDnsServer({ zone: ZONE, propagationMs, healthIntervalMs });
     const members = membersOf(this.group);
     for (const region of members) {
       const { dnsPort, endpoint } = this.#dns;
@@ -278,7 +293,34 @@ export class EmbeddedCloud implements AsyncDisposable {
       },
       founded(leader, parseEpoch(1), 'founding'),
     );
-    await this.record().flip(undefined, { epoch: parseEpoch(1), target: this.#targetOf(leader) });
+    if (this.#flips) for (const { name } of this.group.regions) this.#leadsPorts.set(name, await freePort());
+    else await this.record().flip(undefined, { epoch: parseEpoch(1), target: this.#targetOf(leader) });
+  }
+
+  /** Each Region's set of the record, and the check that asks the Region over the network; ends once DNS names the leader. */
+  async #openLeaderSets(regions: readonly RegionId[]): Promise<void> {
+    const links = regions.map((to) => ({
+      from: CHECKERS,
+      to,
+      service: 'leads',
+      targetPort: this.#leadsPorts.get(to)!,
+    }));
+    const ports = await this.network.open(links, this.#options.link);
+    const route53 = createRoute53Client({ endpoint: this.#dnsServer.endpoint, credentials: CREDENTIALS });
+    for (const [index, region] of regions.entries()) {
+      const target = this.#targetOf(region);
+      await makeLeaderSet(route53, this.#recordConfig, { region, target, port: ports[index]! });
+    }
+    route53.destroy();
+    const target = this.#targetOf(this.#options.leader);
+    const vantages = new ZoneVantages({ name: this.#recordName, servers: [this.dns.server] });
+    const giveUpMs = performance.now() + FIRST_NAME_MS;
+    for (;;) {
+      const doubt = doubtOf(await vantages.ask(target), target, false);
+      if (doubt === undefined) return;
+      if (performance.now() > giveUpMs) throw new Error(`DNS does not name the leader: ${doubt}`);
+      await sleep(50);
+    }
   }
 
   async #openApplications(
@@ -437,6 +479,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     return {
       UNDERSTUDY_CONFIG: JSON.stringify(this.#configOf(region)),
       UNDERSTUDY_ENDPOINTS: JSON.stringify(endpoints),
+      UNDERSTUDY_LEADS_PORT: String(this.#leadsPorts.get(region) ?? ''),
       UNDERSTUDY_HOST_FENCE: this.#options.failover?.hostFence?.href ?? '',
     };
   }
@@ -444,6 +487,16 @@ export class EmbeddedCloud implements AsyncDisposable {
   get #failover(): NonNullable<CloudOptions['failover']> {
     if (this.#options.failover === undefined) throw new Error('the cloud has no failover');
     return this.#options.failover;
+  }
+
+  /** Health checks move the record. */
+  get #flips(): boolean {
+    return this.#options.failover?.flip === 'data-plane';
+  }
+
+  get #recordConfig(): RecordConfig {
+    const { flip, ttlSeconds } = this.#failover;
+    return { zoneId: this.#dnsServer.zoneId, name: this.#recordName, ttlSeconds, ...(flip && { flip }) };
   }
 
   get #profile(): Profile {
@@ -490,11 +543,7 @@ export class EmbeddedCloud implements AsyncDisposable {
           profile: this.#failover.profile,
           fence: { exempt: [ROLE] },
           ...(this.#failover.onLeaseLost && { onLeaseLost: this.#failover.onLeaseLost }),
-          record: {
-            zoneId: this.#dnsServer.zoneId,
-            name: this.#recordName,
-            ttlSeconds: this.#failover.ttlSeconds,
-          },
+          record: this.#recordConfig,
           // A leader that goes on without a lease keeps to no bound.
           countedWrites: this.#failover.onLeaseLost !== 'continue',
           targets: Object.fromEntries(this.group.regions.map(({ name }) => [name, this.#targetOf(name)])),

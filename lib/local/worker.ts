@@ -7,6 +7,7 @@ import { handler as applyHandler } from '#functions/apply/handler.ts';
 import { handler as captureHandler } from '#functions/capture/handler.ts';
 import { handler as failoverHandler } from '#functions/failover/handler.ts';
 import { fenceHostsBy } from '#functions/failover-deps.ts';
+import { handler as leadsHandler } from '#functions/leads/handler.ts';
 import { handler as relayHandler } from '#functions/relay/handler.ts';
 import { handler as retentionHandler } from '#functions/retention/handler.ts';
 import { theRuntime, writeTelemetryTo } from '#functions/runtime.ts';
@@ -26,6 +27,7 @@ import { Schedule, type TickEvent } from '#lib/local/event-source/schedule.ts';
 import type { StreamEvent } from '#lib/local/event-source/stream-event.ts';
 import type { StreamRecord } from '#lib/local/event-source/stream-record.ts';
 import { systemTimer } from '#lib/local/event-source/timer.ts';
+import { serveFunctionUrl, type UrlEvent } from '#lib/local/function-url.ts';
 import { localHostFence } from '#lib/local/local-host-fence.ts';
 import { serveParent, tellParent } from '#lib/local/parent.ts';
 import { streamArnOf } from '#lib/local/provision.ts';
@@ -129,6 +131,11 @@ const apply = invoker<StreamEvent | TickEvent>(
 );
 const sentinel = invoker<TickEvent>('sentinel', sentinelHandler as Handler<TickEvent>, 30_000);
 const retention = invoker<TickEvent>('retention', retentionHandler as Handler<TickEvent>, 60_000);
+
+const leadsPort = Number(process.env.UNDERSTUDY_LEADS_PORT);
+if (leadsPort > 0) {
+  await serveFunctionUrl(leadsPort, invoker<UrlEvent>('leads', leadsHandler as Handler<UrlEvent>, 3_000));
+}
 
 const workflow = await startWorkflow();
 

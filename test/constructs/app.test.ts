@@ -30,7 +30,9 @@ async function synthesize(text: string, outdir: string) {
 
 it('bundles each function once for all Regions, into a module that needs nothing beside it', async () => {
   const outdir = join(folder, 'out');
-  await synthesize(JSON.stringify(fileOf()), outdir);
+  const { failover } = fileOf();
+  const record = { ...failover.record, flip: 'data-plane' };
+  await synthesize(JSON.stringify(fileOf({ failover: { ...failover, record } })), outdir);
   const files = await readdir(outdir);
   expect(files.filter((name) => name.endsWith('.template.json'))).toHaveLength(3);
 

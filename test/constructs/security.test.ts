@@ -5,7 +5,7 @@ import { AwsSolutionsChecks } from 'cdk-nag';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '#lib/constructs/engine.ts';
 import type { ReplicationGroupProps } from '#lib/constructs/group-props.ts';
-import { BUNDLES } from '#lib/constructs/names.ts';
+import { FUNCTIONS } from '#lib/constructs/names.ts';
 import { ReplicationGroup } from '#lib/constructs/replication-group.ts';
 import { ACCOUNT, CODE, testApp } from './stacks.ts';
 
@@ -169,7 +169,7 @@ describe('roles', () => {
       Object.keys(template.findResources('AWS::IAM::Role'))
         .map((id) => id.replace(/Role[0-9A-F]{8}$/, ''))
         .sort();
-    const functions = BUNDLES.map((name) => (name === 'deploy-check' ? 'DeployCheckdeploycheck' : name));
+    const functions = [...FUNCTIONS, 'DeployCheckdeploycheck'];
     expect(rolesOf(plain.eu)).toEqual([...functions, 'Workflow'].sort());
     expect(rolesOf(plain.witness)).toEqual(['DeployCheckdeploycheck', 'sentinel']);
   });

@@ -41,6 +41,15 @@ describe('the bill', () => {
     expect(usd(IDLE, 'eu-central-1', 'beats')).toBeCloseTo((876_000 * 0.625) / 1e6, 6);
   });
 
+  test('counts the health checks that move DNS, with all the questions that they ask', () => {
+    const checked = { ...replica, healthChecks: 1, memory: { ...replica.memory, leads: 256 } };
+    const of = (stack: StackFacts) => totalOf(billOf([stack], IDLE));
+    // The check and its two features; invocations, reads, time, and 900 bytes of log for each of 4.2 million questions.
+    const asked = (16 * 730 * 3600) / 10;
+    const each = (0.2 + 0.125) / 1e6 + 0.25 * 0.02 * 0.0000133334 + (900 / 1e9) * 0.5;
+    expect(of(checked) - of(replica)).toBeCloseTo(2.5 + asked * each, 4);
+  });
+
   test('of an append is about 7.5 dollars a million', () => {
     const append = usd(IDLE, 'us-east-1', 'segments put') + usd(IDLE, 'us-east-1', 'log appended');
     expect((append / 876_000) * 1e6).toBeCloseTo(7.5, 6);

@@ -202,6 +202,8 @@ describe('the doctor', () => {
     ['another epoch', { leader: { epoch: E1, target: 'eu.example.com' } }],
     ['another target', { leader: { epoch: E2, target: 'us.example.com' } }],
     ['nothing', {}],
+    ['a Region that does not lead, by its health checks', { regions: [US] }],
+    ['the leader and another Region, by its health checks', { regions: [EU, US] }],
   ])('finds a DNS record that names %s', (_, dns) => {
     const found = troubles({ survey: { dns: { name: 'orders.example.com', ...dns } } });
     expect(found).toMatchObject([{ check: 'DNS record', region: 'group', verdict: 'failed' }]);

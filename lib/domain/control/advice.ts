@@ -183,7 +183,7 @@ function leadershipOf(
   return found;
 }
 
-function dnsOf({ dns }: Survey, { epoch, phase }: Register): readonly Advice[] {
+function dnsOf({ dns }: Survey, { epoch, leader, phase }: Register): readonly Advice[] {
   if (dns === undefined) return [];
   if ('error' in dns) {
     return [
@@ -193,7 +193,13 @@ function dnsOf({ dns }: Survey, { epoch, phase }: Register): readonly Advice[] {
       },
     ];
   }
-  if (phase !== 'leading' || dns.leader?.epoch === epoch) return [];
+  if (phase !== 'leading') return [];
+  if ('regions' in dns) {
+    if (dns.regions.join() === leader) return [];
+    const text = `The DNS record ${dns.name} names ${dns.regions.join(' or ')}, not ${leader}, by its health checks. They take 10 seconds and more; if that lasts, see the health check of ${leader} and the function leads there.`;
+    return [{ kind: 'dns', text }];
+  }
+  if (dns.leader?.epoch === epoch) return [];
   const names = dns.leader === undefined ? 'does not exist' : `still names epoch ${dns.leader.epoch}`;
   return [
     {

@@ -2,11 +2,22 @@ import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 
+/**
+ * A record in a hosted zone. `flip`: a failover changes it by Route 53's control plane (also where it is not given), or
+ * Route 53's health checks choose from sets that were made before, one for each Region.
+ */
+export type RecordConfig = {
+  readonly zoneId: string;
+  readonly name: string;
+  readonly ttlSeconds: number;
+  readonly flip?: 'control-plane' | 'data-plane';
+};
+
 /** How a group fails over, as it is configured: alike in every Region. */
 export type FailoverConfig = {
   readonly profile: Profile['name'];
   /** The DNS record by which clients find the leader; without it, they are told by other means. */
-  readonly record?: { readonly zoneId: string; readonly name: string; readonly ttlSeconds: number };
+  readonly record?: RecordConfig;
   /** What the record names while a Region leads: a DNS name or an address. */
   readonly targets: Readonly<Record<RegionId, string>>;
   /** Among equals, the Region of the highest priority is elected; 0 where none is given. */
@@ -58,6 +69,12 @@ export function parseFailover(input: Input, regions: readonly { readonly name: R
     throw invalid(
       'failover.onLeaseLost is continue, but countedWrites promises a bound to what a failover may lose, and a leader that goes on without a lease keeps to none',
       'Leave one of them out: onLeaseLost: fence keeps the bound, and without countedWrites a leader may go on.',
+    );
+  }
+  if (input.record?.flip === 'data-plane' && input.onLeaseLost === 'continue') {
+    throw invalid(
+      'failover.record.flip is data-plane: DNS follows the lease, and onLeaseLost is continue: a leader goes on without one',
+      'Leave onLeaseLost out, or let a failover change the record: flip control-plane.',
     );
   }
   const { takeoverMs } = PROFILES[input.profile];

@@ -1,4 +1,5 @@
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
+import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 
@@ -9,7 +10,7 @@ export type Resources = {
   readonly logTable: string;
   readonly controlTable: string;
   readonly buckets: Readonly<Record<RegionId, string>>;
-  readonly record?: { readonly zoneId: string; readonly name: string; readonly ttlSeconds: number };
+  readonly record?: RecordConfig;
 };
 
 /** One kind of call to AWS that a step makes. */
@@ -111,7 +112,8 @@ export function callsOf(course: {
   }
   at('promote', members).call('DynamoDB', 'UpdateItem', acceptor, `${winner} leads epoch ${epoch + 1}`);
   at('promote', replicas).call('DynamoDB', 'PutItem', role, 'tells the data path');
-  if (record !== undefined) {
+  // By health checks, Route 53 moves the record itself.
+  if (record !== undefined && record.flip !== 'data-plane') {
     const name = `${record.zoneId}/${record.name}`;
     at('repoint', [ROUTE53_REGION])
       .call('Route 53', 'ListResourceRecordSets', name, 'reads the record and its epoch')

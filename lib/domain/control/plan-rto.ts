@@ -1,4 +1,6 @@
 import { majorityOf } from '#lib/domain/control/acceptor.ts';
+import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
+import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Survey } from '#lib/domain/control/survey.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -13,7 +15,7 @@ type Course = {
   /** A majority has voted already. */
   readonly votedOut: boolean;
   readonly profile: Profile;
-  readonly ttlMs?: number;
+  readonly record?: RecordConfig;
 };
 
 /** What a lost Region costs in each step that asks all of them, ms. */
@@ -35,7 +37,7 @@ export function rtoOf([course]: readonly Course[]): {
 
 /** Undefined if too few Regions answered to know any round trip. */
 function phasesOf(course: Course): readonly Phase[] | undefined {
-  const { from, kind, profile, survey, ttlMs, votedOut, winner } = course;
+  const { from, kind, profile, record, survey, votedOut, winner } = course;
   const trips = survey.regions.flatMap(({ roundTripMs }) => roundTripMs ?? []).toSorted((a, b) => a - b);
   const trip = trips[majorityOf(survey.regions.length) - 1];
   if (trip === undefined) return undefined;
@@ -63,8 +65,18 @@ function phasesOf(course: Course): readonly Phase[] | undefined {
       `records to apply: ${Math.max(0, left)}`,
     ),
     step('promote', 4 * trip, 'register and role'),
-    ...(ttlMs === undefined
-      ? []
-      : [step('repoint', ttlMs, 'TTL of the record; Route 53 itself may take up to 60 s more')]),
+    ...(record === undefined ? [] : [repointOf(record, step)]),
   ];
+}
+
+function repointOf(
+  { flip, ttlSeconds }: RecordConfig,
+  step: (name: string, ms: number, why: string) => Phase,
+) {
+  if (flip === 'data-plane') {
+    const { requestInterval } = HEALTH_CHECK;
+    const why = `health checks ask every ${requestInterval} s, then TTL of the record; Route 53 itself may take some seconds more`;
+    return step('repoint', (requestInterval + ttlSeconds) * 1000, why);
+  }
+  return step('repoint', ttlSeconds * 1000, 'TTL of the record; Route 53 itself may take up to 60 s more');
 }

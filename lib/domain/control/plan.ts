@@ -113,7 +113,7 @@ export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): 
               winner,
               votedOut,
               profile: rules.profile,
-              ...(rules.resources.record && { ttlMs: rules.resources.record.ttlSeconds * 1000 }),
+              ...(rules.resources.record && { record: rules.resources.record }),
             },
           ],
     ),
@@ -263,11 +263,15 @@ function refusalsOf(
     );
   }
   if (winner === undefined) refuse('NO_CANDIDATE', 'no replica may be promoted');
-  if (winner !== undefined && resources.record !== undefined) {
+  if (winner !== undefined && resources.record !== undefined && resources.record.flip !== 'data-plane') {
     if (survey.dns !== undefined && 'error' in survey.dns) {
       refuse('DNS_RECORD_FOREIGN', `the DNS record cannot be read: ${survey.dns.error}`);
-    } else if ((survey.dns?.leader?.epoch ?? 0) > epoch) {
-      refuse('PLAN_STALE', `the DNS record names epoch ${survey.dns?.leader?.epoch} already`);
+    } else if (
+      survey.dns !== undefined &&
+      'leader' in survey.dns &&
+      (survey.dns.leader?.epoch ?? 0) > epoch
+    ) {
+      refuse('PLAN_STALE', `the DNS record names epoch ${survey.dns.leader?.epoch} already`);
     }
   }
   if (kind === 'failover') {

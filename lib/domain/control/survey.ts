@@ -47,6 +47,8 @@ export type Survey = {
   /** Absent where no DNS record is configured. */
   readonly dns?:
     | { readonly name: string; readonly leader?: { readonly epoch: Epoch; readonly target: string } }
+    /** Where health checks choose: the Regions that its name servers answer with. */
+    | { readonly name: string; readonly regions: readonly RegionId[] }
     | { readonly name: string; readonly error: string };
 };
 

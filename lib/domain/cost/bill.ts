@@ -1,3 +1,4 @@
+import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import { type BillLine, lineOf, type PriceId } from '#lib/domain/cost/price-list.ts';
 import type { StackFacts } from '#lib/domain/cost/stack-facts.ts';
@@ -39,6 +40,8 @@ const STAMP_BYTES = 28;
 const APPEND_UNITS = 4;
 /** How long an invocation takes, s: assumed, not measured. What a real group takes is in its `Duration` metrics. */
 const DURATION_S = { capture: 0.06, push: 0.2, relay: 0.03, apply: 0.08, idle: 0.02 };
+/** Checkers of Route 53 that ask an endpoint, each by itself: about so many, as AWS does not say. */
+const CHECKERS = 16;
 /** What an invocation writes to its log: three lines of Lambda's and one or two of its own. */
 const LOG_BYTES = 900;
 /** X-Ray takes the first request of each second, and one in twenty of the rest. */
@@ -74,6 +77,7 @@ function watchLines(stack: StackFacts): readonly BillLine[] {
   const { beatMs, lookMs } = PROFILES[stack.profile];
   const line = liner(stack.region);
   const looks = (MONTH_S * 1_000) / lookMs;
+  const asked = (stack.healthChecks * CHECKERS * MONTH_S) / HEALTH_CHECK.requestInterval;
   return [
     // One invocation a minute, each of which looks on into the next.
     line('Lambda', 'sentinel, all the time', gbSeconds(stack, 'sentinel', (MONTH_S * 62) / 60), 'lambda.arm'),
@@ -84,6 +88,16 @@ function watchLines(stack: StackFacts): readonly BillLine[] {
     line('CloudWatch', 'dashboards', stack.dashboards, 'cloudwatch.dashboard'),
     line('KMS', 'keys', stack.keys, 'kms.key'),
     line('Route 53', 'health checks', stack.healthChecks, 'route53.health'),
+    line('Route 53', 'health checks: HTTPS, every 10 s', 2 * stack.healthChecks, 'route53.feature'),
+    line(
+      'Lambda',
+      'leads, for health checks',
+      gbSeconds(stack, 'leads', asked * DURATION_S.idle),
+      'lambda.arm',
+    ),
+    line('Lambda', 'leads, invocations', asked, 'lambda.request'),
+    line('DynamoDB', 'leads, reads', asked, 'dynamodb.rru'),
+    line('CloudWatch', 'leads, logs', (asked * LOG_BYTES) / GB, 'cloudwatch.logs'),
   ];
 }
 

@@ -20,6 +20,9 @@ const PROPAGATION_MS = 100;
 export async function playDrill(options: {
   readonly scenario: Scenario;
   readonly profile: 'fast' | 'balanced' | 'cautious';
+  /** How DNS moves, and how often health checks ask, ms: without it, as Route 53's do. Default: `control-plane`. */
+  readonly flip?: 'control-plane' | 'data-plane';
+  readonly healthIntervalMs?: number;
   /** Writes a second. */
   readonly rate: number;
   /** How long the group is watched before the fault and after it went on, ms. */
@@ -32,7 +35,18 @@ export async function playDrill(options: {
   readonly atEnd?: (cloud: EmbeddedCloud) => Promise<void>;
   readonly signal: AbortSignal;
 }): Promise<DrillReport> {
-  const { calmMs, load, onEvent = () => {}, onStatus = () => {}, profile, rate, scenario, signal } = options;
+  const {
+    calmMs,
+    flip,
+    healthIntervalMs,
+    load,
+    onEvent = () => {},
+    onStatus = () => {},
+    profile,
+    rate,
+    scenario,
+    signal,
+  } = options;
   const group = parseGroup({
     group: 'demo',
     table: 'orders',
@@ -43,7 +57,13 @@ export async function playDrill(options: {
   await using cloud = await EmbeddedCloud.start({
     group,
     leader: LEADER,
-    failover: { profile, ttlSeconds: TTL_SECONDS, propagationMs: PROPAGATION_MS },
+    failover: {
+      profile,
+      ttlSeconds: TTL_SECONDS,
+      propagationMs: PROPAGATION_MS,
+      ...(flip && { flip }),
+      ...(healthIntervalMs && { healthIntervalMs }),
+    },
     onMessage: ({ message }) => {
       const line = telemetryOf(message);
       if (line !== undefined) lines.push(line);

@@ -76,7 +76,10 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
   }),
   'failover-repoint': ({ outcome, detail }) => ({
     phase: 'repoint',
-    what: `change of the DNS record: ${outcome}${detail ? ` ${detail}` : ''}`,
+    what:
+      outcome === 'by-health-checks'
+        ? 'no DNS record to change: health checks follow the lease'
+        : `change of the DNS record: ${outcome}${detail ? ` ${detail}` : ''}`,
   }),
   'failover-dns': ({ outcome }) => ({ phase: 'repoint', what: `DNS is ${outcome}` }),
   'failover-verify': ({ outcome }) => ({

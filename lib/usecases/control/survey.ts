@@ -9,6 +9,7 @@ import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { Approvals } from '#lib/ports/approvals.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { Divergences } from '#lib/ports/divergences.ts';
+import type { DnsVantages } from '#lib/ports/dns-vantages.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { SteadyClock } from '#lib/ports/telemetry.ts';
@@ -28,7 +29,11 @@ export type SurveyDeps = {
   };
   /** The alarms that are asked for. */
   readonly alarmNames?: readonly string[];
-  readonly record?: { readonly name: string; readonly of: Pick<LeaderRecord, 'read'> };
+  /** The record's look, in DNS's control plane or, where health checks choose, by DNS itself. */
+  readonly record?: { readonly name: string } & (
+    | { readonly of: Pick<LeaderRecord, 'read'> }
+    | { readonly vantages: DnsVantages; readonly targets: Readonly<Record<RegionId, string>> }
+  );
   readonly clock: SteadyClock;
   readonly sleep: (ms: number) => Promise<void>;
   /** How long one Region, or DNS, may take to answer everything, ms. */
@@ -153,14 +158,34 @@ export function epochsUpTo(newest: number, limit = Number.POSITIVE_INFINITY): re
 
 async function surveyDns(
   deps: SurveyDeps,
-  { name, of }: NonNullable<SurveyDeps['record']>,
+  record: NonNullable<SurveyDeps['record']>,
 ): Promise<NonNullable<Survey['dns']>> {
+  const { name } = record;
   try {
-    const leader = await within(deps, of.read());
+    if ('vantages' in record) return { name, regions: await within(deps, regionsNamed(record)) };
+    const leader = await within(deps, record.of.read());
     return { name, ...(leader && { leader }) };
   } catch (error) {
     return { name, error: messageOf(error) };
   }
+}
+
+/** Throws where a vantage answers with nothing, or with what is no Region's. */
+async function regionsNamed({
+  targets,
+  vantages,
+}: Extract<SurveyDeps['record'], { readonly vantages: DnsVantages }>): Promise<readonly RegionId[]> {
+  const known = Object.entries(targets) as [RegionId, string][];
+  const found = new Set<RegionId>();
+  for (const sight of await vantages.ask(known[0]![1])) {
+    if ('error' in sight) throw new Error(`${sight.vantage} does not answer: ${sight.error}`);
+    for (const target of sight.targets) {
+      const region = known.find(([, each]) => each === target)?.[0];
+      if (region === undefined) throw new Error(`${sight.vantage} names ${target}, which no Region is`);
+      found.add(region);
+    }
+  }
+  return [...found].sort();
 }
 
 async function within<T>({ patienceMs, sleep }: SurveyDeps, work: Promise<T>): Promise<T> {

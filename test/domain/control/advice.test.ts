@@ -126,6 +126,14 @@ describe('what to do next', () => {
     expect(kinds(surveyOf({}, LEADING, { dns: { name, error: 'foreign' } }))).toEqual(['dns']);
   });
 
+  test('is to look at the health checks where they do not choose the leader alone', () => {
+    const chosen = (...regions: readonly (typeof EU)[]) =>
+      surveyOf({}, LEADING, { dns: { name: 'orders.example.com', regions } });
+    expect(kinds(chosen(EU))).toEqual(['healthy']);
+    expect(first(chosen(US))).toMatch(/names us-east-1, not eu-west-1, .* function leads/);
+    expect(first(chosen(EU, US))).toContain('names eu-west-1 or us-east-1');
+  });
+
   test('is to read on about each alarm that is on, but for the one that is on with any other', () => {
     const ok = { ...alarmAt('votes'), state: 'ok' as const };
     const us = healthy(US, LEADING, { alarms: [alarmAt('applied-lag'), alarmAt('unsafe'), ok] });

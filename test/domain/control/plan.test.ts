@@ -172,6 +172,21 @@ describe('the plan of a failover', () => {
     expect(calls.every(({ region, action, why }) => region !== '' && action !== '' && why !== '')).toBe(true);
   });
 
+  test('calls nothing of Route 53 where health checks move the record, and counts on their interval', () => {
+    const record = { ...RULES.resources.record!, flip: 'data-plane' as const };
+    const rules = { resources: { ...RULES.resources, record } };
+    // What its name servers answer with, or that they do not answer, refuses nothing: nothing is asked of them.
+    for (const dns of [
+      { name: record.name, regions: [EU] },
+      { name: record.name, error: 'no name servers' },
+    ]) {
+      const plan = failover({ ...LOST, dns }, {}, rules);
+      expect(plan.calls.map(({ service }) => service)).not.toContain('Route 53');
+      expect(plan.rto.phases.at(-1)).toMatchObject({ name: 'repoint', ms: 10_000 + 5_000 });
+      expect(plan.refusals).toEqual([]);
+    }
+  });
+
   test('says that a leader which is alive would not be replaced', () => {
     const plan = failover(surveyOf());
     expect(plan.refusals).toMatchObject([{ code: 'FAILOVER_REFUSED', stops: 'operator' }]);

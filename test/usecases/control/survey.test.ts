@@ -6,8 +6,9 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
 import { MemoryAlarms } from '#lib/local/memory/memory-alarms.ts';
 import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
+import { MemoryVantages } from '#lib/local/memory/memory-vantages.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
-import { epochsUpTo, surveyGroup } from '#lib/usecases/control/survey.ts';
+import { epochsUpTo, type SurveyDeps, surveyGroup } from '#lib/usecases/control/survey.ts';
 import { E1 } from '../../support/log-history.ts';
 import { AP, EU, MemoryGroup, US } from '../../support/memory-group.ts';
 
@@ -20,7 +21,9 @@ async function open(
   {
     witnesses = [],
     alarms = {},
+    record = { name: 'orders.example.com', of: { read: () => new Promise(() => {}) } },
   }: {
+    readonly record?: SurveyDeps['record'];
     readonly witnesses?: readonly RegionId[];
     readonly alarms?: Partial<Record<RegionId, AlarmStates>>;
   } = {},
@@ -41,7 +44,7 @@ async function open(
       alarms: (region) => alarms[region] ?? new MemoryAlarms(),
     },
     alarmNames: ['applied-lag', 'votes'],
-    record: { name: 'orders.example.com', of: { read: () => new Promise(() => {}) } },
+    ...(record && { record }),
     clock: { now: () => 5, steadyMs: () => 7 },
     sleep: () => elapsed,
     patienceMs: 3_000,
@@ -61,6 +64,21 @@ test('a Region that hangs, and DNS that hangs, are reported once their time is o
   ]);
   expect(dns).toEqual({ name: 'orders.example.com', error: 'no answer in 3000 ms' });
 });
+
+test.each([
+  ['one', { one: ['us.example.com'] }, { regions: [US] }],
+  ['several', { one: ['us.example.com'], two: ['eu.example.com', 'us.example.com'] }, { regions: [EU, US] }],
+  ['none', { one: ['us.example.com'], two: undefined }, { error: 'two does not answer: no answer' }],
+  ['a stranger', { one: ['x.example.com'] }, { error: 'one names x.example.com, which no Region is' }],
+])(
+  'where health checks choose, the record is what its name servers answer with: %s',
+  async (_, served, dns) => {
+    const vantages = new MemoryVantages(() => new Map(Object.entries(served)));
+    const targets = { [EU]: 'eu.example.com', [US]: 'us.example.com' };
+    const { survey } = await open({}, { record: { name: 'orders.example.com', vantages, targets } });
+    expect((await survey).dns).toEqual({ name: 'orders.example.com', ...dns });
+  },
+);
 
 test('a Region that fails holds up nobody, and the register is the one of the majority that answers', async () => {
   const { elapse, survey } = await open({ [EU]: () => Promise.reject(new Error('refused')) });

@@ -1,0 +1,18 @@
+import type { Acceptor } from '#lib/domain/control/acceptor.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+
+/** The epoch that `region` leads by its own acceptor, at `nowMs` of its own clock (Unix ms); or why it does not. */
+export function leadershipOf(
+  { accepted, beat, vote }: Acceptor,
+  region: RegionId,
+  nowMs: number,
+): Epoch | string {
+  const register = accepted?.value;
+  if (register?.phase !== 'leading') return 'a failover is under way';
+  if (register.leader !== region) return `${register.leader} leads epoch ${register.epoch}`;
+  if (vote !== undefined && vote >= register.epoch) return 'it is handing over';
+  // A group may choose to go on without a lease (`onLeaseLost: continue`); what is written then may diverge.
+  const isLent = beat?.epoch === register.epoch && (beat.continues || beat.leaseUntilMs > nowMs);
+  return isLent ? register.epoch : 'its lease is over';
+}
