@@ -3,11 +3,12 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
 import type { Compared } from '#lib/local/demo/convergence.ts';
+import { diverged } from '#lib/local/drill/diverged.ts';
 import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
+import { type Promotion, promotionsOf } from '#lib/local/drill/promotions.ts';
 import type { DrillOptions } from '#lib/local/drill/run-drill.ts';
 import { phasesOf, type TelemetryLine } from '#lib/local/drill/timeline.ts';
 import type { Acknowledged, DrillWriter } from '#lib/local/drill/writer.ts';
-import type { ElectResult, FenceResult } from '#lib/usecases/control/failover-deps.ts';
 
 /** Divergent changes that a report shows. */
 const SAMPLE = 20;
@@ -35,19 +36,11 @@ export async function conclude(found: {
   const last = writes.findLast((write) => write.epoch < epoch);
   const held = await heldBy(peers, now);
   const lost = [...acked.keys()].filter((id) => !held.ids.has(id));
-  const run = String(lines.findLast(({ kind }) => kind === 'failover-promote')?.run ?? '');
-  const elected = await outcomeOf<ElectResult>(peers, found.regions, { run, epoch, step: 'elect' });
-  const fenced = await outcomeOf<FenceResult>(peers, found.regions, { run, epoch, step: 'fence' });
-  const divergence = await divergenceOf(peers, options.leader);
+  const promotions = await promotionsOf(peers, found.regions, epoch);
+  const promotion = promotions.at(-1);
+  const changes = await diverged(peers, found.regions, epoch);
+  const saved = new Set(changes.map(writeIdOf));
   const timeline = [...found.timeline];
-  if (first !== undefined) {
-    timeline.push({
-      atMs: first.atMs - faultMs,
-      phase: 'first-write',
-      at: 'client',
-      what: `first write acknowledged by ${first.region}`,
-    });
-  }
   if (last !== undefined) {
     timeline.push({
       atMs: last.atMs - faultMs,
@@ -57,12 +50,16 @@ export async function conclude(found: {
     });
   }
   timeline.sort((a, b) => a.atMs - b.atMs);
-  const reported = elected?.outcome === 'elected' ? elected.rpo.records : null;
+  const reported = mostLost(promotions);
+  const forgotten = lost.filter((id) => !saved.has(id));
   const failures = [
     ...compared.differences,
     ...(loaded === undefined ? [] : missing(loaded, held.others)),
     ...(reported !== null && lost.length > reported
       ? [`${lost.length} writes are lost, ${reported} were reported`]
+      : []),
+    ...(forgotten.length > 0
+      ? [`${forgotten.length} of the lost writes are in no report of what diverged`]
       : []),
   ];
   return {
@@ -79,13 +76,16 @@ export async function conclude(found: {
     acknowledged: acked.size,
     lost: lost.length,
     reportedRpoRecords: reported,
-    divergent: divergence.changes,
+    divergent: changes.length,
     digestsEqual: compared.digestsEqual,
-    phases: phasesOf(lines, run, { lastWriteMs: last?.atMs ?? 0, firstWriteMs: first?.atMs ?? 0 }),
+    phases: phasesOf(lines, promotion?.run ?? '', {
+      lastWriteMs: last?.atMs ?? 0,
+      firstWriteMs: first?.atMs ?? 0,
+    }),
     timeline,
-    divergentSample: divergence.sample,
-    candidates: elected?.candidates ?? [],
-    fence: fenced !== undefined && 'rungs' in fenced ? fenced.rungs : null,
+    divergentSample: changes.slice(0, SAMPLE),
+    candidates: promotion?.candidates ?? [],
+    fence: promotion?.fence ?? null,
   };
 }
 
@@ -118,30 +118,19 @@ function missing({ items, failed }: Loaded, held: number): readonly string[] {
   ];
 }
 
-/** The last outcome of a step of a run by the decision log, in whichever Region coordinated it. */
-async function outcomeOf<T>(
-  peers: AwsPeers,
-  regions: readonly RegionId[],
-  { run, epoch, step }: { readonly run: string; readonly epoch: Epoch; readonly step: string },
-): Promise<T | undefined> {
-  for (const name of regions) {
-    const decisions = await peers.history(name).of(epoch);
-    const found = decisions.findLast((decision) => decision.step === step && decision.run === run);
-    if (found !== undefined) return found.outcome as T;
-  }
-  return undefined;
+/** The most that all promotions together may have lost; null if there was none, or one of them does not know. */
+function mostLost(promotions: readonly Promotion[]): number | null {
+  if (promotions.length === 0) return null;
+  return promotions.reduce<number | null>(
+    (sum, { rpoRecords }) => (sum === null || rpoRecords === null ? null : sum + rpoRecords),
+    0,
+  );
 }
 
-async function divergenceOf(peers: AwsPeers, region: RegionId) {
-  const report = (await peers.divergences(region).of(1 as Epoch))?.report;
-  if (report === undefined) return { changes: 0, sample: [] };
-  const text = Buffer.from(await peers.divergences(region).get(report.hash)).toString();
-  const sample = text
-    .split('\n')
-    .slice(0, SAMPLE)
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as unknown);
-  return { changes: report.changes, sample };
+/** Which write of the drill a divergent change made. */
+function writeIdOf(change: unknown): string | undefined {
+  const { after } = change as { readonly after?: { readonly [WRITE_ID]?: { readonly S?: string } } | null };
+  return after?.[WRITE_ID]?.S;
 }
 
 function longestPause(writes: readonly Acknowledged[]): number {

@@ -73,9 +73,9 @@ export type DrillReport = {
   readonly acknowledged: number;
   /** Acknowledged writes that the group no longer has. */
   readonly lost: number;
-  /** The most that the failover said it may lose, records; null for unknown. */
+  /** The most that may be lost, as the failover said, or all of them together, records; null for unknown. */
   readonly reportedRpoRecords: number | null;
-  /** Changes in the report of what diverged. */
+  /** Changes in the reports of what diverged. */
   readonly divergent: number;
   readonly digestsEqual: boolean;
   readonly phases: DrillPhases;

@@ -46,7 +46,8 @@ export type Stage = {
   readonly signal: AbortSignal;
   /** Begins the fault: times count from here. */
   fault(what: string): void;
-  note(event: Omit<DrillEvent, 'atMs'>): void;
+  /** @param atMs Unix ms; now, unless it is known better. */
+  note(event: Omit<DrillEvent, 'atMs'>, atMs?: number): void;
   /** Waits for something, or fails with what was waited for. */
   until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void>;
   roleOf(region: RegionId): Promise<Role>;
@@ -101,7 +102,7 @@ export async function runDrill(
       return options.onStatus(`${loading.acknowledged} items of the file are loaded`);
     const last = writer.acknowledged.at(-1);
     options.onStatus(
-      `${writer.acknowledged.length} writes acknowledged, ${writer.unknown} in doubt for a while; the last by ${last?.region ?? 'nobody'}`,
+      `${writer.acknowledged.length} writes acknowledged, the last by ${last?.region ?? 'nobody'}; ${writer.unknown} tries without an answer`,
     );
   }, STATUS_MS);
 
@@ -118,9 +119,9 @@ export async function runDrill(
       faultMs = Date.now();
       keep({ atMs: 0, phase: 'fault', at: leader, what });
     },
-    note(event) {
+    note(event, atMs = Date.now()) {
       flush();
-      keep({ ...event, atMs: Date.now() - faultMs });
+      keep({ ...event, atMs: atMs - faultMs });
     },
     until: (what, isSo) => until(signal, what, async () => isSo()),
     roleOf: (region) => peers.control(region).role(),

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Scenario } from '#lib/local/drill/drill-report.ts';
+import { secondsText } from '#lib/local/drill/report-facts.ts';
 import type { Stage } from '#lib/local/drill/run-drill.ts';
+import type { Acknowledged } from '#lib/local/drill/writer.ts';
 import { RequestedWorkflow } from '#lib/local/workflow/requests.ts';
 
 /** Plays a scenario up to the moment at which everything should be whole again. */
@@ -124,19 +126,34 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     await takenBack(stage);
   },
 
-  // The new leader is lost as well, as soon as it has taken its first write. The operator lifts the cooldown.
+  // At once means: as soon as there is somebody who can decide, and somebody who can lead. Of three Regions two make a
+  // majority, so the second one is lost in the very moment in which the first one begins to come back; and only a Region
+  // that follows the new leader may lead after it without being forced to, so the third one does so by then, which takes
+  // it some tenths of a second. The cooldown forbids two automatic failovers in a row: an operator lifts it.
   double: async (stage) => {
     const { cloud, leader, writer } = stage;
     await cloud.loseRegion(leader);
-    stage.fault("the leader's Region is lost");
+    stage.fault(
+      "the leader's Region is lost; the new leader will be lost as well, right after its first writes",
+    );
     await written(stage, 2);
     const second = writer.acknowledged.find(({ epoch }) => epoch === 2)!.region as RegionId;
-    await cloud.restoreRegion(leader);
-    stage.note({ phase: 'heal', at: leader, what: 'the first leader comes back' });
-    await takenBack(stage);
-    await stage.acknowledge();
-    await cloud.loseRegion(second);
-    stage.note({ phase: 'fault', at: second, what: 'the new leader is lost at once' });
+    const third = cloud.group.regions
+      .map(({ name }) => name)
+      .find((name) => name !== leader && name !== second)!;
+    await Promise.all([
+      stage.acknowledge(),
+      stage.until(
+        'the third Region does not follow the new leader',
+        async () => (await stage.roleOf(third)).attached === 2,
+      ),
+    ]);
+    stage.note({
+      phase: 'fault',
+      at: second,
+      what: `the new leader is lost at once. ${third} just follows it, and ${leader} begins to come back: two of three, the least that can decide`,
+    });
+    await Promise.all([cloud.loseRegion(second), cloud.restoreRegion(leader)]);
     await written(stage, 3);
     await sleep(stage.calmMs);
     stage.note({ phase: 'heal', at: second, what: 'it comes back' });
@@ -167,16 +184,23 @@ async function request(
   await workflow.start({ ...rest, group, epoch: epoch as Epoch, run, trigger: 'drill', approval: false });
 }
 
-/** Waits for a write that a leader of at least this epoch has acknowledged. */
-export async function written(stage: Stage, epoch: number): Promise<void> {
-  await stage.until('no write comes through at a new leader', () =>
-    stage.writer.acknowledged.some((write) => write.epoch >= epoch),
+/** Waits for a write that a leader of at least this epoch has acknowledged, and tells it. */
+async function written(stage: Stage, epoch: number): Promise<void> {
+  const { acknowledged } = stage.writer;
+  const isNew = (write: Acknowledged) => write.epoch >= epoch;
+  await stage.until('no write comes through at a new leader', () => acknowledged.some(isNew));
+  const first = acknowledged.find(isNew)!;
+  const last = acknowledged.findLast((write) => !isNew(write));
+  const since =
+    last === undefined ? '' : `, ${secondsText(first.atMs - last.atMs)} after the last one of ${last.region}`;
+  stage.note(
+    { phase: 'first-write', at: 'client', what: `first write acknowledged by ${first.region}${since}` },
+    first.atMs,
   );
-  stage.note({ phase: 'first-write', at: 'client', what: 'writes go through again' });
 }
 
 /** Waits until every Region follows the one that leads. */
-export async function takenBack(stage: Stage): Promise<void> {
+async function takenBack(stage: Stage): Promise<void> {
   await stage.until('a Region is not taken back in', async () => {
     const names = stage.cloud.group.regions.map(({ name }) => name);
     const roles = await Promise.all(names.map((name: RegionId) => stage.roleOf(name)));

@@ -65,7 +65,7 @@ export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promis
     watchdog: await inGrace(rungs?.watchdog),
     engine: await inGrace(rungs?.engine),
     // It has a time limit of its own, which is the user's choice.
-    host: await (rungs?.host ?? unproven('there was no leader')),
+    host: rungs === undefined ? unproven('there was no leader') : await rungs.host,
   };
   const verdict = judgeFence(evidence);
   const result: FenceResult =
@@ -113,7 +113,7 @@ function askOld(deps: FailoverDeps, state: FailoverState, old: RegionId) {
   return {
     watchdog: patiently(deps, lookAt()).then(silent),
     engine: patiently(deps, deps.fenceOf(old).raise(epoch)).then(silent),
-    host: hostFence === undefined ? undefined : hostFence.fence(request),
+    host: hostFence?.fence(request) ?? unproven('no hook is given'),
   };
 }
 
