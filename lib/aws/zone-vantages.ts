@@ -14,16 +14,23 @@ const PATIENCE = { timeout: 1_000, tries: 2 };
 export class ZoneVantages implements DnsVantages {
   readonly #name: string;
   readonly #given: readonly string[] | undefined;
+  readonly #resolver: Resolver;
 
-  /** `servers`: addresses, with a port or without. */
-  constructor({ name, servers }: { readonly name: string; readonly servers?: readonly string[] }) {
-    this.#name = canonicalTarget(name);
-    this.#given = servers;
+  /** `servers`: addresses, with a port or without; `resolver`: what finds them, if not the system's. */
+  constructor(options: {
+    readonly name: string;
+    readonly servers?: readonly string[];
+    readonly resolver?: Resolver;
+  }) {
+    this.#name = canonicalTarget(options.name);
+    this.#given = options.servers;
+    this.#resolver = options.resolver ?? new Resolver(PATIENCE);
   }
 
   async ask(target: string): Promise<readonly Sight[]> {
-    const servers = this.#given ?? (await this.#nameServers());
-    const sights = await Promise.all(servers.map((server) => this.#look(server, typeOfTarget(target))));
+    const type = typeOfTarget(target);
+    const servers = this.#given ?? (await this.#nameServers(type));
+    const sights = await Promise.all(servers.map((server) => this.#look(server, type)));
     if (sights.length > 0) return sights;
     return [{ vantage: 'DNS', error: `no name servers of ${this.#name} are found` }];
   }
@@ -31,9 +38,7 @@ export class ZoneVantages implements DnsVantages {
   async #look(vantage: string, type: string): Promise<Sight> {
     try {
       const resolver = new Resolver(PATIENCE);
-      resolver.setServers(
-        this.#given === undefined ? await new Resolver(PATIENCE).resolve4(vantage) : [vantage],
-      );
+      resolver.setServers(this.#given === undefined ? await this.#resolver.resolve4(vantage) : [vantage]);
       const asked = Array.from({ length: ASKS }, () => resolver.resolve(this.#name, type));
       const answers = (await Promise.all(asked)) as string[][];
       return { vantage, targets: [...new Set(answers.flat().map(canonicalTarget))].sort() };
@@ -42,12 +47,11 @@ export class ZoneVantages implements DnsVantages {
     }
   }
 
-  /** Those of the closest zone above the name. */
-  async #nameServers(): Promise<readonly string[]> {
-    const resolver = new Resolver(PATIENCE);
+  /** Those of the closest zone above the name. A name that stands for another (CNAME) would lead to that one's zone. */
+  async #nameServers(type: string): Promise<readonly string[]> {
     const labels = this.#name.split('.');
-    for (let depth = 0; depth < labels.length; depth++) {
-      const found = await resolver.resolveNs(labels.slice(depth).join('.')).catch(() => []);
+    for (let depth = type === 'CNAME' ? 1 : 0; depth < labels.length; depth++) {
+      const found = await this.#resolver.resolveNs(labels.slice(depth).join('.')).catch(() => []);
       if (found.length > 0) return found;
     }
     return [];

@@ -79,7 +79,10 @@ export class DeployCheck extends Construct {
     if (record !== undefined) {
       const zone = { service: 'route53', region: '', account: '', resource: 'hostedzone' };
       this.handler.allow(
-        ['route53:GetHostedZone'],
+        [
+          'route53:GetHostedZone',
+          ...(record.flip === 'data-plane' ? ['route53:ListResourceRecordSets'] : []),
+        ],
         [stack.formatArn({ ...zone, resourceName: record.zoneId, arnFormat: ArnFormat.SLASH_RESOURCE_NAME })],
       );
     }

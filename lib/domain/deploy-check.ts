@@ -1,4 +1,5 @@
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
+import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { GroupConfig, KeyAttribute } from '#lib/domain/topology.ts';
 
@@ -12,6 +13,15 @@ export type TableFacts = {
   readonly replicas: readonly string[];
   /** The group that has taken it in. */
   readonly group?: string | undefined;
+};
+
+/** What a record needs to know of the zone that it is to be in. */
+export type ZoneFacts = {
+  readonly name: string;
+  /** Nobody outside of its networks can ask its name servers. */
+  readonly isPrivate: boolean;
+  /** A set at the record's name that is the only one of its type; looked for where health checks move the record. */
+  readonly isTaken: boolean;
 };
 
 /** A reason not to deploy, and what cures it. Sentences. */
@@ -88,22 +98,35 @@ export function findingsOfRegister(
   ];
 }
 
-/** Why the record can't be in the zone that the id names; `name` undefined: there is no such zone. */
-export function findingsOfZone(
-  record: { readonly zoneId: string; readonly name: string },
-  name: string | undefined,
-): readonly Finding[] {
-  if (name === undefined) {
+/** Why the record can't be in the zone that the id names; undefined facts: there is no such zone. */
+export function findingsOfZone(record: RecordConfig, facts: ZoneFacts | undefined): readonly Finding[] {
+  if (facts === undefined) {
     return [{ what: `There is no hosted zone ${record.zoneId}.`, fix: 'Correct dns.zone.' }];
   }
-  const zone = name.toLowerCase().replace(/\.$/, '');
-  if (record.name === zone || record.name.endsWith(`.${zone}`)) return [];
-  return [
-    {
-      what: `${record.name} is not in the zone ${record.zoneId}, which is that of ${zone}.`,
-      fix: `Use a name that ends in .${zone}, or the zone that the name is in.`,
-    },
-  ];
+  const zone = facts.name.toLowerCase().replace(/\.$/, '');
+  if (record.name !== zone && !record.name.endsWith(`.${zone}`)) {
+    return [
+      {
+        what: `${record.name} is not in the zone ${record.zoneId}, which is that of ${zone}.`,
+        fix: `Use a name that ends in .${zone}, or the zone that the name is in.`,
+      },
+    ];
+  }
+  if (record.flip !== 'data-plane') return [];
+  const findings: Finding[] = [];
+  if (facts.isPrivate) {
+    findings.push({
+      what: `The zone ${record.zoneId} is private: no failover could ask its name servers whether health checks have moved ${record.name}.`,
+      fix: 'Use a public zone, or leave dns.flip out.',
+    });
+  }
+  if (facts.isTaken) {
+    findings.push({
+      what: `A record stands at ${record.name}, such as a failover changes, and no Region's set can be made beside it.`,
+      fix: `Use another name as dns.record; or delete that record and _epoch.${record.name}, in one change, and deploy again.`,
+    });
+  }
+  return findings;
 }
 
 function spelled(key: readonly KeyAttribute[]): string {

@@ -1,4 +1,5 @@
-import type { TableFacts } from '#lib/domain/deploy-check.ts';
+import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
+import type { TableFacts, ZoneFacts } from '#lib/domain/deploy-check.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 
 /** A table that was there before the group, in one Region. */
@@ -13,8 +14,8 @@ export interface ExistingTable {
 
 /** Hosted zones, as far as a record wants to know of them. */
 export interface HostedZones {
-  /** The zone's name, undefined if there is no such zone. Throws if nobody can say. */
-  nameOf(zoneId: string): Promise<string | undefined>;
+  /** Undefined if there is no such zone. Throws if nobody can say. */
+  look(record: RecordConfig): Promise<ZoneFacts | undefined>;
 }
 
 /** Stacks, as far as a resource in one wants to know of them. */

@@ -1,4 +1,5 @@
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
+import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
 import {
   type Finding,
   findingsOfRegister,
@@ -16,7 +17,7 @@ const PATIENCE_MS = 8_000;
 export type DeployCheckDeps = {
   readonly config: GroupConfig;
   readonly region: RegionId;
-  readonly record: { readonly zoneId: string; readonly name: string } | undefined;
+  readonly record: RecordConfig | undefined;
   readonly acceptor: (region: RegionId) => { read(): Promise<Acceptor> };
   readonly zones: HostedZones;
   /** The table of this Region, where it was there before the group. */
@@ -37,7 +38,7 @@ export async function checkDeploy(deps: DeployCheckDeps): Promise<DeployVerdict>
   const [facts, acceptors, zone] = await Promise.all([
     table?.look(),
     readAcceptors(deps),
-    record === undefined ? undefined : known(deps, deps.zones.nameOf(record.zoneId)),
+    record === undefined ? undefined : known(deps, deps.zones.look(record)),
   ]);
   const findings = [
     ...findingsOfRegister(config, acceptors),

@@ -3,7 +3,7 @@ import { typeOfTarget } from '#lib/aws/dns-target.ts';
 import { ZoneVantages } from '#lib/aws/zone-vantages.ts';
 import { freePort } from '#lib/local/ports.ts';
 import { dnsVantagesContract } from '../contracts/dns-vantages.contract.ts';
-import { change, setOf, startTestDns, type TestDns, ZONE } from '../support/dns.ts';
+import { change, resolverOf, setOf, startTestDns, type TestDns, ZONE } from '../support/dns.ts';
 
 let server: TestDns;
 beforeAll(async () => {
@@ -45,4 +45,31 @@ test('a zone without name servers says so', async () => {
   expect(await vantages.ask('10.0.0.1')).toEqual([
     { vantage: 'DNS', error: `no name servers of two.${ZONE} are found` },
   ]);
+});
+
+test('without servers, those of the closest zone above the name are found and asked', async () => {
+  const { resolver } = server;
+  const found = new ZoneVantages({ name: `orders.deep.${ZONE}`, resolver });
+  // The zone has one name server, whose address is nowhere.
+  expect(await found.ask('10.0.0.1')).toEqual([
+    { vantage: `ns.${ZONE}`, error: expect.stringContaining(`queryA ENOTFOUND ns.${ZONE}`) },
+  ]);
+  const outside = new ZoneVantages({ name: 'orders.example.org', resolver });
+  expect(await outside.ask('10.0.0.1')).toEqual([
+    { vantage: 'DNS', error: 'no name servers of orders.example.org are found' },
+  ]);
+});
+
+test('a name that stands for another is looked for in its own zone, not in that of the other', async () => {
+  await using elsewhere = await startTestDns({ zone: 'elsewhere.internal' });
+  // As a recursive resolver does: it follows the alias out of the zone, to the name servers of the other.
+  const resolver = resolverOf(server.dnsPort);
+  const other = resolverOf(elsewhere.dnsPort);
+  const name = `alias.${ZONE}`;
+  resolver.resolveNs = (asked) =>
+    (asked === name ? other : resolverOf(server.dnsPort)).resolveNs(
+      asked === name ? 'elsewhere.internal' : asked,
+    );
+  const vantages = new ZoneVantages({ name, resolver });
+  expect(await vantages.ask('elsewhere.internal')).toMatchObject([{ vantage: `ns.${ZONE}` }]);
 });

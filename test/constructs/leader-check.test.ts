@@ -76,6 +76,14 @@ it('lets a failover call nothing of Route 53, so that the fast profile passes th
   await rm(folder, { recursive: true });
 });
 
+it('lets a deployment see what stands at the name', () => {
+  for (const template of templates) {
+    expect(permissionsOf(template, 'DeployCheckdeploycheck')).toMatchObject({
+      'route53:ListResourceRecordSets': [`hostedzone/${record.zoneId}`],
+    });
+  }
+});
+
 it('leaves no finding of the AWS Solutions checks', () => {
   expect(new AwsSolutionsChecks(made.app).validateScope(made.app).violations).toEqual([]);
 });

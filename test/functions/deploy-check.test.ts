@@ -12,7 +12,7 @@ import { founded, type Register } from '#lib/domain/control/register.ts';
 import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { ZONE_ID } from '#lib/local/dns/route53-api.ts';
-import { startTestDns, type TestDns, ZONE } from '../support/dns.ts';
+import { change, setOf, startTestDns, type TestDns, ZONE } from '../support/dns.ts';
 import { CONTROL_KEY, startTestServer, type TestServer } from '../support/dynamodb.ts';
 
 const [EU, US, WITNESS] = ['eu-west-1', 'us-east-1', 'eu-central-1'].map(parseRegionId) as [
@@ -219,6 +219,20 @@ describe('a deployment', () => {
     expect((await ask('Create')).Reason).toContain(`orders.example.org is not in the zone ${ZONE_ID}`);
     await deployed(failover('Z404', `orders.${ZONE}`));
     expect((await ask('Create')).Reason).toContain('There is no hosted zone Z404');
+  });
+
+  test('with sets that health checks move is refused where a set of another kind stands, and there alone', async () => {
+    await agreeOn({});
+    const flip = { record: { zoneId: ZONE_ID, name: `moved.${ZONE}`, ttlSeconds: 5, flip: 'data-plane' } };
+    await deployed({ failover: { ...flip, targets: { [EU]: 'a.example.com', [US]: 'b.example.com' } } });
+    expect((await ask('Create')).Status).toBe('SUCCESS');
+    const own = { ...setOf('moved', 'CNAME', 'a.example.com'), SetIdentifier: EU, Weight: 1 };
+    await change(dns.route53, ['CREATE', own], ['CREATE', setOf('x.moved', 'CNAME', 'b.example.com')]);
+    expect((await ask('Update')).Status).toBe('SUCCESS');
+    await change(dns.route53, ['DELETE', own], ['CREATE', setOf('moved', 'CNAME', 'a.example.com')]);
+    expect((await ask('Update')).Reason).toContain(
+      `A record stands at moved.${ZONE}, such as a failover changes`,
+    );
   });
 
   test('hears its answer although CloudFormation loses the first', async () => {
