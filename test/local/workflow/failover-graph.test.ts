@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { StateMachine } from 'aws-local-stepfunctions';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { counted } from '#functions/failover-steps.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
@@ -229,20 +230,23 @@ describe('an approval', () => {
   });
 });
 
-describe('a run that a person starts', () => {
-  it('needs no more than the epoch, and bears the name of its execution', async () => {
-    const given = { epoch: 7, run: 'by-hand' } as FailoverInput;
+describe('a run that a person starts in the console', () => {
+  it('needs no more than {"epoch": 7}, and bears the name of its execution', async () => {
     const calls: Payload[] = [];
-    const workflow = new LocalWorkflow({
-      definition: DEFINITION,
-      folder,
-      invoke: async (payload) => {
-        calls.push(payload);
-        return SUPERSEDED;
-      },
+    const step = (payload: unknown) => {
+      calls.push(payload as Payload);
+      return JSON.parse(JSON.stringify(HAPPY[calls.at(-1)!.step]![0]));
+    };
+    const tasks = Object.entries(DEFINITION.States).filter(([, { Type }]) => Type === 'Task');
+    const machine = new StateMachine(DEFINITION);
+    const { result } = machine.run(JSON.parse('{"epoch": 7}'), {
+      context: { Execution: { Name: 'by-hand' } },
+      overrides: { taskResourceLocalHandlers: Object.fromEntries(tasks.map(([name]) => [name, step])) },
     });
-    await workflow.start(given);
-    expect(await workflow.ended('by-hand')).toMatchObject({ kind: 'succeeded', state: 'Superseded' });
+    expect(await result).toMatchObject({ verify: { outcome: 'verified' } });
+    const path = ['claim', 'fence', 'elect', 'drain', 'promote', 'repoint', 'dns', 'verify'];
+    expect(calls.map((call) => call.step)).toEqual(path);
+    // What the function takes: see functions/failover/handler.ts.
     expect(calls[0]!.state).toEqual({
       input: {
         group: 'orders',

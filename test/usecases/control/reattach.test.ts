@@ -57,11 +57,18 @@ type Story = {
   readonly captured?: boolean;
   /** Written at EU afterwards. */
   readonly uncaptured?: boolean;
+  /** The new leader has logged more since than the old one's tail is long. */
+  readonly longer?: boolean;
   readonly epoch?: Epoch;
 };
 
 /** US leads now, has logged changes of its own, and EU comes back. */
-async function divided({ captured = false, uncaptured = false, epoch = E2 }: Story): Promise<FailoverGroup> {
+async function divided({
+  captured = false,
+  uncaptured = false,
+  longer = false,
+  epoch = E2,
+}: Story): Promise<FailoverGroup> {
   const group = await replicated();
   group.scheduler.advance(1_000);
   if (captured) {
@@ -75,6 +82,10 @@ async function divided({ captured = false, uncaptured = false, epoch = E2 }: Sto
   group.put(US, 'new', 7);
   group.put(US, 'changed', 8);
   await group.capture(US);
+  for (let value = 0; longer && value < 20; value++) {
+    group.put(US, 'new', value);
+    await group.capture(US);
+  }
   if (uncaptured) {
     writeTail(group, 200);
     group.put(EU, 'late', 1);
@@ -165,6 +176,7 @@ describe('a former leader that comes back', () => {
     ['a tail that its log has', { captured: true }, 8],
     ['writes that no log has', { uncaptured: true }, 8],
     ['both', { captured: true, uncaptured: true }, 15],
+    ['both, where the new leader has logged more', { captured: true, uncaptured: true, longer: true }, 15],
     ['both, two epochs later', { captured: true, uncaptured: true, epoch: E3 }, 15],
   ])(
     'with %s: all of it is in the report, gone from store and log, and it follows',
@@ -176,6 +188,8 @@ describe('a former leader that comes back', () => {
       expect(lines.filter(({ lsn }) => lsn !== null)).toHaveLength(story.captured ? 8 : 0);
       const { epoch, attached, led } = await group.control(EU).role();
       expect([attached, led]).toEqual([epoch, undefined]);
+      // That nobody needs them is for a person to say.
+      expect((await group.divergences.get(EU)!.of(E1))!.discarded).toBeUndefined();
       await expectFollows(group, EU, US);
     },
   );
@@ -269,7 +283,7 @@ describe('a former leader that comes back', () => {
     await expectFollows(group, AP, US);
   });
 
-  test('changes nothing as long as the report cannot be saved', async () => {
+  test.each(['put', 'save'])('changes nothing as long as the report cannot be %s', async (write) => {
     const group = await divided({ captured: true, uncaptured: true });
     const since = group.now() - 60_000;
     await group.capture(EU);
@@ -283,7 +297,7 @@ describe('a former leader that comes back', () => {
     const deps = depsOf(group, EU);
     const failing = new Proxy(deps.divergences, {
       get: (target, name) =>
-        name === 'save' ? async () => Promise.reject(new Error('throttled')) : Reflect.get(target, name),
+        name === write ? async () => Promise.reject(new Error('throttled')) : Reflect.get(target, name),
     });
     await expect(reattach({ ...deps, divergences: failing }, since)).rejects.toThrow('throttled');
     expect(await state()).toEqual(before);
