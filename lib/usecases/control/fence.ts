@@ -100,6 +100,7 @@ function askOld(deps: FailoverDeps, state: FailoverState, old: RegionId) {
     const { beat, vote } = item;
     if (epochOf(item) >= epoch || (vote ?? -1) >= input.epoch)
       return proven(`${old} lends it no lease any more`);
+    if (beat?.continues) return unproven(`${old} goes on without a lease (onLeaseLost: continue)`);
     return (beat?.leaseUntilMs ?? 0) + profile.marginMs <= clock.now()
       ? proven(`by what ${old} says, its lease is over`)
       : unproven(`by what ${old} says, it holds a lease`);

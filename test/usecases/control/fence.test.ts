@@ -54,6 +54,20 @@ describe('the fence of an epoch that was claimed', () => {
     expect(result.rungs.engine.detail).toContain('no answer');
   });
 
+  test('by votes, where the old Region answers that its lease is over, and that it goes on without one', async () => {
+    for (const continues of [undefined, true] as const) {
+      const group = await open();
+      await group.vote(E1, US, AP);
+      const deps = group.failoverDeps(US);
+      const state = await claimed(group, deps);
+      const beat = { epoch: E1, counter: 2, leaseUntilMs: 0, ...(continues && { continues }) };
+      await group.acceptor(EU).beat(beat);
+      const { watchdog } = (await fence(group, deps, state)).rungs;
+      expect(watchdog.proven).toBe(continues === undefined);
+      if (continues) expect(watchdog.detail).toContain('goes on without a lease');
+    }
+  });
+
   test('does not wait for a Region that was silent when the epoch was claimed', async () => {
     const group = await open();
     group.lost.add(EU);
