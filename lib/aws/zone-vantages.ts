@@ -4,7 +4,7 @@ import type { Sight } from '#lib/domain/control/dns-sight.ts';
 import type { DnsVantages } from '#lib/ports/dns-vantages.ts';
 
 /** How often each server is asked: of several healthy sets it names one by chance. */
-const ASKS = 4;
+const ASKS = 8;
 const PATIENCE = { timeout: 1_000, tries: 2 };
 
 /**
