@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Profile } from '#lib/domain/control/profile.ts';
 import type { DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
 import { playDrill } from '#lib/local/drill/play-drill.ts';
 
@@ -7,11 +8,14 @@ const CALM_MS = 1_500;
 /** Long enough for DNS to come in sync while the old leader is still away. */
 const LONG_CALM_MS = 6_000;
 
-async function play(scenario: Scenario, flip?: 'data-plane'): Promise<DrillReport> {
+async function play(
+  scenario: Scenario,
+  { flip, profile = 'fast' }: { readonly flip?: 'data-plane'; readonly profile?: Profile['name'] } = {},
+): Promise<DrillReport> {
   const { signal } = new AbortController();
   const report = await playDrill({
     scenario,
-    profile: 'fast',
+    profile,
     rate: 30,
     calmMs: flip === undefined ? CALM_MS : LONG_CALM_MS,
     // Route 53 asks every ten seconds; a test has less patience.
@@ -52,6 +56,15 @@ describe('a drill with real processes', () => {
     expectTakenOver(report, 2);
     expect(report.leader).not.toBe(LEADER);
     expect(report.divergent).toBeGreaterThanOrEqual(report.lost);
+  });
+
+  test('cautious: nobody takes over before a person has approved it, and then all goes on as ever', async () => {
+    const report = await play('region-loss', { profile: 'cautious' });
+    expectTakenOver(report, 2);
+    const claims = report.timeline.filter(({ phase }) => phase === 'claim').map(({ what }) => what);
+    const approved = claims.findIndex((what) => what.includes('approved by the drill'));
+    expect(approved).toBeGreaterThanOrEqual(0);
+    expect(claims.findIndex((what) => what.startsWith('claim: claimed'))).toBeGreaterThan(approved);
   });
 
   test('switchover: nothing is lost', async () => {
@@ -97,15 +110,24 @@ describe('a drill in which health checks move DNS', () => {
   }
 
   test('region-loss: clients find the new leader', async () => {
-    expectMovedByChecks(await play('region-loss', 'data-plane'));
+    expectMovedByChecks(await play('region-loss', { flip: 'data-plane' }));
   });
 
   test('partition: a leader that is cut off, but can be asked, is named no longer once its lease is over', async () => {
-    expectMovedByChecks(await play('partition', 'data-plane'));
+    expectMovedByChecks(await play('partition', { flip: 'data-plane' }));
+  });
+
+  test('cautious: nobody takes over before a person has approved it, and then all goes on as ever', async () => {
+    const report = await play('region-loss', { profile: 'cautious' });
+    expectTakenOver(report, 2);
+    const claims = report.timeline.filter(({ phase }) => phase === 'claim').map(({ what }) => what);
+    const approved = claims.findIndex((what) => what.includes('approved by the drill'));
+    expect(approved).toBeGreaterThanOrEqual(0);
+    expect(claims.findIndex((what) => what.startsWith('claim: claimed'))).toBeGreaterThan(approved);
   });
 
   test('switchover: nothing is lost', async () => {
-    const report = await play('switchover', 'data-plane');
+    const report = await play('switchover', { flip: 'data-plane' });
     expectMovedByChecks(report);
     expect(report).toMatchObject({ lost: 0, reportedRpoRecords: 0, divergent: 0 });
   });

@@ -7,7 +7,7 @@ import { DynamoDigest } from '#lib/engines/dynamodb/dynamo-digest.ts';
 import { verify } from '#lib/usecases/verify.ts';
 
 /** How long the followers may take to come up or to catch up, ms. */
-const CATCH_UP_MS = 120_000;
+export const CATCH_UP_MS = 120_000;
 
 /** What a comparison of all replicas found. */
 export type Compared = {
@@ -46,14 +46,19 @@ export async function untilCaughtUp(
   });
 }
 
-export async function until(signal: AbortSignal, what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + CATCH_UP_MS;
+export async function until(
+  signal: AbortSignal,
+  what: string,
+  isSo: () => Promise<boolean>,
+  boundMs = CATCH_UP_MS,
+): Promise<void> {
+  const deadline = Date.now() + boundMs;
   while (!(await isSo())) {
     signal.throwIfAborted();
     if (Date.now() > deadline) {
       throw new UnderstudyError(
         'REGION_UNREACHABLE',
-        `${what} within ${CATCH_UP_MS / 1000} s`,
+        `${what} within ${boundMs / 1000} s`,
         'Look at understudy lag; lower --rate if the machine is busy.',
       );
     }

@@ -1,7 +1,7 @@
 import type { DrillEvent } from '#lib/local/drill/drill-report.ts';
 
 /** How long a repeated event is waited for, ms. */
-const QUIET_MS = 1_500;
+const QUIET_MS = 2_500;
 
 /** Makes one event, with a count, of those that a place repeats one after the other in a phase. */
 export class Repeats {

@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import type { Item } from '#lib/domain/attribute-value.ts';
+import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { amend } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type KeySchema, membersOf, type Role } from '#lib/domain/topology.ts';
 import { Application } from '#lib/local/demo/application.ts';
-import { compare, until, untilCaughtUp, untilFollowing } from '#lib/local/demo/convergence.ts';
+import { CATCH_UP_MS, compare, until, untilCaughtUp, untilFollowing } from '#lib/local/demo/convergence.ts';
 import { Workload, type Write } from '#lib/local/demo/workload.ts';
+import { approveRuns } from '#lib/local/drill/approve-runs.ts';
 import { conclude, heldBy, type Loaded, WRITE_ID } from '#lib/local/drill/conclude.ts';
 import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
 import { Repeats } from '#lib/local/drill/repeats.ts';
@@ -19,7 +21,7 @@ import { changeRegister } from '#lib/usecases/control/change-register.ts';
 
 export type DrillOptions = {
   readonly scenario: Scenario;
-  readonly profile: string;
+  readonly profile: Profile['name'];
   readonly leader: RegionId;
   /** Writes a second. */
   readonly rate: number;
@@ -41,13 +43,14 @@ export type Stage = {
   readonly peers: AwsPeers;
   readonly writer: DrillWriter;
   readonly leader: RegionId;
-  readonly calmMs: number;
   readonly lines: readonly TelemetryLine[];
   readonly signal: AbortSignal;
   /** Begins the fault: times count from here. */
   fault(what: string): void;
   /** @param atMs Unix ms; now, unless it is known better. */
   note(event: Omit<DrillEvent, 'atMs'>, atMs?: number): void;
+  /** Lets the group go on as it is for a while. */
+  calm(): Promise<void>;
   /** Waits for something, or fails with what was waited for. */
   until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void>;
   roleOf(region: RegionId): Promise<Role>;
@@ -66,6 +69,8 @@ export async function runDrill(
 ): Promise<DrillReport> {
   const { leader, onEvent, scenario, signal } = options;
   const { group } = cloud;
+  const { approval, leaseMs, marginMs, takeoverMs } = PROFILES[options.profile];
+  const boundMs = CATCH_UP_MS + leaseMs + marginMs + takeoverMs;
   const peers = cloud.peers();
   const others = group.regions.map(({ name }) => name).filter((name) => name !== leader);
   const timeline: DrillEvent[] = [];
@@ -93,7 +98,8 @@ export async function runDrill(
     urlOf: (target) => cloud.applicationUrl(target),
     itemOf: itemsOf(group.key),
     onAck: (write) => acked.set(write.id, write),
-    sleep: (ms) => sleep(ms),
+    // Who gives up the drill does not wait for a leader.
+    sleep: (ms) => sleep(ms, undefined, { signal }),
   });
   let loading: Application | undefined;
   const status = setInterval(() => {
@@ -111,7 +117,6 @@ export async function runDrill(
     peers,
     writer,
     leader,
-    calmMs: options.calmMs,
     lines,
     signal,
     fault(what) {
@@ -123,7 +128,8 @@ export async function runDrill(
       flush();
       keep({ ...event, atMs: atMs - faultMs });
     },
-    until: (what, isSo) => until(signal, what, async () => isSo()),
+    calm: () => sleep(options.calmMs, undefined, { signal }),
+    until: (what, isSo) => until(signal, what, async () => isSo(), boundMs),
     roleOf: (region) => peers.control(region).role(),
     acknowledge: async () => {
       const deps = {
@@ -147,12 +153,26 @@ export async function runDrill(
     return { items: (await heldBy(peers, leader)).others, failed: application.failed };
   };
 
+  const ended = new AbortController();
+  const approving = approval
+    ? approveRuns(
+        peers,
+        group.regions.map(({ name }) => name),
+        (at, run) =>
+          stage.note({
+            phase: 'claim',
+            at,
+            what: `${run} waits for approval: approved by the drill (a person does it by understudy approve)`,
+          }),
+        ended.signal,
+      )
+    : undefined;
   try {
     await untilFollowing(peers, others, signal);
     const loaded = options.load && (await loadAll(options.load));
     writer.start(options.rate, (ms) => sleep(ms));
     await stage.until('no write comes through', () => writer.acknowledged.length > 0);
-    await sleep(options.calmMs, undefined, { signal });
+    await stage.calm();
     keep({
       atMs: -options.calmMs,
       phase: 'before',
@@ -186,7 +206,9 @@ export async function runDrill(
     });
   } finally {
     clearInterval(status);
+    ended.abort();
     await writer.stop();
+    await approving;
   }
 }
 

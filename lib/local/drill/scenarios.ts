@@ -18,7 +18,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     await cloud.loseRegion(leader);
     stage.fault("all processes of the leader's Region are killed; connections to it hang");
     await written(stage, 2);
-    await sleep(stage.calmMs);
+    await stage.calm();
     stage.note({ phase: 'heal', at: leader, what: 'the Region comes back with the data that it had' });
     await cloud.restoreRegion(leader);
     await takenBack(stage);
@@ -29,7 +29,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     await cloud.partition(leader, 'hang');
     stage.fault('the leader is cut off from the other Regions, but lives and has users');
     await written(stage, 2);
-    await sleep(stage.calmMs);
+    await stage.calm();
     stage.note({ phase: 'heal', at: leader, what: 'the network is whole again' });
     await cloud.partition(leader, 'up');
     await takenBack(stage);
@@ -40,7 +40,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     cloud.pauseRegion(leader);
     stage.fault("all processes of the leader's Region are stopped where they are");
     await written(stage, 2);
-    await sleep(stage.calmMs);
+    await stage.calm();
     stage.note({ phase: 'heal', at: leader, what: 'they go on, as if nothing had happened' });
     cloud.resumeRegion(leader);
     await takenBack(stage);
@@ -52,7 +52,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     stage.fault(`an operator hands the group over to ${successor}`);
     await request(stage, leader, { epoch: 1, kind: 'switchover', successor });
     await written(stage, 2);
-    await sleep(stage.calmMs);
+    await stage.calm();
     await takenBack(stage);
   },
 
@@ -62,12 +62,12 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     stage.fault('the network of the leader flaps: away and back, five times');
     for (let times = 0; times < 5; times += 1) {
       await cloud.partition(leader, 'hang');
-      await sleep(FLAP_MS);
+      await sleep(FLAP_MS, undefined, { signal: stage.signal });
       await cloud.partition(leader, 'up');
-      await sleep(FLAP_MS);
+      await sleep(FLAP_MS, undefined, { signal: stage.signal });
     }
     stage.note({ phase: 'heal', at: leader, what: 'the network is steady again' });
-    await sleep(stage.calmMs);
+    await stage.calm();
     await takenBack(stage);
   },
 
@@ -77,11 +77,11 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     stage.fault('the leader is overloaded: scans and writes without pause beside the usual ones');
     const until = Date.now() + OVERLOAD_MS;
     const busy = async () => {
-      while (Date.now() < until) await peers.store(leader).scan(undefined);
+      while (Date.now() < until && !stage.signal.aborted) await peers.store(leader).scan(undefined);
     };
     await Promise.all(Array.from({ length: 8 }, busy));
     stage.note({ phase: 'heal', at: leader, what: 'the overload is over' });
-    await sleep(stage.calmMs);
+    await stage.calm();
     await takenBack(stage);
   },
 
@@ -91,7 +91,8 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     const lost = cloud.group.regions.map(({ name }) => name).find((name) => name !== leader)!;
     await cloud.loseRegion(lost);
     stage.fault(`${lost}, which does not lead, is lost: two voices of three are left`);
-    await sleep(2 * stage.calmMs);
+    await stage.calm();
+    await stage.calm();
     stage.note({ phase: 'heal', at: lost, what: 'it comes back' });
     await cloud.restoreRegion(lost);
     await takenBack(stage);
@@ -120,7 +121,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     await cloud.restoreRegion(leader);
     stage.note({ phase: 'heal', at: leader, what: 'the first leader is back: two of three' });
     await written(stage, 3);
-    await sleep(stage.calmMs);
+    await stage.calm();
     await cloud.restoreRegion(coordinator!);
     stage.note({ phase: 'heal', at: coordinator!, what: 'the coordinator is back as well' });
     await takenBack(stage);
@@ -155,7 +156,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     });
     await Promise.all([cloud.loseRegion(second), cloud.restoreRegion(leader)]);
     await written(stage, 3);
-    await sleep(stage.calmMs);
+    await stage.calm();
     stage.note({ phase: 'heal', at: second, what: 'it comes back' });
     await cloud.restoreRegion(second);
     await takenBack(stage);

@@ -25,9 +25,9 @@ test('what is not repeated for a while is told without a count, and the end keep
   repeats.add(event(0, 'refused'), true);
   repeats.settle(1_000);
   expect(told).toEqual([]);
-  repeats.settle(2_000);
+  repeats.settle(3_000);
   expect(told).toEqual([event(0, 'refused')]);
-  repeats.add(event(3_000, 'refused'), true);
+  repeats.add(event(3_500, 'refused'), true);
   repeats.settle();
-  expect(told).toEqual([event(0, 'refused'), event(3_000, 'refused')]);
+  expect(told).toEqual([event(0, 'refused'), event(3_500, 'refused')]);
 });
