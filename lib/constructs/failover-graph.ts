@@ -68,6 +68,18 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
     'A guard forbids it, or the leader is alive: nothing has changed.',
     'The output of the last step says why, docs/RUNBOOK.md#failover_refused what to do.',
   );
+  const unreasoned = fail(
+    'NoReason',
+    'FORCE_WITHOUT_REASON',
+    'A forced failover was asked for without a reason: nothing has changed.',
+    'Start it again with one; see docs/RUNBOOK.md#force_without_reason.',
+  );
+  const tooFew = fail(
+    'TooFewRegions',
+    'REGIONS_TOO_FEW',
+    'Two Regions cannot outvote a lost one: nothing has changed.',
+    'Add a witness or a third replica; see docs/RUNBOOK.md#regions_too_few.',
+  );
 
   const verify = task(
     'Verify',
@@ -238,6 +250,9 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
       [again('claim', 'withheld'), wait('Wait to claim', claim)],
       [is('claim', 'withheld'), refused],
       [is('claim', 'superseded'), superseded],
+      // Only what is refused has a code.
+      [Condition.stringEquals('$.claim.code', 'FORCE_WITHOUT_REASON'), unreasoned],
+      [Condition.stringEquals('$.claim.code', 'REGIONS_TOO_FEW'), tooFew],
       [is('claim', 'refused'), refused],
     ),
   );

@@ -126,7 +126,19 @@ describe('a failover', () => {
   );
 
   it.each([
-    ['claim', { outcome: 'refused', code: 'REGIONS_TOO_FEW', why: 'two' }, 'Refused', 'FAILOVER_REFUSED'],
+    ['claim', { outcome: 'refused', code: 'FAILOVER_REFUSED', why: 'paused' }, 'Refused', 'FAILOVER_REFUSED'],
+    [
+      'claim',
+      { outcome: 'refused', code: 'REGIONS_TOO_FEW', why: 'two' },
+      'TooFewRegions',
+      'REGIONS_TOO_FEW',
+    ],
+    [
+      'claim',
+      { outcome: 'refused', code: 'FORCE_WITHOUT_REASON', why: '' },
+      'NoReason',
+      'FORCE_WITHOUT_REASON',
+    ],
     ['elect', { outcome: 'none', candidates: [] }, 'NoCandidate', 'NO_CANDIDATE'],
     ['repoint', { outcome: 'stale', now: null }, 'StalePlan', 'PLAN_STALE'],
   ])('whose %s is %j ends by name, with what to do next', async (step, answer, state, error) => {

@@ -161,7 +161,7 @@ describe('a failover', () => {
     await lose(EU);
     const [untouched, said] = [await everything(), await advice()];
     const { end, code } = await run({ force: true, successor: US });
-    expect(end).toMatchObject({ kind: 'failed', state: 'Refused' });
+    expect(end).toMatchObject({ kind: 'failed', state: 'NoReason', error: 'FORCE_WITHOUT_REASON' });
     expect(code).toBe('FORCE_WITHOUT_REASON');
     await expectRunbook('FORCE_WITHOUT_REASON');
     expect(await everything()).toEqual(untouched);
@@ -175,7 +175,7 @@ describe('a failover', () => {
     await lose(EU);
     const untouched = await everything();
     const { end, code } = await run();
-    expect(end).toMatchObject({ kind: 'failed', state: 'Refused' });
+    expect(end).toMatchObject({ kind: 'failed', state: 'TooFewRegions', error: 'REGIONS_TOO_FEW' });
     expect(code).toBe('REGIONS_TOO_FEW');
     await expectRunbook('REGIONS_TOO_FEW');
     expect(await everything()).toEqual(untouched);
