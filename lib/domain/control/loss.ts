@@ -38,11 +38,12 @@ export function lossOf(
   survivor: { readonly epoch: Epoch; readonly lsn: Lsn; readonly commitMs: number },
   clocksMs: number,
 ): Loss {
-  const ms =
-    survivor.commitMs === 0 ? undefined : Math.max(0, lost.leaseEndMs - survivor.commitMs) + clocksMs;
   const { end, epoch } = lost;
-  // A log that holds no record of the lost leader's epoch may have parted from its log before the epoch began.
-  if (end?.beyond === undefined || survivor.epoch !== epoch) return { records: undefined, ms };
+  // A log that holds no record of the lost leader's epoch may have parted from its log before the epoch began: its newest
+  // record, however young, says nothing of what that leader's log holds.
+  if (survivor.epoch !== epoch) return { records: undefined, ms: undefined };
+  const ms = Math.max(0, lost.leaseEndMs - survivor.commitMs) + clocksMs;
+  if (end?.beyond === undefined) return { records: undefined, ms };
   const known = end.lsn > survivor.lsn ? Number(end.lsn - survivor.lsn) : 0;
   return { records: known + end.beyond, ms };
 }

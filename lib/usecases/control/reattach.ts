@@ -61,7 +61,7 @@ export async function reattach(deps: ReattachDeps, since: number): Promise<Reatt
   const back =
     saved?.takenBack === role.epoch
       ? { divergent: saved.changes, rebuilding: common.kind === 'unknown' }
-      : await takeBack(deps, role, { own, leader, head, common });
+      : await takeBack(deps, role, { own, leader, head, common, saved });
   if (back === 'lost') return { kind: 'collecting', divergent: 0 };
   const { divergent, rebuilding } = back;
 
@@ -132,11 +132,13 @@ async function save(
   deps: ReattachDeps,
   epoch: Epoch,
   changes: readonly DivergentChange[],
+  saved: DivergenceReport | undefined,
 ): Promise<DivergenceReport> {
   const { bytes, hash } = encodeReport(changes);
   await deps.divergences.put(hash, bytes);
   const keys = new Set(changes.map(({ keyBytes }) => Buffer.from(keyBytes).toString('latin1'))).size;
-  const report = { hash, changes: changes.length, keys, savedAtMs: deps.clock.now() };
+  const before = saved?.takenBack === undefined ? {} : { takenBack: saved.takenBack };
+  const report = { hash, changes: changes.length, keys, savedAtMs: deps.clock.now(), ...before };
   await deps.divergences.save(epoch, report);
   deps.telemetry.event('divergence-saved', { epoch, changes: changes.length, keys, report: hash });
   return report;
@@ -149,16 +151,23 @@ async function save(
 async function takeBack(
   deps: ReattachDeps,
   { led, epoch }: Role,
-  at: { readonly own: ReplicaLog; readonly leader: ReplicaLog; readonly head: Head; readonly common: Common },
+  at: {
+    readonly own: ReplicaLog;
+    readonly leader: ReplicaLog;
+    readonly head: Head;
+    readonly common: Common;
+    /** By an earlier call, for this epoch or one before it. */
+    readonly saved: DivergenceReport | undefined;
+  },
 ): Promise<{ readonly divergent: number; readonly rebuilding: boolean } | 'lost'> {
-  const { own, leader, head, common } = at;
+  const { own, leader, head, common, saved } = at;
   const { control, divergences, rewinder } = deps;
   // Where they part is not known: all that is still here counts as divergent.
   const upTo = common.kind === 'found' ? common.upTo : advance(head.firstLsn, -1);
   const tail = await tailOf(deps, own, upTo, head);
   const changes = [...tail, ...(led === undefined ? [] : await collectedOf(deps, led))];
   const tailEpoch = led ?? head.lastEpoch;
-  const report = changes.length > 0 ? await save(deps, tailEpoch, changes) : undefined;
+  const report = changes.length > 0 ? await save(deps, tailEpoch, changes, saved) : undefined;
 
   const { lease, state } = await control.takeLease(LANE_0);
   const appliedLsn = state.applied?.lsn ?? 0n;
@@ -167,7 +176,11 @@ async function takeBack(
   const onward = common.kind === 'found' ? await leader.entryAt(LANE_0, advance(common.upTo, 1)) : undefined;
   // What is put back is stamped with the tail's epoch: what follows must come after that. A copy that is under way
   // is of another leader's store, and has rows that no log has.
+  // What an earlier call has left to a new copy, in an epoch that was over before this Region could follow it, still
+  // holds its tail, even if the log is back by now.
+  const leftToCopy = saved?.takenBack !== undefined && state.applied === undefined;
   const canGoBack =
+    !leftToCopy &&
     state.snapshot === undefined &&
     (stored.length === 0 || onward === undefined || onward.epoch > head.lastEpoch);
   const rebuilding = common.kind === 'unknown' || !canGoBack;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Acceptor, type BeatEnd, NO_ACCEPTOR } from '#lib/domain/control/acceptor.ts';
 import { heardEnd, lossOf } from '#lib/domain/control/loss.ts';
-import { parseLsn } from '#lib/domain/lsn.ts';
+import { EPOCH_ZERO, parseLsn } from '#lib/domain/lsn.ts';
 import { E1, E2 } from '../../support/log-history.ts';
 
 const END: BeatEnd = { lsn: parseLsn(14), commitMs: 51_000, beyond: 6 };
@@ -19,13 +19,18 @@ describe('the most that a promotion may lose', () => {
   test.each<readonly [string, BeatEnd | undefined, typeof SURVIVOR]>([
     ['without a beat of the leader', undefined, SURVIVOR],
     ['where nobody counts writes', { lsn: END.lsn, commitMs: END.commitMs }, SURVIVOR],
-    ['by a log that has no record of the leader', END, { ...SURVIVOR, epoch: E2 }],
   ])('has no number %s, but a time', (_, end, survivor) => {
     expect(lossOf(lost(end), survivor, 0)).toEqual({ records: undefined, ms: 2_000 });
   });
 
-  test('has no time by a log that is empty', () => {
-    expect(lossOf(lost(END), { ...SURVIVOR, lsn: parseLsn(0), commitMs: 0 }, 0).ms).toBeUndefined();
+  test.each<readonly [string, typeof SURVIVOR]>([
+    [
+      'no record of the leader: the newest may be the own write of one that was replaced',
+      { ...SURVIVOR, epoch: E2 },
+    ],
+    ['no record at all', { epoch: EPOCH_ZERO, lsn: parseLsn(0), commitMs: 0 }],
+  ])('has neither by a log that has %s', (_, survivor) => {
+    expect(lossOf(lost(END), survivor, 0)).toEqual({ records: undefined, ms: undefined });
   });
 });
 

@@ -28,7 +28,7 @@ beforeEach(async () => {
 
 const STATE: FailoverState = {
   input: { group: GROUP, epoch: E1, kind: 'failover', run: 'run', trigger: 'votes', approval: false },
-  claim: { outcome: 'claimed', epoch: E2, from: EU, coordinator: AP, silent: [] },
+  claim: { outcome: 'claimed', epoch: E2, from: EU, led: E1, coordinator: AP, silent: [] },
   fence: {
     outcome: 'fenced',
     seals: [US, AP].map((region) => ({ region, sealed: true, epoch: E1, lsn: '0' })),
