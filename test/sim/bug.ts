@@ -2,10 +2,12 @@ import type { LeaderLease, LeaderLeaseDeps } from '#lib/client/leader-lease.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
 import type { Control } from '#lib/ports/control.ts';
+import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { ReattachDeps } from '#lib/usecases/control/reattach.ts';
 import type { Sentinel, SentinelDeps } from '#lib/usecases/control/sentinel.ts';
+import type { SurveyDeps } from '#lib/usecases/control/survey.ts';
 import type { SimStore } from './store.ts';
 import type { Steps } from './workflow-twin.ts';
 
@@ -14,8 +16,15 @@ export type SentinelLike = Pick<Sentinel, 'tick' | 'leaseLeftMs'>;
 
 /** What can be put around, or in place of, a part of the system: each hook is given the sound one. */
 export type Hooks = {
-  /** The item of a Region. `onCrash` is run whenever that Region's sentinel dies. */
-  readonly acceptor?: (sound: AcceptorStore, onCrash: (run: () => void) => void) => AcceptorStore;
+  /**
+   * The item of a Region. `onCrash` is run whenever that Region's sentinel dies. `neighbour` is the item of another group in
+   * the same table.
+   */
+  readonly acceptor?: (
+    sound: AcceptorStore,
+    onCrash: (run: () => void) => void,
+    neighbour: AcceptorStore,
+  ) => AcceptorStore;
   /** The acceptors as a process reaches them. */
   readonly acceptors?: (sound: Acceptors, region: RegionId) => Acceptors;
   readonly log?: (sound: ReplicaLog) => ReplicaLog;
@@ -26,6 +35,10 @@ export type Hooks = {
   readonly lease?: (deps: LeaderLeaseDeps) => Pick<LeaderLease, 'write'>;
   readonly sentinel?: (make: (deps: SentinelDeps) => Sentinel, deps: SentinelDeps) => SentinelLike;
   readonly steps?: (sound: Steps) => Partial<Steps>;
+  /** What `plan` reads; `log` reaches the whole port. */
+  readonly survey?: (sound: SurveyDeps, log: (region: RegionId) => ReplicaLog) => SurveyDeps;
+  /** What a follower's sentinel reads to tell its lag. */
+  readonly lag?: (sound: GroupPeers) => GroupPeers;
   readonly reattach?: (deps: ReattachDeps) => ReattachDeps;
 };
 

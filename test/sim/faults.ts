@@ -1,6 +1,6 @@
 import type { RegionId } from '#lib/domain/ids.ts';
 import { FAIR } from './network.ts';
-import type { Process } from './process.ts';
+import { isLasting, type Process } from './process.ts';
 import type { RegionTwin } from './region.ts';
 import type { World } from './world.ts';
 
@@ -194,7 +194,7 @@ export class Faults {
       for (const process of [...twin.processes.keys()]) twin.kill(process);
       return () => {
         for (const each of services) network.outages.delete(each);
-        for (const kind of kinds) if (kind !== 'task') twin.startKind(kind);
+        for (const kind of kinds) if (isLasting(kind)) twin.startKind(kind);
       };
     });
   }
@@ -204,7 +204,7 @@ export class Faults {
     const { kind } = process;
     if (!twin.processes.has(process)) return;
     twin.kill(process);
-    if (kind === 'task') return;
+    if (!isLasting(kind)) return;
     this.#during(`${process.region}/${kind} is down`, () => () => twin.startKind(kind));
   }
 

@@ -2,7 +2,14 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import type { SteadyClock } from '#lib/ports/telemetry.ts';
 import type { Scheduler } from './scheduler.ts';
 
-export type Kind = 'sentinel' | 'data' | 'app' | 'task';
+/** What runs on and on, and is started again when it dies. */
+export type Lasting = 'sentinel' | 'data' | 'app';
+/** task: a step of a workflow. look: reads, and tells what it has read. */
+export type Kind = Lasting | 'task' | 'look';
+
+export function isLasting(kind: Kind): kind is Lasting {
+  return kind !== 'task' && kind !== 'look';
+}
 
 /** The clock on the wall of a Region, Unix ms: it may be off, and jump. */
 export class WallClock {

@@ -14,8 +14,9 @@ import { reattach } from '#lib/usecases/control/reattach.ts';
 import { Sentinel, type SentinelDeps } from '#lib/usecases/control/sentinel.ts';
 import { pull } from '#lib/usecases/pull.ts';
 import type { SentinelLike } from './bug.ts';
+import { lookAhead, tellLag } from './look.ts';
 import { plain } from './network.ts';
-import type { Kind, Process } from './process.ts';
+import type { Kind, Lasting, Process } from './process.ts';
 import { decode, encode, type Local } from './store.ts';
 import { type Execution, STEPS, type StepName, type Steps, WorkflowTwin } from './workflow-twin.ts';
 import { targetOf, type World } from './world.ts';
@@ -69,7 +70,7 @@ export class RegionTwin {
   }
 
   /** Starts a process again, with an empty memory. */
-  startKind(kind: Exclude<Kind, 'task'>): void {
+  startKind(kind: Lasting): void {
     const process = this.#process(kind);
     if (kind === 'sentinel') this.#watch(process);
     else if (kind === 'data') this.#moveData(process);
@@ -163,13 +164,13 @@ export class RegionTwin {
     let since: { readonly epoch: Epoch; readonly ms: number } | undefined;
 
     const takeIn = async () => {
-      const batch = site.store.pending.slice(0, 100);
+      const batch = wholeTransactions(site.store.pending, 100);
       if (batch.length === 0) return;
       await capture<Local>(
         {
           region,
           engine: {
-            sequenceOf: (record) => record.sequence,
+            sequenceOf: ({ uid }) => `${uid}`,
             encode: (_, name, records) => encode(name, records, monitor),
           },
           log: peers.log(region),
@@ -245,11 +246,12 @@ export class RegionTwin {
         const burst = world.random.chance(this.#pace.bursts) ? world.random.below(400) : 1;
         for (let writes = 0; writes < burst; writes += 1) {
           try {
-            world.writes += 1;
-            const id = world.writes;
-            const { epoch } = await lease.write(() => store.write(id));
-            world.monitor.acked({ id, region, epoch, atMs: world.scheduler.now });
-            world.trace?.(`${region}/app write ${id} acknowledged in epoch ${epoch}`);
+            const size = world.random.chance(0.1) ? 2 + world.random.below(3) : 1;
+            const ids = Array.from({ length: size }, (_, index) => world.writes + 1 + index);
+            world.writes += size;
+            const { epoch } = await lease.write(() => store.write(ids), size);
+            for (const id of ids) world.monitor.loss.acked({ id, region, epoch, atMs: world.scheduler.now });
+            world.trace?.(`${region}/app writes ${ids.join(', ')} acknowledged in epoch ${epoch}`);
             world.lastAckMs = world.scheduler.now;
           } catch {
             // Refused, or of unknown outcome: nobody counts on it.
@@ -325,7 +327,16 @@ export class RegionTwin {
       this.#world.replicas.includes(winner) &&
       candidates.some((each) => each.region === winner && each.eligible) &&
       (this.#world.noFailover !== winner || execution.input.force === true);
-    monitor.elections.set(execution.input.run, { winner, eligible, rpo, atMs: scheduler.now });
+    monitor.leadership.elections.set(execution.input.run, { winner, eligible, rpo, atMs: scheduler.now });
+  }
+
+  /** Looks at the group from here. */
+  look(): void {
+    const process = this.#process('look');
+    void Promise.all([
+      lookAhead(this.#world, process).catch(() => {}),
+      this.#world.site(this.region).replica && tellLag(this.#world, process).catch(() => {}),
+    ]).then(() => this.processes.delete(process));
   }
 
   /** Starts a failover from here, as an operator does who takes the leader for lost. */
@@ -353,6 +364,13 @@ export class RegionTwin {
     };
     return this.workflow.start(input);
   }
+}
+
+/** The next changes of a stream, some `limit`, up to the end of a transaction. */
+function wholeTransactions(pending: readonly Local[], limit: number): readonly Local[] {
+  let end = Math.min(limit, pending.length);
+  while (end < pending.length && pending[end]!.uid !== pending[end]!.first) end += 1;
+  return pending.slice(0, end);
 }
 
 /** Looks again and again, each some time after the last has ended. */

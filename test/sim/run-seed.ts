@@ -1,10 +1,10 @@
 import { epochOf } from '#lib/domain/control/acceptor.ts';
 import { MAX_DRIFT, PROFILES, type Profile } from '#lib/domain/control/profile.ts';
-import type { RegionId } from '#lib/domain/ids.ts';
-import { lastOf } from '#lib/domain/log.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { BUGS, HARD_BUGS } from './bugs.ts';
 import { Faults, type Temper } from './faults.ts';
-import { lendsTo, type Monitor, type Violation } from './monitor.ts';
+import { lendsTo } from './leadership-monitor.ts';
+import type { Monitor, Violation } from './monitor.ts';
 import type { Trace } from './network.ts';
 import { Random } from './random.ts';
 import { type Pace, RegionTwin } from './region.ts';
@@ -30,6 +30,9 @@ export type Result = {
 /** Longest time between two faults' rounds in a long run: its days are mostly quiet. */
 const QUIET_MS = 5_400_000;
 const RAGE_MS = 240_000;
+
+/** Mean time between two looks at the group, in leases. */
+const LOOK_LEASES = 4;
 
 type Setting = {
   readonly profile: Profile;
@@ -108,10 +111,15 @@ export async function runSeed({ seed, hours, bug, trace }: Run): Promise<Result>
   const faults = new Faults(world, twins, temper);
   const { monitor } = world;
   const first = random.pick(world.replicas.filter((region) => region !== world.noFailover));
-  monitor.records.set('', []);
   await world.found(first);
   for (const twin of twins.values()) scheduler.after(random.between(0, profile.lookMs), () => twin.start());
 
+  world.clocksMs = temper.wallMs;
+  const lookAgain = () => {
+    twins.get(random.pick(world.members))!.look();
+    scheduler.after(random.exponential(LOOK_LEASES * profile.leaseMs), lookAgain);
+  };
+  scheduler.after(0, lookAgain);
   const endMs = hours * 3_600_000;
   let over = false;
   void (async () => {
@@ -155,7 +163,7 @@ async function heal(world: World, twins: ReadonlyMap<RegionId, RegionTwin>): Pro
     await scheduler.sleep(profile.lookMs);
     // Nobody writes while the last tails are relayed, so that there is an end to compare.
     world.quiet = world.lastAckMs > began && scheduler.now > world.lastAckMs;
-    why = whyUnsettled(world, twins, began);
+    why = await whyUnsettled(world, twins, began);
     if (why === undefined) break;
     if (scheduler.now > bound) {
       monitor.violated(13, `${Math.round(scheduler.now - began)} ms after the last fault: ${why}`);
@@ -171,15 +179,16 @@ async function heal(world: World, twins: ReadonlyMap<RegionId, RegionTwin>): Pro
       }
     }
   }
+  monitor.data.settled(monitor.register!.leader, world.replicas);
   world.trace?.(`-- settled after ${Math.round(scheduler.now - began)} ms`);
   world.quiet = false;
 }
 
-function whyUnsettled(
+async function whyUnsettled(
   world: World,
   twins: ReadonlyMap<RegionId, RegionTwin>,
   since: number,
-): string | undefined {
+): Promise<string | undefined> {
   const { monitor } = world;
   const register = monitor.register;
   if (register?.phase !== 'leading') return `the register says ${JSON.stringify(register)}`;
@@ -192,14 +201,15 @@ function whyUnsettled(
   if (world.lastAckMs < since) {
     return `no write was acknowledged at ${leader}${world.site(leader).store.fenced ? ', whose store is fenced' : ''}`;
   }
-  const end = monitor.log(leader).entries.at(-1);
-  const chain = end?.chain ?? monitor.log(leader).base.chain;
+  const { log } = monitor;
   for (const region of world.replicas) {
-    const log = monitor.log(region);
-    const own = log.entries.at(-1);
-    if ((own?.chain ?? log.base.chain) !== chain) {
-      return `the log of ${region} ends at ${own === undefined ? log.base.lsn : lastOf(own)}, that of ${leader} at ${end && lastOf(end)}`;
-    }
+    if (log.endOf(region) !== log.endOf(leader))
+      return `the log of ${region} ends elsewhere than that of ${leader}`;
+    const { control } = world.site(region);
+    const { applied, snapshot } = await control.applyState(LANE_0);
+    const end = log.lastOf(region);
+    if (region !== leader && (applied?.lsn !== end || snapshot !== undefined))
+      return `${region} has applied LSN ${applied?.lsn} of ${end}`;
   }
   return undefined;
 }
@@ -219,6 +229,6 @@ function checkLeases(world: World, twins: ReadonlyMap<RegionId, RegionTwin>): vo
     if (watcher !== undefined && watcher.leaseLeftMs > 0 && !hasVoted) holders.push(region);
     if (lendsTo(item, region, site.wall.now()) !== undefined) lent.push(region);
   }
-  if (holders.length > 1) monitor.held(holders);
-  if (lent.length > 1) monitor.held(lent);
+  if (holders.length > 1) monitor.leadership.held(holders);
+  if (lent.length > 1) monitor.leadership.held(lent);
 }

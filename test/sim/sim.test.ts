@@ -17,7 +17,10 @@ async function findBug(bug: string, seeds: readonly number[]): Promise<Result | 
 }
 
 const told = ({ seed, violation }: Result) =>
-  `seed ${seed}, invariant ${violation?.invariant}: ${violation?.text}; npm run sim -- --seeds 1 --first ${seed} --trace`;
+  `seed ${seed}, invariant ${violation?.invariant}: ${violation?.text}; ${replayOf(seed)}`;
+
+const replayOf = (seed: number, bug?: string) =>
+  `npm run sim -- --seeds 1 --first ${seed}${bug === undefined ? '' : ` --bug ${bug}`} --trace`;
 
 describe('the control path, simulated', () => {
   test(`keeps every invariant in ${SEEDS} groups of one hour each, dense with faults`, {
@@ -33,8 +36,10 @@ describe('the control path, simulated', () => {
     expect(broken.map(told)).toEqual([]);
     // A run in which nothing happens proves nothing.
     expect(results.filter(({ counts }) => counts.failovers > 0).length).toBeGreaterThan(SEEDS * 0.9);
-    expect(results.reduce((sum, { counts }) => sum + counts.lost, 0)).toBeGreaterThan(0);
-    expect(results.reduce((sum, { counts }) => sum + counts.divergent, 0)).toBeGreaterThan(0);
+    for (const what of ['lost', 'divergent', 'transactions', 'late', 'lags', 'looks'] as const) {
+      const count = results.reduce((sum, { counts }) => sum + counts[what], 0);
+      expect(count, what).toBeGreaterThan(0);
+    }
   });
 
   test('is the same run for the same seed, line by line', async () => {
@@ -58,9 +63,9 @@ describe('a seeded bug is found, by a seed that the sound code passes', () => {
     test(`${name}: ${breaks}`, { timeout: 120_000 }, async () => {
       const more = Array.from({ length: MORE_SEEDS }, (_, index) => index + 1);
       const found = await findBug(name, [...seeds, ...more]);
-      expect(found?.violation, `no seed found ${name}`).toBeDefined();
+      expect(found?.violation, `no seed found it; ${replayOf(seeds[0] ?? 1, name)}`).toBeDefined();
       const sound = await runSeed({ seed: found!.seed, hours: 1 });
-      expect(sound.violation).toBeUndefined();
+      expect(sound.violation, `without ${name}; ${replayOf(sound.seed)}`).toBeUndefined();
     });
   }
 });

@@ -10,17 +10,62 @@ import type { ApplyLease, ApplyState } from '#lib/ports/control.ts';
 import type { ApplyOutcome, PlacedSegment } from '#lib/ports/replica-store.ts';
 import type { Monitor } from './monitor.ts';
 
-/** A change that somebody made in a store: `id` 0 for a canary. */
-export type Local = { readonly id: number; readonly sequence: string; readonly commitMs: number };
+/** A change that somebody made in a store. */
+export type Local = {
+  /** Where it is in the stream: no two changes of any store have one number. */
+  readonly uid: number;
+  /** Of the write that an application made; 0 for a canary. */
+  readonly id: number;
+  /** By the clock of its Region. */
+  readonly commitMs: number;
+  /** By true time. */
+  readonly atMs: number;
+  /** Its transaction: `size` changes from `first` on, all or none of which anybody may see. */
+  readonly first: number;
+  readonly size: number;
+};
 
-/** The data's store of a Region, as small as the control path needs it: a stream of local changes, and a position. */
+/** What a store holds: how many times each change was made to it. Once is right. */
+export class Table {
+  readonly times = new Map<number, number>();
+  /** Grows with each change of the table. */
+  version = 0;
+
+  add(uid: number): void {
+    this.times.set(uid, (this.times.get(uid) ?? 0) + 1);
+    this.version += 1;
+  }
+
+  delete(uid: number): void {
+    if (this.times.delete(uid)) this.version += 1;
+  }
+
+  replace(uids: Iterable<number>): void {
+    this.times.clear();
+    for (const uid of uids) this.times.set(uid, 1);
+    this.version += 1;
+  }
+}
+
+type Deps = {
+  readonly region: RegionId;
+  readonly control: MemoryControl;
+  readonly monitor: Monitor;
+  readonly wall: () => number;
+  /** Gives numbers to so many changes, and says the first. */
+  readonly number: (changes: number) => number;
+  readonly now: () => number;
+  readonly onWrite: () => void;
+};
+
+/**
+ * The data's store of a Region, as small as the control path needs it: a stream of local changes in transactions, and a
+ * position that moves in one step with the rows.
+ */
 export class SimStore {
   readonly region: RegionId;
-  readonly #control: MemoryControl;
-  readonly #monitor: Monitor;
-  readonly #wall: () => number;
-  readonly #onWrite: () => void;
-  #sequence = 0;
+  readonly table = new Table();
+  readonly #deps: Deps;
   #fenced: Epoch | undefined;
   /** The newest epoch whose leader has lowered the fence. */
   #opened = 0;
@@ -29,37 +74,35 @@ export class SimStore {
   /** Local changes that no capture has dealt with yet. */
   pending: Local[] = [];
 
-  constructor(deps: {
-    region: RegionId;
-    control: MemoryControl;
-    monitor: Monitor;
-    wall: () => number;
-    onWrite: () => void;
-  }) {
+  constructor(deps: Deps) {
     this.region = deps.region;
-    this.#control = deps.control;
-    this.#monitor = deps.monitor;
-    this.#wall = deps.wall;
-    this.#onWrite = deps.onWrite;
+    this.#deps = deps;
   }
 
   get fenced(): boolean {
     return this.#fenced !== undefined;
   }
 
-  async write(id: number): Promise<void> {
+  /** One transaction. */
+  async write(ids: readonly number[]): Promise<void> {
     if (this.#fenced !== undefined) throw new Error('the store refuses writes');
-    this.#commit(id);
+    this.#commit(ids);
   }
 
   async canary(): Promise<void> {
-    this.#commit(0);
+    this.#commit([0]);
   }
 
-  #commit(id: number): void {
-    this.#sequence += 1;
-    this.pending.push({ id, sequence: `${this.#sequence}`, commitMs: this.#wall() });
-    this.#onWrite();
+  #commit(ids: readonly number[]): void {
+    const { now, number, onWrite, wall } = this.#deps;
+    const size = ids.length;
+    const first = number(size);
+    for (const [index, id] of ids.entries()) {
+      const change = { uid: first + index, id, commitMs: wall(), atMs: now(), first, size };
+      if (id > 0) this.table.add(change.uid);
+      this.pending.push(change);
+    }
+    onWrite();
   }
 
   async raise(epoch: Epoch): Promise<Proof> {
@@ -76,23 +119,18 @@ export class SimStore {
   }
 
   async apply(lease: ApplyLease, state: ApplyState, run: readonly PlacedSegment[]): Promise<ApplyOutcome> {
-    if (!this.#control.holds(lease)) return { kind: 'lost' };
-    const { applied } = await this.#control.applyState(LANE_0);
+    const { control, monitor } = this.#deps;
+    if (!control.holds(lease)) return { kind: 'lost' };
+    const { applied } = await control.applyState(LANE_0);
     const last = run.at(-1)?.entry;
-    // Nothing to do, or the same again: stamps make it have no effect.
     if (last === undefined || (applied !== undefined && lastOf(last) <= applied.lsn)) {
       return { kind: 'applied', state: applied === undefined ? state : { ...state, applied } };
     }
-    const first = run[0]!.entry;
-    if (applied === undefined || first.first > applied.lsn + 1n) {
-      this.#monitor.violated(5, `${this.region}: LSN ${first.first} was applied on top of ${applied?.lsn}`);
-    }
-    const strange = run.find(({ entry }) => !this.#monitor.holds(this.region, entry));
-    if (strange) {
-      this.#monitor.violated(
-        5,
-        `${this.region}: LSN ${strange.entry.first} was applied, but is not in its log`,
-      );
+    for (const { entry } of run) {
+      const changes = monitor.log.changes.get(entry.hash) ?? [];
+      for (const [index, { id, uid }] of changes.slice(0, entry.count).entries()) {
+        if (id > 0 && entry.first + BigInt(index) > (applied?.lsn ?? 0n)) this.table.add(uid);
+      }
     }
     const next: ApplyState = {
       ...state,
@@ -106,12 +144,15 @@ export class SimStore {
     return this.#save(lease, next);
   }
 
+  /** The copy is made at once; what is left of it for the next step is to say so. */
   async beginSnapshot(lease: ApplyLease, at: Head): Promise<ApplyOutcome> {
     const { lastLsn: lsn, lastEpoch: epoch, totalBytes, lastCommitMs: commitMs } = at;
-    return this.#save(lease, {
+    const outcome = await this.#save(lease, {
       applied: { lsn, epoch, totalBytes, commitMs },
       snapshot: { phase: 'copy', startLsn: lsn, startEpoch: epoch, rowsCopied: 0, rowsEstimated: 1 },
     });
+    if (outcome.kind === 'applied') this.table.replace(this.#deps.monitor.log.contentAt(at.chain));
+    return outcome;
   }
 
   async stepSnapshot(lease: ApplyLease, state: ApplyState, _at: Head): Promise<ApplyOutcome> {
@@ -120,7 +161,7 @@ export class SimStore {
   }
 
   async #save(lease: ApplyLease, state: ApplyState): Promise<ApplyOutcome> {
-    return (await this.#control.saveApplyState(lease, state)) === 'saved'
+    return (await this.#deps.control.saveApplyState(lease, state)) === 'saved'
       ? { kind: 'applied', state }
       : { kind: 'lost' };
   }
@@ -130,20 +171,10 @@ export class SimStore {
     changes: readonly DivergentChange[],
     _at: { readonly epoch: Epoch },
   ): Promise<'done' | 'lost'> {
-    if (!this.#control.holds(lease)) return 'lost';
-    const reported = this.#monitor.reported.get(this.region);
-    for (const { key } of changes) {
-      const id = idOf(key);
-      if (!reported?.has(id))
-        this.#monitor.violated(11, `${this.region}: record ${id} was undone before it was reported`);
-    }
+    if (!this.#deps.control.holds(lease)) return 'lost';
+    for (const { sequence } of changes) this.table.delete(Number(sequence));
     return 'done';
   }
-}
-
-function idOf(key: DivergentChange['key']): string {
-  const id = key.id;
-  return id !== undefined && 'S' in id ? `${id.S}` : '';
 }
 
 type Content = { readonly shard: string; readonly changes: readonly Local[] };
@@ -154,10 +185,7 @@ export function encode(shard: string, changes: readonly Local[], monitor: Monito
   if (last === undefined) return { segment: undefined, applied: 0, rejects: [] };
   const bytes = Buffer.from(JSON.stringify({ shard, changes } satisfies Content));
   const hash = digest('sha256', bytes);
-  monitor.records.set(
-    hash,
-    changes.map(({ id }) => id).filter((id) => id > 0),
-  );
+  monitor.log.changes.set(hash, changes);
   return {
     segment: {
       bytes,
@@ -167,7 +195,7 @@ export function encode(shard: string, changes: readonly Local[], monitor: Monito
         bytes: bytes.length,
         minCommitMs: Math.min(...changes.map(({ commitMs }) => commitMs)),
         maxCommitMs: Math.max(...changes.map(({ commitMs }) => commitMs)),
-        marks: { [shard]: { sequence: last.sequence, atMs: last.commitMs } },
+        marks: { [shard]: { sequence: `${last.uid}`, atMs: last.commitMs } },
       },
     },
     applied: 0,
@@ -178,7 +206,7 @@ export function encode(shard: string, changes: readonly Local[], monitor: Monito
 /** The changes of a segment, without canaries. */
 export function decode(bytes: Uint8Array, entry?: Entry): readonly DivergentChange[] {
   const { shard, changes } = JSON.parse(Buffer.from(bytes).toString()) as Content;
-  return changes.flatMap(({ id, sequence, commitMs }, ordinal): DivergentChange[] =>
+  return changes.flatMap(({ id, uid, commitMs }, ordinal): DivergentChange[] =>
     id === 0
       ? []
       : [
@@ -188,7 +216,7 @@ export function decode(bytes: Uint8Array, entry?: Entry): readonly DivergentChan
             keyBytes: Buffer.from(`${id}`),
             commitMs,
             shard,
-            sequence,
+            sequence: `${uid}`,
             ...(entry === undefined ? {} : { lsn: advance(entry.first, ordinal) }),
           },
         ],

@@ -19,11 +19,19 @@ import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { Hooks } from './bug.ts';
 import { Monitor } from './monitor.ts';
-import { Network, remote, type Service, type Trace } from './network.ts';
+import { Network, plain, remote, type Service, type Trace } from './network.ts';
 import { type Kind, Process, WallClock } from './process.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import { SimStore } from './store.ts';
+import {
+  type DataStore,
+  watchedAcceptor,
+  watchedControl,
+  watchedDivergences,
+  watchedLog,
+  watchedStore,
+} from './watched.ts';
 
 /** What a Region keeps: it outlives every process. */
 export type Site = {
@@ -37,6 +45,8 @@ export type Site = {
   readonly log: ReplicaLog;
   readonly divergences: Divergences;
   readonly store: SimStore;
+  /** The store as processes reach it. */
+  readonly data: DataStore;
   /** Run when a process of the Region dies. */
   readonly onCrash: (() => void)[];
 };
@@ -53,6 +63,7 @@ export type WorldDeps = {
 
 const NAMES = ['ap-east-1', 'eu-west-1', 'sa-east-1', 'us-east-1', 'us-west-2'];
 const GROUP = 'simulated';
+const ACCEPTOR = ['read', 'prepare', 'accept', 'beat', 'vote', 'unvote', 'draw'] as const;
 
 /** Stored items of all Regions, the network between them, and the ports by which a process reaches them. */
 export class World {
@@ -77,11 +88,14 @@ export class World {
   /** Nobody writes. */
   quiet = false;
   writes = 0;
+  #changes = 0;
   lastAckMs = Number.NEGATIVE_INFINITY;
   noFailover: RegionId | undefined;
   /** Regions whose own item says that they lead. */
   readonly leaders = new Set<RegionId>();
   countsWrites = true;
+  /** How far two clocks may be apart, ms. */
+  clocksMs = 0;
 
   constructor(deps: WorldDeps) {
     const { scheduler, random, profile, trace } = deps;
@@ -149,9 +163,8 @@ export class World {
 
   acceptors(process: Process): Acceptors {
     const stores = new Map<RegionId, AcceptorStore>();
-    const methods = ['read', 'prepare', 'accept', 'beat', 'vote', 'unvote', 'draw'] as const;
     for (const [region, { acceptor }] of this.sites) {
-      stores.set(region, remote(acceptor, methods, this.#caller(process, region, 'control', 'acceptor')));
+      stores.set(region, remote(acceptor, ACCEPTOR, this.#caller(process, region, 'control', 'acceptor')));
     }
     const sound: Acceptors = { members: this.members, of: (region) => stores.get(region)! };
     return this.hooks.acceptors?.(sound, process.region) ?? sound;
@@ -197,7 +210,7 @@ export class World {
       'stepSnapshot',
       'rewind',
     ] as const;
-    return remote(this.site(region).store, methods, this.#caller(process, region, 'store', 'store'));
+    return remote(this.site(region).data, methods, this.#caller(process, region, 'store', 'store'));
   }
 
   leaderRecord(process: Process): LeaderRecord {
@@ -215,8 +228,29 @@ export class World {
   }
 
   #caller(process: Process, region: RegionId, service: Service, port: string) {
-    return (name: string, args: readonly unknown[], effect: () => Promise<unknown>) =>
-      this.network.call(process, region, service, `${port}.${name}`, args, effect);
+    return (name: string, args: readonly unknown[], effect: () => Promise<unknown>) => {
+      const call = `${port}.${name}`;
+      const looks = process.kind === 'look';
+      const acts = looks ? () => this.#unchanged(region, call, effect) : effect;
+      return this.network.call(process, region, service, call, args, acts);
+    };
+  }
+
+  /** Who only looks changes nothing. */
+  async #unchanged(region: RegionId, call: string, effect: () => Promise<unknown>): Promise<unknown> {
+    const before = await this.#stateOf(region);
+    try {
+      return await effect();
+    } finally {
+      if ((await this.#stateOf(region)) !== before)
+        this.monitor.violated(10, `a look at the group changed ${region} by ${call}`);
+    }
+  }
+
+  async #stateOf(region: RegionId): Promise<string> {
+    const { control, item, log, store } = this.site(region);
+    const states = [log.head(LANE_0), control.role(), control.applyState(LANE_0), this.dns.read()];
+    return plain([item(), store.table.version, store.pending.length, await Promise.all(states)]);
   }
 
   #site(region: RegionId): Site {
@@ -226,15 +260,27 @@ export class World {
     const onCrash: (() => void)[] = [];
     let item = NO_ACCEPTOR;
     const sound = new MemoryAcceptor();
-    const acceptor = hooks.acceptor?.(sound, (run) => onCrash.push(run)) ?? sound;
+    // Another group's item in the same table.
+    const neighbour = remote(new MemoryAcceptor(), ACCEPTOR, (name, _, effect) => {
+      monitor.violated(8, `${region}: ${name} touched an item of another group`);
+      return effect();
+    });
+    const acceptor = hooks.acceptor?.(sound, (run) => onCrash.push(run), neighbour) ?? sound;
     const log = new MemoryLog(this.group.group);
     const store = new SimStore({
       region,
       control,
       monitor,
       wall: () => wall.now(),
+      now: () => this.scheduler.now,
+      number: (changes) => {
+        this.#changes += changes;
+        return this.#changes - changes + 1;
+      },
       onWrite: () => this.onWrite(region),
     });
+    monitor.data.watch(store);
+    const brokenStore = hooks.store?.(store) ?? store;
     const brokenLog = hooks.log?.(log) ?? log;
     return {
       region,
@@ -250,7 +296,8 @@ export class World {
       control: watchedControl(hooks.control?.(control) ?? control, region, monitor, store),
       log: watchedLog(brokenLog, region, monitor, () => this.onAppend(region)),
       divergences: watchedDivergences(new MemoryDivergences(), region, monitor),
-      store: hooks.store?.(store) ?? store,
+      store: brokenStore,
+      data: watchedStore(brokenStore, control, monitor),
       onCrash,
     };
   }
@@ -264,7 +311,7 @@ export class World {
         const outcome = await record.flip(from, to);
         if (outcome.kind === 'submitted') {
           const leader = this.members.find((region) => targetOf(region) === to.target);
-          this.monitor.flipped(before?.epoch, to.epoch, leader);
+          this.monitor.leadership.flipped(before?.epoch, to.epoch, leader);
           this.scheduler.after(this.random.between(500, 8_000), () => this.dns.settle());
         }
         return outcome;
@@ -275,108 +322,4 @@ export class World {
 
 export function targetOf(region: RegionId): string {
   return `${region}.orders.example`;
-}
-
-function watchedAcceptor(
-  inner: AcceptorStore,
-  region: RegionId,
-  monitor: Monitor,
-  see: (item: Acceptor) => void,
-): AcceptorStore {
-  const seen = async <A extends { readonly acceptor: Acceptor }>(answer: Promise<A>): Promise<A> => {
-    const given = await answer;
-    see(given.acceptor);
-    return given;
-  };
-  return {
-    read: () => inner.read(),
-    prepare: (ballot) => seen(inner.prepare(ballot)),
-    beat: (beat) => seen(inner.beat(beat)),
-    vote: (...call) => seen(inner.vote(...call)),
-    unvote: (...call) => seen(inner.unvote(...call)),
-    draw: (...call) => seen(inner.draw(...call)),
-    async accept(ballot, value) {
-      const answer = await seen(inner.accept(ballot, value));
-      if (answer.kind === 'accepted') monitor.accepted(region, ballot, value);
-      return answer;
-    },
-  };
-}
-
-function watchedControl(inner: Control, region: RegionId, monitor: Monitor, store: SimStore): Control {
-  return {
-    role: () => inner.role(),
-    applyState: (lane) => inner.applyState(lane),
-    saveApplyState: (lease, state) => inner.saveApplyState(lease, state),
-    async takeLease(lane) {
-      const taken = await inner.takeLease(lane);
-      store.newestLease = taken.lease;
-      return taken;
-    },
-    async nameLeader(next) {
-      const outcome = await inner.nameLeader(next);
-      if (outcome === 'named') monitor.named(region, next.epoch, next.leader);
-      return outcome;
-    },
-    async attach(epoch) {
-      const outcome = await inner.attach(epoch);
-      if (outcome === 'attached') monitor.attached(region, epoch);
-      return outcome;
-    },
-  };
-}
-
-function watchedLog(inner: ReplicaLog, region: RegionId, monitor: Monitor, onAppend: () => void): ReplicaLog {
-  return {
-    putSegment: (hash, bytes, at) => inner.putSegment(hash, bytes, at),
-    getSegment: (hash) => inner.getSegment(hash),
-    head: (lane) => inner.head(lane),
-    entries: (lane, from, limit) => inner.entries(lane, from, limit),
-    entryAt: (lane, lsn) => inner.entryAt(lane, lsn),
-    async append(lane, expected, entries, authority) {
-      const outcome = await inner.append(lane, expected, entries, authority);
-      if (outcome.kind === 'appended' && !outcome.again) {
-        monitor.appended(region, entries, authority);
-        onAppend();
-      }
-      return outcome;
-    },
-    async seal(lane, epoch) {
-      const outcome = await inner.seal(lane, epoch);
-      if (outcome.kind === 'sealed') monitor.sealed(region, epoch);
-      return outcome;
-    },
-    async rewind(lane, expected, entry) {
-      const head = await inner.rewind(lane, expected, entry);
-      monitor.rewound(region, head.lastLsn);
-      return head;
-    },
-    async rebase(lane, expected, onto) {
-      const before = await inner.head(lane);
-      const head = await inner.rebase(lane, expected, onto);
-      if (head.chain === onto.chain && head.firstLsn === onto.lastLsn + 1n && before.chain !== head.chain) {
-        monitor.rebased(region, { lsn: onto.lastLsn, chain: onto.chain });
-      }
-      return head;
-    },
-  };
-}
-
-function watchedDivergences(inner: Divergences, region: RegionId, monitor: Monitor): Divergences {
-  return {
-    put: (hash, bytes) => inner.put(hash, bytes),
-    get: (hash) => inner.get(hash),
-    collect: (epoch, draft) => inner.collect(epoch, draft),
-    of: (epoch) => inner.of(epoch),
-    discard: (epoch, by) => inner.discard(epoch, by),
-    async save(epoch, report) {
-      const bytes = await inner.get(report.hash);
-      const reported = monitor.reported.get(region) ?? new Set();
-      for (const line of Buffer.from(bytes).toString().split('\n')) {
-        if (line !== '') reported.add((JSON.parse(line) as { key: { id: { S: string } } }).key.id.S);
-      }
-      monitor.reported.set(region, reported);
-      return inner.save(epoch, report);
-    },
-  };
 }

@@ -1,0 +1,137 @@
+import { type Acceptor, type Ballot, epochOf, majorityOf } from '#lib/domain/control/acceptor.ts';
+import type { Register } from '#lib/domain/control/register.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import type { Election } from './loss-monitor.ts';
+import type { Monitor } from './monitor.ts';
+
+type Chosen = { readonly ballot: Ballot; readonly value: Register };
+
+/** Who leads: the register, the roles, DNS and the leases. */
+export class LeadershipMonitor {
+  readonly #monitor: Monitor;
+  readonly #members: number;
+  /** By run. */
+  readonly elections = new Map<
+    string,
+    Election & { readonly winner: RegionId; readonly eligible: boolean }
+  >();
+  readonly #ballots = new Map<Ballot, { value: Register; text: string; regions: Set<RegionId> }>();
+  readonly #chosen: Chosen[] = [];
+  /** Leaders by epoch that some Region has accepted: a Region goes by them before a majority is known to have. */
+  readonly #proposed = new Map<number, RegionId>();
+  /** Leaders by epoch that a majority agreed on. */
+  readonly installed = new Map<number, RegionId>();
+
+  constructor(monitor: Monitor, members: number) {
+    this.#monitor = monitor;
+    this.#members = members;
+  }
+
+  get register(): Register | undefined {
+    return this.#chosen.at(-1)?.value;
+  }
+
+  accepted(region: RegionId, ballot: Ballot, value: Register): void {
+    const text = JSON.stringify(value);
+    const { epoch, leader } = value;
+    if (value.phase === 'leading') {
+      const other = this.#proposed.get(epoch) ?? leader;
+      if (other !== leader)
+        this.#monitor.violated(1, `epoch ${epoch} got two leaders: ${other} and ${leader}`);
+      this.#proposed.set(epoch, leader);
+    }
+    let known = this.#ballots.get(ballot);
+    if (known === undefined) {
+      known = { value, text, regions: new Set() };
+      this.#ballots.set(ballot, known);
+      if (this.#ballots.size > 400) this.#ballots.delete(this.#ballots.keys().next().value!);
+    }
+    if (known.text !== text) {
+      this.#monitor.violated(1, `ballot ${ballot} carries two values: ${known.text} and ${text}`);
+      return;
+    }
+    known.regions.add(region);
+    if (known.regions.size === majorityOf(this.#members)) this.#choose({ ballot, value });
+  }
+
+  #choose(chosen: Chosen): void {
+    const list = this.#chosen;
+    let at = list.length;
+    while (at > 0 && (list[at - 1] as Chosen).ballot > chosen.ballot) at -= 1;
+    list.splice(at, 0, chosen);
+    this.#follows(list[at - 1]?.value, chosen.value);
+    this.#follows(chosen.value, list[at + 1]?.value);
+    if (list.length > 100) list.shift();
+    if (chosen.value.phase === 'leading') this.#install(chosen.value);
+  }
+
+  #follows(before: Register | undefined, after: Register | undefined): void {
+    if (before === undefined || after === undefined) return;
+    const told = `${JSON.stringify(before)} and then ${JSON.stringify(after)} were chosen`;
+    if (after.epoch < before.epoch) this.#monitor.violated(1, `the epoch went back: ${told}`);
+    if (after.epoch !== before.epoch) return;
+    if (after.run !== before.run) this.#monitor.violated(8, `two runs held one epoch: ${told}`);
+    if (before.phase === 'leading' && after.phase !== 'leading')
+      this.#monitor.violated(1, `a leader was uninstalled: ${told}`);
+  }
+
+  #install({ epoch, leader, run }: Register): void {
+    const known = this.installed.get(epoch);
+    if (known === leader) return;
+    if (known !== undefined) {
+      this.#monitor.violated(1, `epoch ${epoch} got two leaders: ${known} and ${leader}`);
+      return;
+    }
+    this.installed.set(epoch, leader);
+    this.#monitor.counts.installed += 1;
+    const election = this.elections.get(run);
+    if (election === undefined) {
+      if (epoch > 1) this.#monitor.violated(10, `${leader} leads epoch ${epoch} without an election`);
+      return;
+    }
+    if (election.winner !== leader)
+      this.#monitor.violated(10, `${leader} was installed, but ${election.winner} was elected`);
+    if (!election.eligible) this.#monitor.violated(10, `${leader} was installed, but was not eligible`);
+    this.#monitor.loss.check(epoch, leader, election);
+  }
+
+  named(region: RegionId, epoch: Epoch, leader: RegionId): void {
+    const proposed = this.#proposed.get(epoch);
+    if (proposed !== leader) {
+      this.#monitor.violated(
+        3,
+        `${region} was told that ${leader} leads epoch ${epoch}, but ${proposed ?? 'nobody'} was to be installed`,
+      );
+    }
+  }
+
+  flipped(before: Epoch | undefined, epoch: Epoch, leader: RegionId | undefined): void {
+    if (before !== undefined && epoch <= before)
+      this.#monitor.violated(9, `DNS went from epoch ${before} to ${epoch}`);
+    if (leader === undefined) {
+      this.#monitor.violated(9, 'DNS names a target outside the inventory');
+      return;
+    }
+    if (this.installed.get(epoch) !== leader) {
+      this.#monitor.violated(
+        9,
+        `DNS names ${leader} for epoch ${epoch}, but ${this.installed.get(epoch)} was installed`,
+      );
+    }
+  }
+
+  /** At a time, one Region at most may hold the lease. */
+  held(by: readonly string[]): void {
+    if (by.length > 1) this.#monitor.violated(12, `the lease is held by ${by.join(' and ')}`);
+  }
+}
+
+/** Does this item, read at `wallMs` of its Region's clock, let the applications of `region` write? */
+export function lendsTo(item: Acceptor, region: RegionId, wallMs: number): Epoch | undefined {
+  const { accepted, beat, vote } = item;
+  if (beat === undefined || accepted === undefined) return undefined;
+  const { epoch, phase, leader } = accepted.value;
+  if (phase !== 'leading' || leader !== region || beat.epoch !== epoch || vote === epoch) return undefined;
+  return epochOf(item) === beat.epoch && wallMs < beat.leaseUntilMs ? epoch : undefined;
+}
