@@ -22,7 +22,7 @@ header p { margin: .2rem 0 0; color: var(--faint) }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: .7rem; margin-top: 1.2rem }
 .figure { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: .7rem .9rem }
 .figure h3 { margin: 0; font-size: .85rem; font-weight: 500; color: var(--faint) }
-.figure p { margin: 0 } .figure .value { font-size: 1.35rem; font-weight: 650 }
+.figure p { margin: 0 } .figure .value { font-size: 1.2rem; font-weight: 650 }
 .figure .note { font-size: .78rem; line-height: 1.35; color: var(--faint) }
 section { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums }

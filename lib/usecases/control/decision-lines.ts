@@ -47,7 +47,7 @@ const DETAILS: {
   fenced: ({ seals }) => sealsText(seals),
   unproven: ({ why, waitSeconds }) => `${why}: waits ${waitSeconds} s`,
   elected: ({ winner, rpo }) =>
-    `${winner}; ${rpo.records === null ? 'how many records are lost at most is unknown' : `at most ${rpo.records} records are lost`}`,
+    `${winner}; ${rpo.records === null ? 'how many records may be lost is unknown' : `at most ${rpo.records} records may be lost`}`,
   none: () => 'nobody is eligible',
   drained: ({ lsn }) => `up to LSN ${lsn}`,
   draining: ({ lsn, target }) => `at LSN ${lsn} of ${target}`,
