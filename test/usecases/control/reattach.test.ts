@@ -511,3 +511,27 @@ test('a first copy that was under way when the leader was lost starts over at th
   expect((await reattached(group, AP)).kind).toBe('rebuilding');
   await expectFollows(group, AP, US);
 });
+
+test('a store that one epoch has left to a new copy is not taken for whole by the re-attachment of the next', async () => {
+  const group = await divided({ captured: true, uncaptured: true });
+  const { control, ...deps } = depsOf(group, EU);
+  const since = group.now();
+  const superseded = {
+    role: () => control.role(),
+    nameLeader: control.nameLeader,
+    attach: async () => 'superseded' as const,
+    applyState: control.applyState,
+    takeLease: control.takeLease,
+    saveApplyState: control.saveApplyState,
+  };
+  for (let tries = 0; tries < 10; tries++) {
+    await reattach({ ...deps, control: superseded }, since);
+    group.scheduler.advance(1_000);
+  }
+  const { lease } = await control.takeLease(LANE_0);
+  await control.saveApplyState(lease, {});
+  await group.own(US).seal(LANE_0, E3);
+  await group.lead(US, E3);
+  expect((await reattached(group, EU)).kind).toBe('rebuilding');
+  await expectFollows(group, EU, US);
+});
