@@ -19,7 +19,7 @@ import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { Hooks } from './bug.ts';
 import { Monitor } from './monitor.ts';
-import { Network, plain, remote, type Service, type Trace } from './network.ts';
+import { Network, remote, type Service, type Trace } from './network.ts';
 import { type Kind, Process, WallClock } from './process.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -242,15 +242,35 @@ export class World {
     try {
       return await effect();
     } finally {
-      if ((await this.#stateOf(region)) !== before)
+      const after = await this.#stateOf(region);
+      if (after.some((value, index) => value !== before[index]))
         this.monitor.violated(10, `a look at the group changed ${region} by ${call}`);
     }
   }
 
-  async #stateOf(region: RegionId): Promise<string> {
+  /** Stored values are replaced, never changed in place: to compare them by identity is enough. */
+  async #stateOf(region: RegionId): Promise<readonly unknown[]> {
     const { control, item, log, store } = this.site(region);
-    const states = [log.head(LANE_0), control.role(), control.applyState(LANE_0), this.dns.read()];
-    return plain([item(), store.table.version, store.pending.length, await Promise.all(states)]);
+    const [head, role, state, record] = await Promise.all([
+      log.head(LANE_0),
+      control.role(),
+      control.applyState(LANE_0),
+      this.dns.read(),
+    ]);
+    const { chain, sealedEpoch, firstLsn, generation } = head;
+    const rows = [store.table.version, store.pending.length];
+    return [
+      item(),
+      role,
+      state.applied,
+      state.snapshot,
+      record?.epoch,
+      chain,
+      sealedEpoch,
+      firstLsn,
+      generation,
+      ...rows,
+    ];
   }
 
   #site(region: RegionId): Site {
