@@ -3,14 +3,15 @@ import { drainWinner } from '#lib/usecases/control/drain.ts';
 import { electLeader } from '#lib/usecases/control/elect.ts';
 import type { FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
+import { handOver } from '#lib/usecases/control/hand-over.ts';
 import { promoteWinner } from '#lib/usecases/control/promote.ts';
 import { awaitDns, repointClients } from '#lib/usecases/control/repoint.ts';
 import { verifyLeader } from '#lib/usecases/control/verify.ts';
-import { abandonSwitchover, yieldLease } from '#lib/usecases/control/yield.ts';
+import { abandonSwitchover } from '#lib/usecases/control/yield.ts';
 
 /** The steps of the workflow that the function takes by itself, by the names that the state machine has for them. */
 export const STEPS = {
-  yield: yieldLease,
+  handover: handOver,
   claim: claimEpoch,
   fence: fenceOld,
   elect: electLeader,

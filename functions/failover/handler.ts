@@ -7,7 +7,7 @@ import { theRuntime } from '#functions/runtime.ts';
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
-import type { FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import { type FailoverState, knownBy } from '#lib/usecases/control/failover-deps.ts';
 
 const input = z.strictObject({
   group: z.string(),
@@ -39,7 +39,8 @@ export const handler = middy<z.infer<typeof event>, object>()
     const document = received.state as FailoverState;
     refuseForeign(document);
     if (step === 'approve') return ask(received.token, document);
-    return counted(step, document, await STEPS[step](failoverDeps(document), document));
+    const known = knownBy(document);
+    return counted(step, document, await STEPS[step](failoverDeps(known), known));
   });
 
 /** The answer matters only where the workflow is not that of Step Functions, which waits for the token. */

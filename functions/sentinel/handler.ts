@@ -46,7 +46,7 @@ export const handler = middy<z.infer<typeof tick>, void>()
   .use(parsed(tick))
   .handler(async (_, context) => {
     const { control, ...deps } = controlDeps();
-    const { acceptors, clock, profile, region, telemetry } = deps;
+    const { acceptors, clock, region, telemetry } = deps;
     const { config } = theRuntime();
     const holdsData = !config.witnesses.includes(region);
     const { accepted } = await acceptors.of(region).read();
@@ -92,7 +92,7 @@ export const handler = middy<z.infer<typeof tick>, void>()
       } catch (error) {
         telemetry.event('look-failed', { why: String(error) });
       }
-      await sleep(Math.max(1, profile.lookMs - (clock.steadyMs() - began)));
+      await sleep(Math.max(1, sentinel.pauseMs - (clock.steadyMs() - began)));
     }
     // What is frozen half-way would tell of a minute ago when it goes on.
     const patience = sleep(context.getRemainingTimeInMillis() - RESERVE_MS / 2, undefined, { ref: false });

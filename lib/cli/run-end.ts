@@ -14,7 +14,7 @@ const TRIES: Readonly<Record<string, number>> = { claim: 10, fence: 60, drain: 3
 export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]): RunEnd | undefined {
   const last = steps.at(-1);
   if (last === undefined) return undefined;
-  const { code, epoch, leader, outcome, why } = last.outcome as Record<string, unknown>;
+  const { code, epoch, leader, outcome, stopped, why } = last.outcome as Record<string, unknown>;
   const tried = steps.filter(({ step }) => step === last.step).length;
   const tired = tried >= (TRIES[last.step] ?? Number.POSITIVE_INFINITY);
   // A switchover takes back what the leader has yielded: its end is then `abandon`.
@@ -43,7 +43,7 @@ export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]
   if (outcome === 'superseded' && !takenBack) {
     return failed('PLAN_STALE', `another run was first: epoch ${epoch}, leader ${leader}`);
   }
-  if (outcome === 'refused' && (!takenBack || code === 'PLAN_STALE' || code === 'NOT_LEADER')) {
+  if (outcome === 'refused' && (!takenBack || stopped === false)) {
     return failed(code as ErrorCode, String(why));
   }
   return undefined;

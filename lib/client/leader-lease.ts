@@ -1,5 +1,11 @@
 import type { Acceptor, Answer, Draw } from '#lib/domain/control/acceptor.ts';
-import { ANSWER_MS, DRAWN_MS, FRESH_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
+import {
+  ANSWER_MS,
+  DRAWN_MS,
+  FRESH_MS,
+  REFUSED_MS,
+  WRITE_MS,
+} from '#lib/domain/control/application-lease.ts';
 import { leadershipOf } from '#lib/domain/control/leadership.ts';
 import { type Moment, passedMs } from '#lib/domain/control/watch.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
@@ -102,7 +108,9 @@ export class LeaderLease {
 
   /** Throws NOT_LEADER; nothing was written then. */
   async #epochNow(): Promise<Epoch> {
-    if (this.#seen === undefined || passedMs(this.#seen.asked, this.#moment()) > FRESH_MS) {
+    const seen = this.#seen;
+    const freshMs = seen !== undefined && typeof this.#refusal() === 'string' ? REFUSED_MS : FRESH_MS;
+    if (seen === undefined || passedMs(seen.asked, this.#moment()) > freshMs) {
       this.#reading ??= this.#look().finally(() => {
         this.#reading = undefined;
       });

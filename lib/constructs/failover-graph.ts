@@ -267,47 +267,33 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
       'SwitchoverAborted',
       'FAILOVER_REFUSED',
       'The switchover could not go on and was taken back: the old leader leads, and nothing is lost.',
-      'The output of yield or claim says why; see docs/RUNBOOK.md#failover_refused.',
+      'The output of the handover says why; see docs/RUNBOOK.md#failover_refused.',
     ),
   );
-  const claimYielded = task(
-    'Claim what was yielded',
-    'claim',
-    'Takes the next epoch, which the leader has consented to.',
+  const handover = task(
+    'Hand over',
+    'handover',
+    'The leader stops writes and logs the last of them; the successor gets them, and is promoted.',
   );
-  claimYielded.addCatch(abandon, { resultPath: '$.error' });
-  claimYielded.next(
+  handover.addCatch(abandon, { resultPath: '$.error' });
+  handover.next(
     choice(
-      'Claimed what was yielded?',
-      'Writes are stopped by now: the switchover either goes on or is taken back.',
-      [is('claim', 'claimed'), fence],
-      [again('claim', 'withheld'), wait('Wait to claim what was yielded', claimYielded)],
-      [is('claim', 'withheld'), abandon],
-      [is('claim', 'superseded'), abandon],
-      [is('claim', 'refused'), abandon],
-    ),
-  );
-  const yielding = task(
-    'Yield',
-    'yield',
-    'The leader stops writes, logs the last of them, and gives up its lease.',
-  );
-  yielding.addCatch(abandon, { resultPath: '$.error' });
-  yielding.next(
-    choice(
-      'Yielded?',
+      'Handed over?',
       'A leader that has given its lease up and can go no further gets it back.',
-      [is('yield', 'yielded'), claimYielded],
-      [Condition.stringEquals('$.yield.code', 'PLAN_STALE'), refused],
-      [Condition.stringEquals('$.yield.code', 'NOT_LEADER'), refused],
-      [is('yield', 'refused'), abandon],
+      [is('handover', 'handed-over'), repoint],
+      [is('handover', 'claimed'), fence],
+      [
+        Condition.and(is('handover', 'refused'), Condition.booleanEquals('$.handover.stopped', false)),
+        refused,
+      ],
+      [is('handover', 'refused'), abandon],
     ),
   );
 
   const planned = choice(
     'Planned?',
     'A switchover begins at the leader, with its consent; a failover does without.',
-    [Condition.stringEquals('$.input.kind', 'switchover'), yielding],
+    [Condition.stringEquals('$.input.kind', 'switchover'), handover],
     [Condition.stringEquals('$.input.kind', 'failover'), claim],
   );
   const notApproved = fail(

@@ -38,6 +38,9 @@ export function endOf(
   return { lane, epoch: head.lastEpoch, lsn: `${head.lastLsn}` };
 }
 
+/** What a relay needs of the log that it copies to. */
+export type LogWriter = Pick<ReplicaLog, 'head' | 'putSegment' | 'append'>;
+
 /**
  * Brings `to` up to `from`: copies segments, then appends their entries, as they are. One function, run by the
  * sending Region (push) or the receiving one (pull), as often as anybody likes.
@@ -47,7 +50,7 @@ export function endOf(
  */
 export async function relay(
   from: LogReader,
-  to: ReplicaLog,
+  to: LogWriter,
   lane: LaneId,
   authority: Epoch,
   known?: Head,
@@ -120,7 +123,7 @@ async function compare(
 
 async function copySegments(
   from: LogReader,
-  to: ReplicaLog,
+  to: LogWriter,
   entries: readonly Entry[],
   head: Head,
 ): Promise<void> {

@@ -39,7 +39,7 @@ describe('a run', () => {
     expect(endOfRun('switchover', steps(...claim))).toBeUndefined();
     const end = endOfRun('switchover', steps(...claim, ['abandon', { outcome: 'abandoned' }]));
     expect(end).toMatchObject({ code: 'FAILOVER_REFUSED', why: expect.stringContaining('late') });
-    const refused = steps(['yield', { outcome: 'refused', code: 'NOT_LEADER', why: 'x' }]);
+    const refused = steps(['yield', { outcome: 'refused', code: 'NOT_LEADER', why: 'x', stopped: false }]);
     expect(endOfRun('switchover', refused)).toMatchObject({ code: 'NOT_LEADER' });
   });
 });

@@ -12,7 +12,7 @@ import type { SimStore } from './store.ts';
 import type { Steps } from './workflow-twin.ts';
 
 /** A sentinel as the simulator sees one. */
-export type SentinelLike = Pick<Sentinel, 'tick' | 'leaseLeftMs'>;
+export type SentinelLike = Pick<Sentinel, 'tick' | 'leaseLeftMs'> & Partial<Pick<Sentinel, 'pauseMs'>>;
 
 /** What can be put around, or in place of, a part of the system: each hook is given the sound one. */
 export type Hooks = {

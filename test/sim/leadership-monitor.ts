@@ -60,10 +60,11 @@ export class LeadershipMonitor {
     let at = list.length;
     while (at > 0 && (list[at - 1] as Chosen).ballot > chosen.ballot) at -= 1;
     list.splice(at, 0, chosen);
-    this.#follows(list[at - 1]?.value, chosen.value);
+    const before = list[at - 1]?.value;
+    this.#follows(before, chosen.value);
     this.#follows(chosen.value, list[at + 1]?.value);
     if (list.length > 100) list.shift();
-    if (chosen.value.phase === 'leading') this.#install(chosen.value);
+    if (chosen.value.phase === 'leading') this.#install(chosen.value, before);
   }
 
   #follows(before: Register | undefined, after: Register | undefined): void {
@@ -76,7 +77,7 @@ export class LeadershipMonitor {
       this.#monitor.violated(1, `a leader was uninstalled: ${told}`);
   }
 
-  #install({ epoch, leader, run }: Register): void {
+  #install({ epoch, leader, run }: Register, before: Register | undefined): void {
     const known = this.installed.get(epoch);
     if (known === leader) return;
     if (known !== undefined) {
@@ -85,6 +86,8 @@ export class LeadershipMonitor {
     }
     this.installed.set(epoch, leader);
     this.#monitor.counts.installed += 1;
+    // A switchover that was taken back: who led the epoch before, with its consent, leads this one.
+    if (before?.phase === 'switching-over' && before.run === run && before.leader === leader) return;
     const election = this.elections.get(run);
     if (election === undefined) {
       if (epoch > 1) this.#monitor.violated(10, `${leader} leads epoch ${epoch} without an election`);

@@ -4,7 +4,6 @@ import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { MemoryAlarms } from '#lib/local/memory/memory-alarms.ts';
-import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
 import { applyLog } from '#lib/usecases/apply.ts';
 import { capture } from '#lib/usecases/capture.ts';
@@ -143,7 +142,11 @@ export class RegionTwin {
     const make = (given: SentinelDeps) => new Sentinel(given);
     const watcher = world.hooks.sentinel?.(make, deps) ?? make(deps);
     this.sentinel = { process, watcher };
-    void loop(process, world.profile.lookMs, () => watcher.tick());
+    void loop(
+      process,
+      () => watcher.pauseMs ?? world.profile.lookMs,
+      () => watcher.tick(),
+    );
   }
 
   #moveData(process: Process): void {
@@ -312,22 +315,36 @@ export class RegionTwin {
       targetOf,
       rules,
       alarmsOf: () => NO_ALARMS,
-      history: new MemoryHistory(),
+      history: {
+        // A switchover is promoted in the step that elects: what was decided is known as soon as it is written down.
+        record: async ({ outcome, run, step }) => {
+          if (step === 'elect') this.#noteElection(run, outcome as ElectResult, false);
+        },
+        of: async () => [],
+      },
       telemetry: this.#telemetry(process),
     };
   }
 
-  #onStep(execution: Execution, step: StepName, result: { readonly outcome: string }): void {
-    const { monitor, scheduler, trace } = this.#world;
-    trace?.(`${this.region}/workflow ${execution.input.run} ${step}: ${plain(result)}`);
-    if (step !== 'elect' || result.outcome !== 'elected') return;
-    const { winner, candidates, rpo } = result as Extract<ElectResult, { outcome: 'elected' }>;
-    monitor.counts.failovers += 1;
+  #noteElection(run: string, result: ElectResult, force: boolean): void {
+    if (result.outcome !== 'elected') return;
+    const { candidates, rpo, winner } = result;
+    const { monitor, noFailover, replicas, scheduler } = this.#world;
     const eligible =
-      this.#world.replicas.includes(winner) &&
+      replicas.includes(winner) &&
       candidates.some((each) => each.region === winner && each.eligible) &&
-      (this.#world.noFailover !== winner || execution.input.force === true);
-    monitor.leadership.elections.set(execution.input.run, { winner, eligible, rpo, atMs: scheduler.now });
+      (noFailover !== winner || force);
+    monitor.leadership.elections.set(run, { winner, eligible, rpo, atMs: scheduler.now });
+  }
+
+  #onStep(execution: Execution, step: StepName, result: { readonly outcome: string }): void {
+    const { monitor, trace } = this.#world;
+    trace?.(`${this.region}/workflow ${execution.input.run} ${step}: ${plain(result)}`);
+    if (step !== 'elect' && !(step === 'handover' && result.outcome === 'handed-over')) return;
+    monitor.counts.failovers += 1;
+    if (step === 'elect') {
+      this.#noteElection(execution.input.run, result as ElectResult, execution.input.force === true);
+    }
   }
 
   /** Looks at the group from here. */
@@ -374,9 +391,9 @@ function wholeTransactions(pending: readonly Local[], limit: number): readonly L
 }
 
 /** Looks again and again, each some time after the last has ended. */
-async function loop(process: Process, everyMs: number, look: () => Promise<void>): Promise<void> {
+async function loop(process: Process, everyMs: () => number, look: () => Promise<void>): Promise<void> {
   for (;;) {
     await look().catch(() => {});
-    await process.sleep(everyMs);
+    await process.sleep(everyMs());
   }
 }

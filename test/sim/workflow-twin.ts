@@ -2,15 +2,16 @@ import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import { drainWinner } from '#lib/usecases/control/drain.ts';
 import { electLeader } from '#lib/usecases/control/elect.ts';
-import type { FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import { type FailoverDeps, type FailoverState, knownBy } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
+import { handOver } from '#lib/usecases/control/hand-over.ts';
 import { promoteWinner } from '#lib/usecases/control/promote.ts';
 import { awaitDns, repointClients } from '#lib/usecases/control/repoint.ts';
 import { verifyLeader } from '#lib/usecases/control/verify.ts';
-import { abandonSwitchover, yieldLease } from '#lib/usecases/control/yield.ts';
+import { abandonSwitchover } from '#lib/usecases/control/yield.ts';
 
 export type StepName =
-  | 'yield'
+  | 'handover'
   | 'claim'
   | 'fence'
   | 'elect'
@@ -24,7 +25,7 @@ type Step = (deps: FailoverDeps, state: FailoverState) => Promise<{ readonly out
 export type Steps = Readonly<Record<StepName, Step>>;
 
 export const STEPS: Steps = {
-  yield: yieldLease,
+  handover: handOver,
   claim: claimEpoch,
   fence: fenceOld,
   elect: electLeader,
@@ -39,26 +40,23 @@ export const STEPS: Steps = {
 type End = 'Done' | 'Superseded' | 'Failed';
 type Next = StepName | End | { readonly again: StepName; readonly seconds: number; readonly atMost: number };
 
-/** The graph: what follows a step's outcome. `yielded`: the leader has given up its lease to this run. */
+/** The graph: what follows a step's outcome. */
 function nextOf(
   step: StepName,
-  result: { readonly outcome: string; readonly waitSeconds?: number },
-  yielded: boolean,
+  result: { readonly outcome: string; readonly waitSeconds?: number; readonly stopped?: boolean },
 ): Next {
   const again = (seconds: number, atMost: number) => ({ again: step, seconds, atMost });
   switch (`${step} ${result.outcome}`) {
-    case 'yield yielded':
-      return 'claim';
-    case 'yield refused':
-      return 'abandon';
+    case 'handover handed-over':
+      return 'repoint';
+    case 'handover claimed':
+      return 'fence';
+    case 'handover refused':
+      return result.stopped ? 'abandon' : 'Failed';
     case 'claim claimed':
       return 'fence';
     case 'claim withheld':
       return again(1, 10);
-    case 'claim superseded':
-      return yielded ? 'abandon' : 'Superseded';
-    case 'claim refused':
-      return yielded ? 'abandon' : 'Failed';
     case 'fence fenced':
       return 'elect';
     case 'fence unproven':
@@ -117,7 +115,7 @@ export class WorkflowTwin {
 
   async start(input: FailoverInput): Promise<'started' | 'exists'> {
     if (this.executions.has(input.run)) return 'exists';
-    const step = input.kind === 'switchover' ? 'yield' : 'claim';
+    const step = input.kind === 'switchover' ? 'handover' : 'claim';
     const execution: Execution = { input, state: { input }, step, end: undefined };
     this.executions.set(input.run, execution);
     void this.#run(execution);
@@ -136,22 +134,25 @@ export class WorkflowTwin {
     let turns = 0;
     for (;;) {
       const { step } = execution;
-      const result = await this.#try(step, execution.state);
+      const result = await this.#try(step, knownBy(execution.state));
+      if (result === undefined && step === 'handover') {
+        execution.step = 'abandon';
+        continue;
+      }
       if (result === undefined) {
         execution.end = 'Failed';
         return;
       }
       execution.state = { ...execution.state, [step]: result };
       onStep(execution, step, result);
-      const yielded = execution.input.kind === 'switchover' && execution.state.claim?.outcome !== 'claimed';
-      let next = nextOf(step, result, yielded);
+      let next = nextOf(step, result);
       if (typeof next === 'object') {
         turns += 1;
         if (turns < next.atMost) {
           await sleep(next.seconds * 1000 + random() * 50);
           continue;
         }
-        next = yielded && step === 'claim' ? 'abandon' : 'Failed';
+        next = 'Failed';
       }
       turns = 0;
       if (next === 'Done' || next === 'Superseded' || next === 'Failed') {

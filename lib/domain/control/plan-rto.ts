@@ -1,4 +1,5 @@
 import { majorityOf } from '#lib/domain/control/acceptor.ts';
+import { HANDOVER_MS } from '#lib/domain/control/application-lease.ts';
 import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
 import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
@@ -20,8 +21,6 @@ type Course = {
 
 /** What a lost Region costs in each step that asks all of them, ms. */
 const PATIENCE_MS = 700;
-/** For how long a leader that hands over waits for writes under way, ms. */
-const HANDOVER_MS = 150;
 /** Records a second that a store applies at least. */
 const APPLY_PER_SECOND = 1_000;
 

@@ -34,14 +34,25 @@ export type RegisterDeps = {
  * learn the value of a majority under a new ballot, change it, have a majority accept the result. `change` may be
  * called more than once, and must hold for a value that it has made itself.
  *
+ * @param ready what the change rests on: it is learned what is in force meanwhile, and nothing is changed before. The
+ * change is not made if it rejects.
+ *
  * Throws REGISTER_UNAVAILABLE without an answer from a majority, REGISTER_CONTENDED after too many lost races, and
  * GROUP_NOT_FOUNDED if the group has no leader yet.
  */
-export function changeRegister(deps: RegisterDeps, change: (register: Register) => Change): Promise<Change> {
-  return propose(deps, (register) => {
-    if (register === undefined) throw notFounded();
-    return change(register);
-  });
+export function changeRegister(
+  deps: RegisterDeps,
+  change: (register: Register) => Change,
+  ready?: Promise<unknown>,
+): Promise<Change> {
+  return propose(
+    deps,
+    (register) => {
+      if (register === undefined) throw notFounded();
+      return change(register);
+    },
+    ready,
+  );
 }
 
 /** Gives a group its first leader; a group that has one keeps it (`superseded`). Throws as `changeRegister` does. */
@@ -64,6 +75,7 @@ export function keep(register: Register): Change {
 async function propose(
   deps: RegisterDeps,
   change: (register: Register | undefined) => Change,
+  ready?: Promise<unknown>,
 ): Promise<Change> {
   const { members } = deps.acceptors;
   const need = majorityOf(members.length);
@@ -79,6 +91,7 @@ async function propose(
         countOf(each, ({ kind }, at) => kind === 'promised' && !ahead.has(at)) >= need ||
         (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
     );
+    await ready;
     highest = highestOf(ballot, promises);
     const heard = [...promises].filter(([at, { kind }]) => kind === 'promised' && !ahead.has(at));
     if (heard.length >= need) {

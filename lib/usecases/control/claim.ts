@@ -18,8 +18,14 @@ const SILENT_MS = 150;
 /**
  * Takes the next epoch for this run: the register's change from (e, leading) to (e + 1, failing over, this run). Only
  * one run ever gets it, and only once a majority of the Regions has withdrawn its grant from e.
+ *
+ * @param ready resolves once they have, if that is under way.
  */
-export async function claimEpoch(deps: FailoverDeps, state: FailoverState): Promise<ClaimResult> {
+export async function claimEpoch(
+  deps: FailoverDeps,
+  state: FailoverState,
+  ready?: Promise<unknown>,
+): Promise<ClaimResult> {
   const { input } = state;
   const hearing = listen(deps);
   const decide = (result: ClaimResult) =>
@@ -37,20 +43,24 @@ export async function claimEpoch(deps: FailoverDeps, state: FailoverState): Prom
   }
   const epoch = epochOfRun(state);
   let guarded: string | undefined;
-  const change = await changeRegister(deps, (register) => {
-    guarded =
-      input.trigger === 'votes' && register.epoch === input.epoch
-        ? guardOf(register, deps.clock.now())
-        : undefined;
-    if (guarded !== undefined) return { kind: 'superseded', register };
-    return claim(register, {
-      epoch: input.epoch,
-      coordinator: deps.region,
-      run: input.run,
-      phase: input.kind === 'switchover' ? 'switching-over' : 'failing-over',
-      ...(input.successor === undefined ? {} : { successor: input.successor }),
-    });
-  });
+  const change = await changeRegister(
+    deps,
+    (register) => {
+      guarded =
+        input.trigger === 'votes' && register.epoch === input.epoch
+          ? guardOf(register, deps.clock.now())
+          : undefined;
+      if (guarded !== undefined) return { kind: 'superseded', register };
+      return claim(register, {
+        epoch: input.epoch,
+        coordinator: deps.region,
+        run: input.run,
+        phase: input.kind === 'switchover' ? 'switching-over' : 'failing-over',
+        ...(input.successor === undefined ? {} : { successor: input.successor }),
+      });
+    },
+    ready,
+  );
   const { register } = change;
   if (guarded !== undefined) return decide({ outcome: 'refused', code: 'FAILOVER_REFUSED', why: guarded });
   switch (change.kind) {

@@ -72,7 +72,8 @@ export async function drainWinner(deps: FailoverDeps, state: FailoverState): Pro
   return decided(deps, state, 'drain', { winner }, { outcome: 'drained', lsn: `${head.lastLsn}` });
 }
 
-function hasDrained(at: ApplyState, head: Head): boolean {
+/** Does the store hold all that the log does, which ends at `head`? */
+export function hasDrained(at: ApplyState, head: Head): boolean {
   return isWhole(at, head) && at.applied?.lsn === head.lastLsn;
 }
 

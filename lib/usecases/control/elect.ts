@@ -21,26 +21,38 @@ const ALARMS_MS = 200;
 
 /** Finds the replica to promote among the sealed logs, and the most that its promotion may lose. */
 export async function electLeader(deps: FailoverDeps, state: FailoverState): Promise<ElectResult> {
-  const { input } = state;
   const sealed = state.fence?.outcome === 'fenced' ? state.fence.seals.filter((each) => each.sealed) : [];
-  const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
-  const asked = input.successor;
   const regions = sealed.map(({ region }) => region);
   const hearing = hear(deps, state);
-  let candidates = await candidatesIn(deps, state, regions);
-  const rules = {
+  const candidates = await candidatesIn(deps, state, regions);
+  if (elect(candidates, rulesOf(deps, state)).winner !== undefined) {
+    return electAmong(deps, state, candidates, hearing);
+  }
+  // The fence waits for nobody who is far away. Before there is no leader at all, whoever answers now counts, too.
+  const late = await sealLate(deps, state, regions);
+  return electAmong(deps, state, await candidatesIn(deps, state, [...regions, ...late]), hearing);
+}
+
+/** What decides an election, but for the candidates. */
+export function rulesOf(deps: FailoverDeps, { claim, input }: FailoverState) {
+  return {
     maxLagMs: deps.profile.maxLagMs,
     force: input.force === true,
-    ...(asked === undefined ? {} : { asked }),
-    ...(old === undefined ? {} : { replaced: old }),
+    ...(input.successor === undefined ? {} : { asked: input.successor }),
+    ...(claim?.outcome === 'claimed' ? { replaced: claim.from } : {}),
     near: deps.region,
   };
-  let election = elect(candidates, rules);
-  if (election.winner === undefined) {
-    // The fence waits for nobody who is far away. Before there is no leader at all, whoever answers now counts, too.
-    candidates = await candidatesIn(deps, state, [...regions, ...(await sealLate(deps, state, regions))]);
-    election = elect(candidates, rules);
-  }
+}
+
+/** @param hearing what the Regions have heard of the old leader: see `hear`. */
+export async function electAmong(
+  deps: FailoverDeps,
+  state: FailoverState,
+  candidates: readonly Candidate[],
+  hearing: Promise<Answers<Acceptor>>,
+): Promise<ElectResult> {
+  const rules = rulesOf(deps, state);
+  const election = elect(candidates, rules);
   const reports = candidates.map((each) => {
     const verdict = election.verdicts.find(({ region }) => region === each.region)!;
     return {
@@ -67,7 +79,8 @@ export async function electLeader(deps: FailoverDeps, state: FailoverState): Pro
   });
 }
 
-async function candidatesIn(
+/** Where each of the Regions stands that answer. */
+export async function candidatesIn(
   deps: FailoverDeps,
   state: FailoverState,
   regions: readonly RegionId[],
@@ -164,7 +177,7 @@ function holdsAll(state: FailoverState, { lastLsn }: Candidate, heard: Answers<A
 }
 
 /** What the Regions have heard of the old leader. */
-async function hear(deps: FailoverDeps, state: FailoverState): Promise<Answers<Acceptor>> {
+export async function hear(deps: FailoverDeps, state: FailoverState): Promise<Answers<Acceptor>> {
   const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
   // One that has handed over is there to say so; one that was lost holds up nobody.
   const awaited = deps.acceptors.members.filter(

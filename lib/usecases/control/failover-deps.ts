@@ -147,6 +147,12 @@ export type RepointResult =
   | { readonly outcome: 'by-health-checks'; readonly target: string }
   | { readonly outcome: 'stale'; readonly now: { readonly epoch: Epoch; readonly target: string } | null };
 
+/** What a run knows by its document: a switchover's first step tells of several steps at once. */
+export function knownBy(document: FailoverState): FailoverState {
+  const { outcome: _, tries: __, ...steps } = Object(document.handover) as Record<string, unknown>;
+  return { ...document, ...steps };
+}
+
 /** The epoch that this run is to begin. */
 export function epochOfRun(state: FailoverState): Epoch {
   return advanceEpoch(state.input.epoch);

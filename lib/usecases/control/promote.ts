@@ -13,14 +13,22 @@ import {
 /**
  * Makes the winner the leader of the epoch: in the register first, which is where it counts, then in the roles by
  * which each Region's data path goes. From the moment that the winner's own role names it, its capture logs what is
- * written there.
+ * written there. A winner that has yet to drain is left to name itself: its sentinel does so once it has.
+ *
+ * @param ready resolves once the winner may be promoted, if that is under way.
  */
-export async function promoteWinner(deps: FailoverDeps, state: FailoverState): Promise<PromoteResult> {
+export async function promoteWinner(
+  deps: FailoverDeps,
+  state: FailoverState,
+  ready?: Promise<unknown>,
+): Promise<PromoteResult> {
   const epoch = epochOfRun(state);
   const leader = winnerOf(state);
   const cooldownUntilMs = state.input.kind === 'switchover' ? 0 : deps.clock.now() + deps.profile.cooldownMs;
-  const { kind, register } = await changeRegister(deps, (value) =>
-    install(value, { epoch, run: state.input.run, leader, cooldownUntilMs }),
+  const { kind, register } = await changeRegister(
+    deps,
+    (value) => install(value, { epoch, run: state.input.run, leader, cooldownUntilMs }),
+    ready,
   );
   if (kind !== 'changed') {
     return decided(
@@ -35,7 +43,7 @@ export async function promoteWinner(deps: FailoverDeps, state: FailoverState): P
       },
     );
   }
-  await deps.peers.control(leader).nameLeader({ epoch, leader });
+  if (state.drain?.outcome === 'drained') await deps.peers.control(leader).nameLeader({ epoch, leader });
   // The others learn it from their own sentinels too; this is sooner, and one that is away holds up nobody.
   for (const { name } of deps.group.regions) {
     if (name !== leader) void patiently(deps, deps.peers.control(name).nameLeader({ epoch, leader }));

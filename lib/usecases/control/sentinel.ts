@@ -3,9 +3,11 @@ import { runName } from '#lib/domain/control/failover.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import { leaseLeftMs, look, type Moment, stillMs, type Watch } from '#lib/domain/control/watch.ts';
+import { isFailure } from '#lib/domain/errors.ts';
 import { type GroupId, LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { liveShards } from '#lib/domain/marks.ts';
+import type { Role } from '#lib/domain/topology.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { EngineFence, Workflow, WritePath } from '#lib/ports/sentinel-ports.ts';
@@ -16,6 +18,7 @@ import {
   keep,
   type RegisterDeps,
 } from '#lib/usecases/control/change-register.ts';
+import { hasDrained } from '#lib/usecases/control/drain.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
@@ -28,7 +31,7 @@ export type SentinelDeps = RegisterDeps & {
   readonly countsWrites: boolean;
   readonly clock: SteadyClock;
   /** Absent at a witness: there is no data path to tell. */
-  readonly control?: Pick<Control, 'role' | 'nameLeader'>;
+  readonly control?: Pick<Control, 'role' | 'nameLeader' | 'applyState'>;
   readonly log: Pick<ReplicaLog, 'head' | 'seal'>;
   readonly writePath: WritePath;
   readonly fence: EngineFence;
@@ -41,6 +44,8 @@ export type SentinelDeps = RegisterDeps & {
 
 /** How many beats' time a canary may take before the write path counts as broken: overload is not death. */
 const CANARY_LEASES = 20;
+/** Between two looks of a Region that everybody waits for, ms. */
+const NEXT_MS = 20;
 /** Stands for a counter while a vote is in force that another has cast. */
 const HANDING_OVER = -1;
 /** How much of the margin the leader has to answer a probe. */
@@ -63,6 +68,10 @@ export class Sentinel {
   #leastLeft: number | undefined;
   #beatDueMs = Number.NEGATIVE_INFINITY;
   #counter = 0;
+  /** Is this Region to lead in a moment? */
+  #isNext = false;
+  /** The epoch that this Region is known to be fit to lead. */
+  #inPlace: Epoch | undefined;
   #canary: { readonly begunMs: number; readonly ended: Promise<void> } | undefined;
   #canaryDueMs = Number.NEGATIVE_INFINITY;
   /** When a canary last came through, and whether the last that ended did. */
@@ -110,9 +119,35 @@ export class Sentinel {
     const register = own.accepted?.value;
     if (register === undefined) return;
     if (isBehind(own, register) && (await this.#catchUp(own, register))) return;
+    this.#isNext = register.phase === 'switching-over' && register.successor === region;
+    if (!(await this.#isDrained(register))) return;
     await this.#follow(register);
     if (register.phase === 'leading' && register.leader === region) await this.#lead(own, register);
     else await this.#watchOver(own, register);
+  }
+
+  /** How long to wait before the next look, ms: while everybody waits for this Region, less than otherwise. */
+  get pauseMs(): number {
+    const { lookMs } = this.#deps.profile;
+    return this.#isNext ? Math.min(NEXT_MS, lookMs) : lookMs;
+  }
+
+  /** Who has been made the leader leads once its store holds all of its log: until then its applier goes on. */
+  async #isDrained({ epoch, leader, phase }: Register): Promise<boolean> {
+    const { control, log, region, telemetry } = this.#deps;
+    if (control === undefined || phase !== 'leading' || leader !== region || this.#inPlace === epoch)
+      return true;
+    const role = await roleOf(control);
+    if (role !== undefined && role.leader !== region) {
+      const [state, head] = await Promise.all([control.applyState(LANE_0), log.head(LANE_0)]);
+      if (!hasDrained(state, head)) {
+        this.#isNext = true;
+        telemetry.event('drain-awaited', { epoch, applied: `${state.applied?.lsn}`, log: `${head.lastLsn}` });
+        return false;
+      }
+    }
+    this.#inPlace = epoch;
+    return true;
   }
 
   /** The data path of this Region goes by its role item: it names who leads once a leader is in place. */
@@ -444,6 +479,15 @@ function isBehind(own: Acceptor, register: Register): boolean {
 /** Has this Region withdrawn its grant from the epoch in force, or from one that was to come after it? */
 function hasVoted({ vote }: Acceptor, { epoch }: Register): boolean {
   return vote !== undefined && vote >= epoch;
+}
+
+async function roleOf(control: Pick<Control, 'role'>): Promise<Role | undefined> {
+  try {
+    return await control.role();
+  } catch (error) {
+    if (isFailure(error, 'ROLE_UNKNOWN')) return undefined;
+    throw error;
+  }
 }
 
 /** Fails if `work` is not done in `ms`; what it does later is not looked at. */

@@ -1,13 +1,17 @@
 import { type Acceptor, type Consent, majorityOf } from '#lib/domain/control/acceptor.ts';
 import { HANDOVER_MS } from '#lib/domain/control/application-lease.ts';
-import { LANE_0 } from '#lib/domain/ids.ts';
+import { install } from '#lib/domain/control/register.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
-import { readRegister } from '#lib/usecases/control/change-register.ts';
+import { changeRegister, readRegister } from '#lib/usecases/control/change-register.ts';
 import {
   decided,
+  epochOfRun,
   type FailoverDeps,
   type FailoverState,
   patiently,
+  type Refused,
   type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
 import { countOf, gather } from '#lib/usecases/control/gather.ts';
@@ -17,36 +21,45 @@ const CAPTURE_MS = 5_000;
 const POLL_MS = 20;
 
 /**
- * The leader hands over: its own vote ends the lease that its clients read, and what they have written by then goes
- * into its log. Runs in the leader's Region, which alone may give up its lease. What fails is taken back by
- * `abandonSwitchover`.
+ * The leader's own vote ends the lease that its clients read. Whoever holds the mark that it bears knows that no lease has
+ * been lent since.
  */
-export async function yieldLease(deps: FailoverDeps, state: FailoverState): Promise<YieldResult> {
-  const { input } = state;
-  const { acceptors, clock, region, sleep, writePath } = deps;
-  const decide = (result: YieldResult) => decided(deps, state, 'yield', { ...input }, result);
-  const register = await readRegister(deps);
-  if (register.epoch !== input.epoch || register.phase !== 'leading') {
-    const why = `the group is in epoch ${register.epoch} (${register.phase}), not in ${input.epoch}`;
-    return decide({ outcome: 'refused', code: 'PLAN_STALE', why });
-  }
-  if (register.leader !== region) {
-    const why = `${register.leader} leads: start the switchover there`;
-    return decide({ outcome: 'refused', code: 'NOT_LEADER', why });
-  }
-  // While the leader's own item bears this mark, it has lent no lease since: the election looks.
+export async function giveUpLease(
+  deps: FailoverDeps,
+  { input }: FailoverState,
+): Promise<{ readonly outcome: 'given-up'; readonly by: Consent } | Refused> {
   const by: Consent = `${input.run}/${deps.chance()}`;
-  const own = await acceptors.of(region).vote(input.epoch, 'over', by);
-  if (own.kind === 'beaten') {
-    return decide({
-      outcome: 'refused',
-      code: 'FAILOVER_REFUSED',
-      why: 'the leader is handing over already',
-    });
-  }
-  if (own.kind !== 'voted') {
-    return decide({ outcome: 'refused', code: 'PLAN_STALE', why: 'a higher epoch has been claimed' });
-  }
+  const own = await deps.acceptors.of(deps.region).vote(input.epoch, 'over', by);
+  if (own.kind === 'voted') return { outcome: 'given-up', by };
+  return own.kind === 'beaten'
+    ? { outcome: 'refused', code: 'FAILOVER_REFUSED', why: 'the leader is handing over already' }
+    : { outcome: 'refused', code: 'PLAN_STALE', why: 'a higher epoch has been claimed' };
+}
+
+/** With the leader's consent, a majority withdraws its grant. Throws REGISTER_UNAVAILABLE if none answers. */
+export async function withdrawGrants(
+  deps: FailoverDeps,
+  { input }: FailoverState,
+  by: Consent,
+): Promise<void> {
+  const need = majorityOf(deps.acceptors.members.length);
+  const inForce = ({ acceptor }: { readonly acceptor: Acceptor }) => acceptor.vote === input.epoch;
+  const votes = await gather(
+    deps,
+    (acceptor) => acceptor.vote(input.epoch, 'over', by),
+    (each) => countOf(each, inForce) >= need,
+  );
+  if (countOf(votes, inForce) >= need) return;
+  throw new UnderstudyError(
+    'REGISTER_UNAVAILABLE',
+    'no majority of the Regions has withdrawn its grant from the leader that hands over',
+    'Wait until more Regions can be reached; the switchover is taken back.',
+  );
+}
+
+/** Waits until every write that counts is made and in the log. Runs in the leader's Region, by whose clock it goes. */
+export async function lastWrites(deps: FailoverDeps, by: Consent): Promise<YieldResult> {
+  const { clock, region, sleep, writePath } = deps;
   await sleep(HANDOVER_MS);
   const log = deps.peers.log(region);
   let head = await log.head(LANE_0);
@@ -58,39 +71,43 @@ export async function yieldLease(deps: FailoverDeps, state: FailoverState): Prom
   while (head.lastCommitMs < markMs) {
     if (clock.now() - markMs > CAPTURE_MS) {
       const why = `the last writes were not logged within ${CAPTURE_MS} ms`;
-      return decide({ outcome: 'refused', code: 'FAILOVER_REFUSED', why });
+      return { outcome: 'refused', code: 'FAILOVER_REFUSED', why };
     }
     await sleep(POLL_MS);
     head = await log.head(LANE_0);
   }
-  const need = majorityOf(acceptors.members.length);
-  const inForce = ({ acceptor }: { readonly acceptor: Acceptor }) => acceptor.vote === input.epoch;
-  const votes = await gather(
-    deps,
-    (acceptor) => acceptor.vote(input.epoch, 'over', by),
-    (each) => countOf(each, inForce) >= need,
-  );
-  if (countOf(votes, inForce) < need) {
-    return decide({
-      outcome: 'refused',
-      code: 'REGISTER_UNAVAILABLE',
-      why: 'no majority of the Regions answers',
-    });
-  }
-  return decide({ outcome: 'yielded', lsn: `${head.lastLsn}`, by });
+  return { outcome: 'yielded', lsn: `${head.lastLsn}`, by };
 }
 
-/** Takes a switchover back that could not be completed: the leader is lent its lease again. */
+/**
+ * Takes a switchover back that could not be completed: the leader is lent its lease again, or, where the epoch was
+ * claimed, leads that one.
+ */
 export async function abandonSwitchover(
   deps: FailoverDeps,
   state: FailoverState,
 ): Promise<{ readonly outcome: 'abandoned' }> {
   const { acceptors } = deps;
   const { epoch, run } = state.input;
+  const register = await patiently(deps, readRegister(deps));
+  if (register?.run === run && register.phase !== 'leading') await leadOn(deps, state, register.leader);
   const takeBack = async (acceptor: AcceptorStore) => {
     const { vote, voteBy } = await acceptor.read();
     if (vote === epoch && voteBy?.startsWith(`${run}/`)) await acceptor.unvote(epoch, voteBy);
   };
   await Promise.all(acceptors.members.map((at) => patiently(deps, takeBack(acceptors.of(at)))));
   return decided(deps, state, 'abandon', {}, { outcome: 'abandoned' as const });
+}
+
+/** The leader leads the epoch that was meant for its successor. */
+async function leadOn(deps: FailoverDeps, state: FailoverState, leader: RegionId): Promise<void> {
+  const epoch = epochOfRun(state);
+  const { run } = state.input;
+  const { kind } = await changeRegister(deps, (value) =>
+    install(value, { epoch, run, leader, cooldownUntilMs: 0 }),
+  );
+  if (kind !== 'changed') return;
+  await deps.peers.control(leader).nameLeader({ epoch, leader });
+  const { record, targetOf } = deps;
+  await record?.flip(await record.read(), { epoch, target: targetOf(leader) });
 }

@@ -29,7 +29,7 @@ type Script = Readonly<Record<string, readonly (Answer | Error)[]>>;
 
 const HAPPY: Script = {
   approve: [{ outcome: 'approved', by: 'mia' }],
-  yield: [{ outcome: 'yielded', lsn: '41' }],
+  handover: [{ outcome: 'handed-over', yield: {}, claim: {}, fence: {}, elect: {}, promote: {} }],
   claim: [{ outcome: 'claimed', epoch: 8, from: 'eu-west-1', coordinator: 'us-east-1', silent: [] }],
   fence: [{ outcome: 'fenced', seals: [], rungs: {} }],
   elect: [{ outcome: 'elected', winner: 'us-east-1', candidates: [], rpo: { records: null, ms: null } }],
@@ -184,36 +184,33 @@ describe('a failover', () => {
 describe('a switchover', () => {
   const switchover = { kind: 'switchover' } as const;
 
-  it('begins with the consent of the leader', async () => {
+  it('is one step while nobody may write', async () => {
     const { steps, end } = await run(HAPPY, switchover);
     expect(end).toMatchObject({ kind: 'succeeded', state: 'Done' });
-    expect(steps.slice(0, 3)).toEqual(['yield', 'claim', 'fence']);
+    expect(steps).toEqual(['handover', 'repoint', 'dns', 'verify']);
   });
 
-  it.each(['PLAN_STALE', 'NOT_LEADER'])('that is refused for %s has touched nothing', async (code) => {
-    const { steps, end } = await run({ yield: [{ outcome: 'refused', code, why: '' }] }, switchover);
+  it('goes on step by step from its claim if it does not go at once', async () => {
+    const { steps, end } = await run({ ...HAPPY, handover: [{ outcome: 'claimed', claim: {} }] }, switchover);
+    expect(end).toMatchObject({ kind: 'succeeded', state: 'Done' });
+    expect(steps).toEqual(['handover', 'fence', 'elect', 'drain', 'promote', 'repoint', 'dns', 'verify']);
+  });
+
+  it('that is refused before anything was stopped has touched nothing', async () => {
+    const refused = { outcome: 'refused', code: 'PLAN_STALE', why: '', stopped: false };
+    const { steps, end } = await run({ handover: [refused] }, switchover);
     expect(end).toMatchObject(failedAs('Refused', 'FAILOVER_REFUSED'));
-    expect(steps).toEqual(['yield']);
+    expect(steps).toEqual(['handover']);
   });
 
   it.each([
-    ['the last writes are not logged in time', { yield: [{ outcome: 'refused', code: 'FAILOVER_REFUSED' }] }],
-    ['the leader cannot be reached', { yield: [FAILED] }],
-    ['its epoch is claimed by another', { claim: [SUPERSEDED] }],
-    ['its claim is refused', { claim: [{ outcome: 'refused', code: 'REGIONS_TOO_FEW' }] }],
-    ['its claim is withheld for too long', { claim: [{ outcome: 'withheld' }] }],
-    ['its claim keeps failing', { claim: [FAILED] }],
-  ])('is taken back when %s', async (_, script: Script) => {
-    const { steps, end } = await run(script, switchover);
+    ['it is refused later', [{ outcome: 'refused', code: 'FAILOVER_REFUSED', why: '', stopped: true }]],
+    ['it keeps failing', [FAILED]],
+  ])('is taken back when %s', async (_, handover) => {
+    const { steps, end } = await run({ handover }, switchover);
     expect(end).toMatchObject(failedAs('SwitchoverAborted', 'FAILOVER_REFUSED'));
     expect(steps.at(-1)).toBe('abandon');
     expect(steps).not.toContain('fence');
-  });
-
-  it('waits for votes like any other run', async () => {
-    const { steps, end } = await run({ claim: [{ outcome: 'withheld' }, HAPPY.claim![0]!] }, switchover);
-    expect(end).toMatchObject({ kind: 'succeeded', state: 'Done' });
-    expect(steps.slice(0, 4)).toEqual(['yield', 'claim', 'claim', 'fence']);
   });
 });
 
@@ -238,7 +235,7 @@ describe('an approval', () => {
 
   it('comes before the leader yields', async () => {
     const { steps } = await run(HAPPY, { approval: true, kind: 'switchover' });
-    expect(steps.slice(0, 3)).toEqual(['approve', 'yield', 'claim']);
+    expect(steps.slice(0, 2)).toEqual(['approve', 'handover']);
   });
 });
 

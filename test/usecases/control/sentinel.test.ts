@@ -34,6 +34,7 @@ async function succeed(watchers: Watchers, ...voters: readonly RegionId[]): Prom
   expect((await group.run(changeRegister(deps, (value) => claim(value, by)))).kind).toBe('changed');
   const at = { epoch: E2, run: 'run', leader: US, cooldownUntilMs: 0 };
   expect((await group.run(changeRegister(deps, (value) => install(value, at)))).kind).toBe('changed');
+  await group.control(US).nameLeader({ epoch: E2, leader: US });
 }
 
 describe('the sentinel of the leader', () => {

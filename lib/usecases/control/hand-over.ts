@@ -1,0 +1,223 @@
+import type { Consent } from '#lib/domain/control/acceptor.ts';
+import { type Candidate, elect } from '#lib/domain/control/election.ts';
+import type { ErrorCode } from '#lib/domain/errors.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Head } from '#lib/domain/log.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import type { LeaderInDns } from '#lib/ports/leader-record.ts';
+import { readRegister } from '#lib/usecases/control/change-register.ts';
+import { claimEpoch } from '#lib/usecases/control/claim.ts';
+import { candidatesIn, electAmong, hear, rulesOf } from '#lib/usecases/control/elect.ts';
+import {
+  type ClaimResult,
+  decided,
+  type ElectResult,
+  epochOfRun,
+  type FailoverDeps,
+  type FailoverState,
+  type FenceResult,
+  type PromoteResult,
+  patiently,
+  type Refused,
+  type YieldResult,
+} from '#lib/usecases/control/failover-deps.ts';
+import { fenceOld } from '#lib/usecases/control/fence.ts';
+import { promoteWinner } from '#lib/usecases/control/promote.ts';
+import { sendAhead } from '#lib/usecases/control/send-ahead.ts';
+import { giveUpLease, lastWrites, withdrawGrants } from '#lib/usecases/control/yield.ts';
+import { relay } from '#lib/usecases/relay.ts';
+
+type Claimed = Extract<ClaimResult, { readonly outcome: 'claimed' }>;
+type Yielded = Extract<YieldResult, { readonly outcome: 'yielded' }>;
+
+/**
+ * - handed-over: the successor leads. What it took is in the steps' own results.
+ * - claimed: the epoch is claimed and the leader has given up its lease, but the rest did not go at once. The workflow goes
+ *   on step by step.
+ * - refused: nothing was stopped (`stopped` false), or what was has to be taken back.
+ */
+export type HandoverResult =
+  | {
+      readonly outcome: 'handed-over';
+      readonly yield: Yielded;
+      readonly claim: Claimed;
+      readonly fence: FenceResult;
+      readonly elect: ElectResult;
+      readonly promote: PromoteResult;
+    }
+  | { readonly outcome: 'claimed'; readonly claim: Claimed; readonly yield: YieldResult }
+  | (Refused & { readonly stopped: boolean });
+
+/** `fit`: with the successor in the state, and where its log ended. `resumed`: the leader has given up its lease already. */
+type Prepared =
+  | {
+      readonly outcome: 'fit';
+      readonly state: FailoverState;
+      readonly candidates: readonly Candidate[];
+      readonly end: Head;
+    }
+  | { readonly outcome: 'resumed'; readonly by: Consent }
+  | Refused;
+
+/** How long a successor may take to apply what was logged when the switchover began, ms: writes go on meanwhile. */
+const CATCH_UP_MS = 10_000;
+const POLL_MS = 50;
+
+/**
+ * A switchover, from the leader's consent to the successor's promotion, in one step: while nobody may write, all that does
+ * not depend on each other is done at the same time, and whatever can be found out beforehand is, so that a successor that
+ * is not fit costs no pause. Runs in the leader's Region, by whose clock its last writes are waited for.
+ *
+ * The successor is promoted once its log holds all that the leader's does; it leads once its store does, too.
+ */
+export async function handOver(deps: FailoverDeps, given: FailoverState): Promise<HandoverResult> {
+  const prepared = await prepare(deps, given);
+  const consent = prepared.outcome === 'fit' ? await giveUpLease(deps, prepared.state) : prepared;
+  if (consent.outcome === 'refused') {
+    return decided(deps, given, 'yield', { ...given.input }, { ...consent, stopped: false });
+  }
+  const state = prepared.outcome === 'fit' ? prepared.state : given;
+  const claiming = claimEpoch(deps, state, withdrawGrants(deps, state, consent.by));
+  const [claim, yielded, begun] = await Promise.all([
+    claiming,
+    lastWrites(deps, consent.by).then((last) => decided(deps, state, 'yield', { ...state.input }, last)),
+    claiming.then((claimed) => begin(deps, { ...state, claim: claimed }, prepared)),
+  ]);
+  if (yielded.outcome === 'refused') return { ...yielded, stopped: true };
+  if (claim.outcome !== 'claimed') {
+    const why = 'why' in claim ? claim.why : `epoch ${claim.epoch} has been claimed by another run`;
+    return { outcome: 'refused', code: 'FAILOVER_REFUSED', why, stopped: true };
+  }
+  const known = { ...state, claim, yield: yielded };
+  const rest = prepared.outcome === 'fit' ? await finish(deps, known, prepared.candidates, begun) : undefined;
+  return rest === undefined
+    ? { outcome: 'claimed', claim, yield: yielded }
+    : { outcome: 'handed-over', claim, yield: yielded, ...rest };
+}
+
+/** What can be done before anything is stopped: find the successor, and let it catch up. */
+async function prepare(deps: FailoverDeps, state: FailoverState): Promise<Prepared> {
+  const { group, region } = deps;
+  const { input } = state;
+  const refuse = (code: ErrorCode, why: string): Refused => ({ outcome: 'refused', code, why });
+  const register = await readRegister(deps);
+  if (register.epoch === epochOfRun(state) && register.run === input.run && register.phase !== 'leading') {
+    // A process before this one has claimed the epoch: the leader's vote bears the run's mark.
+    const { voteBy } = await deps.acceptors.of(region).read();
+    if (voteBy?.startsWith(`${input.run}/`)) return { outcome: 'resumed', by: voteBy };
+  }
+  if (register.epoch !== input.epoch || register.phase !== 'leading') {
+    return refuse(
+      'PLAN_STALE',
+      `the group is in epoch ${register.epoch} (${register.phase}), not in ${input.epoch}`,
+    );
+  }
+  if (register.leader !== region) {
+    return refuse('NOT_LEADER', `${register.leader} leads: start the switchover there`);
+  }
+  const candidates = await candidatesIn(
+    deps,
+    state,
+    group.regions.map(({ name }) => name),
+  );
+  const { verdicts, winner } = elect(candidates, { ...rulesOf(deps, state), replaced: region });
+  if (winner === undefined || winner === region) {
+    const whys = verdicts
+      .filter((each) => each.region !== region)
+      .map((each) => `${each.region}: ${each.why}`);
+    return refuse('FAILOVER_REFUSED', `there is no successor: ${whys.join(', ')}`);
+  }
+  const behind = await catchUp(deps, winner);
+  if (behind > 0n) {
+    const why = `the store of ${winner} is ${behind} records behind after ${CATCH_UP_MS} ms`;
+    return refuse('FAILOVER_REFUSED', why);
+  }
+  const end = await deps.peers.log(winner).head(LANE_0);
+  return { outcome: 'fit', state: { ...state, input: { ...input, successor: winner } }, candidates, end };
+}
+
+/** Waits until the successor's store holds what is logged now. Returns the records that it lacks if it takes too long. */
+async function catchUp(deps: FailoverDeps, successor: RegionId): Promise<bigint> {
+  const { clock, peers, region, sleep } = deps;
+  const { lastLsn } = await peers.log(region).head(LANE_0);
+  const untilMs = clock.now() + CATCH_UP_MS;
+  for (;;) {
+    const { applied } = await peers.control(successor).applyState(LANE_0);
+    const behind = lastLsn - (applied?.lsn ?? 0n);
+    if (behind <= 0n || clock.now() >= untilMs) return behind;
+    await sleep(POLL_MS);
+  }
+}
+
+/** What can be begun once the epoch is claimed, while the last writes are still on their way into the log. */
+function begin(deps: FailoverDeps, state: FailoverState, prepared: Prepared) {
+  const { claim, input } = state;
+  if (prepared.outcome !== 'fit' || claim?.outcome !== 'claimed' || input.successor === undefined) {
+    return undefined;
+  }
+  const log = deps.peers.log(input.successor);
+  const ahead = sendAhead(deps.peers.log(deps.region), log, prepared.end);
+  ahead.send();
+  // From now on only this run appends there.
+  const sealing = patiently(deps, log.seal(LANE_0, epochOfRun(state)));
+  const { record } = deps;
+  return { ahead, hearing: hear(deps, state), sealing, named: record && patiently(deps, record.read()) };
+}
+
+/** Names the successor in DNS as soon as it is promoted. What does not go at once, the workflow's next step sees to. */
+async function pointClients(
+  deps: FailoverDeps,
+  epoch: Epoch,
+  successor: RegionId,
+  named: Promise<LeaderInDns | undefined> | undefined,
+): Promise<void> {
+  const { record, targetOf } = deps;
+  const from = await named;
+  if (record === undefined || from === undefined) return;
+  await patiently(deps, record.flip(from, { epoch, target: targetOf(successor) }));
+}
+
+/** Undefined if it does not go at once: then the workflow goes on from the claim, which may take longer. */
+async function finish(
+  deps: FailoverDeps,
+  state: FailoverState,
+  candidates: readonly Candidate[],
+  begun: ReturnType<typeof begin>,
+) {
+  const { peers, region, telemetry } = deps;
+  const { successor } = state.input;
+  if (begun === undefined || successor === undefined) return undefined;
+  try {
+    const epoch = epochOfRun(state);
+    const own = peers.log(region);
+    const { head: end } = await own.seal(LANE_0, epoch);
+    begun.ahead.send();
+    const moving = begun.sealing.then(
+      (sealed) => sealed && relay(own, begun.ahead.to, LANE_0, epoch, sealed.head),
+    );
+    const fencing = fenceOld(deps, state);
+    // The leader is fenced by now: its log is sealed, and a majority has withdrawn its grant, or there would be no claim.
+    // The other rungs are for the report.
+    const ready = moving.then((moved) => {
+      if (moved?.kind === 'current' && moved.head.chain === end.chain) return;
+      throw new Error(`the successor's log did not get the tail: ${moved?.kind ?? 'no answer'}`);
+    });
+    ready.catch(() => {});
+    fencing.catch(() => {});
+    const ended = candidates.map((each) => (each.region === region ? endingAt(each, end) : each));
+    const elected = await electAmong(deps, state, ended, begun.hearing);
+    if (elected.outcome !== 'elected' || elected.winner !== successor) return undefined;
+    const promote = await promoteWinner(deps, { ...state, elect: elected }, ready);
+    if (promote.outcome === 'promoted') await pointClients(deps, epoch, successor, begun.named);
+    return { fence: await fencing, elect: elected, promote };
+  } catch (error) {
+    telemetry.event('handover-delayed', { epoch: epochOfRun(state), why: String(error) });
+    return undefined;
+  }
+}
+
+/** The leader's log has ended, and its store holds all of it. */
+function endingAt(candidate: Candidate, { lastCommitMs, lastEpoch, lastLsn }: Head): Candidate {
+  const end = { lastEpoch, lastLsn, lastCommitMs };
+  return { ...candidate, ...end, appliedLsn: lastLsn, appliedCommitMs: lastCommitMs };
+}

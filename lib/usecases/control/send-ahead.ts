@@ -1,0 +1,40 @@
+import { LANE_0 } from '#lib/domain/ids.ts';
+import type { Head } from '#lib/domain/log.ts';
+import { advance } from '#lib/domain/lsn.ts';
+import { MAX_APPEND, type ReplicaLog } from '#lib/ports/replica-log.ts';
+import type { LogWriter } from '#lib/usecases/relay.ts';
+import type { LogReader } from '#lib/usecases/remember-segments.ts';
+
+/** Segments on their way to another Region before anybody knows where its log ends. */
+export type SentAhead = {
+  /** Sends what has been logged since `known`. */
+  readonly send: () => void;
+  /** The log that they are for: an append finds there what was sent. */
+  readonly to: LogWriter;
+};
+
+/** @param known the end of `to` as last seen; older is more work, never wrong. */
+export function sendAhead(from: LogReader, to: ReplicaLog, known: Head): SentAhead {
+  const sent = new Map<string, Promise<void>>();
+  const putSegment = (hash: string, bytes: Uint8Array, at: Pick<Head, 'generation'>): Promise<void> => {
+    const name = `${hash}.${at.generation}`;
+    const before = sent.get(name);
+    if (before !== undefined) return before;
+    const put = to.putSegment(hash, bytes, at);
+    sent.set(name, put);
+    put.catch(() => sent.delete(name));
+    return put;
+  };
+  const send = async () => {
+    const entries = await from.entries(LANE_0, advance(known.lastLsn, 1), MAX_APPEND);
+    await Promise.all(entries.map(async ({ hash }) => putSegment(hash, await from.getSegment(hash), known)));
+  };
+  return {
+    send: () => void send().catch(() => {}),
+    to: {
+      putSegment,
+      head: (lane) => to.head(lane),
+      append: (lane, expected, entries, authority) => to.append(lane, expected, entries, authority),
+    },
+  };
+}
