@@ -198,7 +198,7 @@ async function finish(
     const fencing = fenceOld(deps, state);
     // The leader is fenced by now: its log is sealed, and a majority has withdrawn its grant, or there would be no claim.
     // The other rungs are for the report.
-    const ready = moving.then((moved) => {
+    const ready = patiently(deps, moving).then((moved) => {
       if (moved?.kind === 'current' && moved.head.chain === end.chain) return;
       throw new Error(`the successor's log did not get the tail: ${moved?.kind ?? 'no answer'}`);
     });

@@ -1,0 +1,158 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { LANE_0 } from '#lib/domain/ids.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+import { claimEpoch } from '#lib/usecases/control/claim.ts';
+import type { FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import { handOver } from '#lib/usecases/control/hand-over.ts';
+import { abandonSwitchover, giveUpLease, withdrawGrants } from '#lib/usecases/control/yield.ts';
+import { FailoverGroup, targetOf } from '../../support/failover-group.ts';
+import { never } from '../../support/intercepted-log.ts';
+import { E1, E2, GROUP } from '../../support/log-history.ts';
+import { AP, EU, US } from '../../support/memory-group.ts';
+import { Watchers } from '../../support/watchers.ts';
+
+const STATE: FailoverState = {
+  input: {
+    group: GROUP,
+    epoch: E1,
+    kind: 'switchover',
+    run: 'run',
+    trigger: 'operator',
+    successor: US,
+    approval: false,
+  },
+};
+
+let group: FailoverGroup;
+beforeEach(async () => {
+  group = await new FailoverGroup([EU, US, AP]).found(EU);
+  for (const [pk, value] of [
+    ['a', 1],
+    ['b', 2],
+    ['a', 3],
+  ] as const) {
+    group.put(EU, pk, value);
+    await group.capture(EU);
+  }
+  await group.follow(US, AP);
+});
+
+const run = (state: FailoverState = STATE) => group.run(handOver(group.failoverDeps(EU), state));
+const votes = async () =>
+  Promise.all(group.members.map(async (region) => (await group.acceptor(region).read()).vote));
+const endOf = async (region: typeof EU) => group.log(region).head(LANE_0);
+
+describe('a switchover', () => {
+  test('promotes the successor once its log holds all that was written, and says that nothing is lost', async () => {
+    // Written, but in no log yet when it begins.
+    group.put(EU, 'c', 4);
+    const result = await run();
+    expect(result).toMatchObject({
+      outcome: 'handed-over',
+      yield: { outcome: 'yielded' },
+      claim: { outcome: 'claimed', epoch: E2, from: EU },
+      fence: { outcome: 'fenced' },
+      elect: { outcome: 'elected', winner: US, rpo: { records: 0, ms: 0 } },
+      promote: { outcome: 'promoted', leader: US },
+    });
+    const [eu, us] = [await endOf(EU), await endOf(US)];
+    expect(us).toMatchObject({ lastLsn: eu.lastLsn, chain: eu.chain, sealedEpoch: E2 });
+    expect(eu.sealedEpoch).toBe(E2);
+    for (const register of await group.registers()) {
+      expect(register).toMatchObject({ epoch: E2, phase: 'leading', leader: US });
+    }
+    expect(await group.record.read()).toEqual({ epoch: E2, target: targetOf(US) });
+    const steps = (await group.history.of(E2)).map(({ step }) => step);
+    expect(steps.toSorted()).toEqual(['claim', 'elect', 'fence', 'promote', 'yield']);
+  });
+
+  test('leaves the successor to lead once its store has drained: its sentinel waits for that', async () => {
+    group.put(EU, 'c', 4);
+    expect((await run()).outcome).toBe('handed-over');
+    const watchers = new Watchers(group);
+    for (const region of [EU, AP]) watchers.asleep.add(region);
+    await watchers.pass(1_000);
+    expect(await group.control(US).role()).toMatchObject({ leader: EU, epoch: E1 });
+    expect(watchers.leaseLeftMs(US)).toBe(0);
+    await group.apply(US);
+    await watchers.pass(1_000);
+    expect(await group.control(US).role()).toMatchObject({ leader: US, epoch: E2 });
+    expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
+  });
+
+  test('promotes nobody whose log does not get the tail, and goes on from the claim', async () => {
+    group.put(EU, 'c', 4);
+    const deps = group.failoverDeps(EU);
+    const { peers } = deps;
+    const log = (at: typeof US): ReplicaLog =>
+      at === US ? Object.assign(peers.log(at), { append: () => never }) : peers.log(at);
+    const result = await group.run(handOver({ ...deps, peers: { ...peers, log } }, STATE));
+    expect(result).toMatchObject({ outcome: 'claimed', claim: { epoch: E2 } });
+    for (const register of await group.registers())
+      expect(register).toMatchObject({ phase: 'switching-over' });
+    expect(await group.record.read()).toEqual({ epoch: E1, target: targetOf(EU) });
+  });
+
+  test('goes on without a third Region', async () => {
+    group.lost.add(AP);
+    expect((await run()).outcome).toBe('handed-over');
+  });
+
+  test.each([
+    ['may not lead', () => group.noFailover.add(US), 'us-east-1'],
+    ['does not answer', () => group.lost.add(US), 'there is no successor'],
+  ])('to a Region that %s is refused before anything is stopped', async (_, spoil, why) => {
+    spoil();
+    expect(await run()).toMatchObject({
+      outcome: 'refused',
+      code: 'FAILOVER_REFUSED',
+      why: expect.stringContaining(why),
+      stopped: false,
+    });
+    expect(await votes()).toEqual([undefined, undefined, undefined]);
+  });
+
+  test('to a store that does not keep up is refused before anything is stopped', async () => {
+    group.put(EU, 'c', 4);
+    await group.capture(EU);
+    expect(await run()).toMatchObject({ why: expect.stringContaining('1 records behind'), stopped: false });
+    expect(await votes()).toEqual([undefined, undefined, undefined]);
+  });
+
+  test('by a plan that is stale, or from another Region than the leader, is refused', async () => {
+    const stale = { ...STATE, input: { ...STATE.input, epoch: E2 } };
+    expect(await run(stale)).toMatchObject({ code: 'PLAN_STALE', stopped: false });
+    const elsewhere = await group.run(handOver(group.failoverDeps(US), STATE));
+    expect(elsewhere).toMatchObject({ code: 'NOT_LEADER', stopped: false });
+    expect(await votes()).toEqual([undefined, undefined, undefined]);
+  });
+
+  test('whose last writes are not logged is taken back: the leader leads the epoch that was claimed', async () => {
+    group.capturing = false;
+    expect(await run()).toMatchObject({ outcome: 'refused', code: 'FAILOVER_REFUSED', stopped: true });
+    await group.run(abandonSwitchover(group.failoverDeps(EU), STATE));
+    for (const register of await group.registers()) {
+      expect(register).toMatchObject({ epoch: E2, phase: 'leading', leader: EU });
+    }
+    expect(await group.control(EU).role()).toMatchObject({ leader: EU, epoch: E2 });
+    expect(await group.record.read()).toEqual({ epoch: E2, target: targetOf(EU) });
+    group.capturing = true;
+    const watchers = new Watchers(group);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    await watchers.pass(1_000);
+    expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+  });
+
+  test('that was cut off after its claim goes on from there', async () => {
+    const deps = group.failoverDeps(EU);
+    const given = await group.run(giveUpLease(deps, STATE));
+    if (given.outcome !== 'given-up') throw new Error(given.why);
+    await group.run(withdrawGrants(deps, STATE, given.by));
+    await group.run(claimEpoch(deps, STATE));
+    expect(await run()).toMatchObject({
+      outcome: 'claimed',
+      claim: { outcome: 'claimed', epoch: E2 },
+      yield: { outcome: 'yielded', by: given.by },
+    });
+  });
+});
