@@ -263,11 +263,19 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
     'Takes the switchover back: the old leader is lent its lease again.',
   );
   abandon.next(
-    fail(
-      'SwitchoverAborted',
-      'FAILOVER_REFUSED',
-      'The switchover could not go on and was taken back: the old leader leads, and nothing is lost.',
-      'The output of the handover says why; see docs/RUNBOOK.md#failover_refused.',
+    choice(
+      'Taken back?',
+      'A successor that was promoted by a call whose answer was lost stays the leader.',
+      [is('abandon', 'handed-over'), repoint],
+      [
+        is('abandon', 'abandoned'),
+        fail(
+          'SwitchoverAborted',
+          'FAILOVER_REFUSED',
+          'The switchover could not go on and was taken back: the old leader leads, and nothing is lost.',
+          'The output of the handover says why; see docs/RUNBOOK.md#failover_refused.',
+        ),
+      ],
     ),
   );
   const handover = task(

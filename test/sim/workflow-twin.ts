@@ -53,6 +53,8 @@ function nextOf(
       return 'fence';
     case 'handover refused':
       return result.stopped ? 'abandon' : 'Failed';
+    case 'abandon handed-over':
+      return 'repoint';
     case 'claim claimed':
       return 'fence';
     case 'claim withheld':

@@ -16,8 +16,10 @@ import {
   type FailoverDeps,
   type FailoverState,
   type FenceResult,
+  type HandedOver,
   type PromoteResult,
   patiently,
+  promotedBy,
   type Refused,
   type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
@@ -31,7 +33,7 @@ type Claimed = Extract<ClaimResult, { readonly outcome: 'claimed' }>;
 type Yielded = Extract<YieldResult, { readonly outcome: 'yielded' }>;
 
 /**
- * - handed-over: the successor leads. What it took is in the steps' own results.
+ * - handed-over: the successor is promoted. What it took is in the steps' own results, as far as this process has made them.
  * - claimed: the epoch is claimed and the leader has given up its lease, but the rest did not go at once. The workflow goes
  *   on step by step.
  * - refused: nothing was stopped (`stopped` false), or what was has to be taken back.
@@ -39,9 +41,9 @@ type Yielded = Extract<YieldResult, { readonly outcome: 'yielded' }>;
 export type HandoverResult =
   | {
       readonly outcome: 'handed-over';
-      readonly yield: Yielded;
-      readonly claim: Claimed;
-      readonly fence: FenceResult;
+      readonly yield?: Yielded;
+      readonly claim?: Claimed;
+      readonly fence?: FenceResult;
       readonly elect: ElectResult;
       readonly promote: PromoteResult;
     }
@@ -57,6 +59,7 @@ type Prepared =
       readonly end: Head;
     }
   | { readonly outcome: 'resumed'; readonly by: Consent }
+  | HandedOver
   | Refused;
 
 /** How long a successor may take to apply what was logged when the switchover began, ms: writes go on meanwhile. */
@@ -72,6 +75,7 @@ const POLL_MS = 50;
  */
 export async function handOver(deps: FailoverDeps, given: FailoverState): Promise<HandoverResult> {
   const prepared = await prepare(deps, given);
+  if (prepared.outcome === 'handed-over') return prepared;
   const consent = prepared.outcome === 'fit' ? await giveUpLease(deps, prepared.state) : prepared;
   if (consent.outcome === 'refused') {
     return decided(deps, given, 'yield', { ...given.input }, { ...consent, stopped: false });
@@ -101,19 +105,20 @@ async function prepare(deps: FailoverDeps, state: FailoverState): Promise<Prepar
   const { input } = state;
   const refuse = (code: ErrorCode, why: string): Refused => ({ outcome: 'refused', code, why });
   const register = await readRegister(deps);
-  if (register.epoch === epochOfRun(state) && register.run === input.run && register.phase !== 'leading') {
-    // A process before this one has claimed the epoch: the leader's vote bears the run's mark.
+  const { epoch, leader, phase } = register;
+  // A process before this one has gone further.
+  const promoted = promotedBy(state, register);
+  if (promoted !== undefined) return promoted;
+  const isOwn = epoch === epochOfRun(state) && register.run === input.run;
+  if (isOwn && phase !== 'leading') {
     const { voteBy } = await deps.acceptors.of(region).read();
     if (voteBy?.startsWith(`${input.run}/`)) return { outcome: 'resumed', by: voteBy };
   }
-  if (register.epoch !== input.epoch || register.phase !== 'leading') {
-    return refuse(
-      'PLAN_STALE',
-      `the group is in epoch ${register.epoch} (${register.phase}), not in ${input.epoch}`,
-    );
+  if (epoch !== input.epoch || phase !== 'leading') {
+    return refuse('PLAN_STALE', `the group is in epoch ${epoch} (${phase}), not in ${input.epoch}`);
   }
-  if (register.leader !== region) {
-    return refuse('NOT_LEADER', `${register.leader} leads: start the switchover there`);
+  if (leader !== region) {
+    return refuse('NOT_LEADER', `${leader} leads: start the switchover there`);
   }
   const candidates = await candidatesIn(
     deps,

@@ -10,7 +10,9 @@ import {
   epochOfRun,
   type FailoverDeps,
   type FailoverState,
+  type HandedOver,
   patiently,
+  promotedBy,
   type Refused,
   type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
@@ -81,15 +83,17 @@ export async function lastWrites(deps: FailoverDeps, by: Consent): Promise<Yield
 
 /**
  * Takes a switchover back that could not be completed: the leader is lent its lease again, or, where the epoch was
- * claimed, leads that one.
+ * claimed, leads that one. Where the successor was promoted after all, there is nothing to take back.
  */
 export async function abandonSwitchover(
   deps: FailoverDeps,
   state: FailoverState,
-): Promise<{ readonly outcome: 'abandoned' }> {
+): Promise<{ readonly outcome: 'abandoned' } | HandedOver> {
   const { acceptors } = deps;
   const { epoch, run } = state.input;
   const register = await patiently(deps, readRegister(deps));
+  const promoted = register && promotedBy(state, register);
+  if (promoted !== undefined) return decided(deps, state, 'abandon', {}, promoted);
   if (register?.run === run && register.phase !== 'leading') await leadOn(deps, state, register.leader);
   const takeBack = async (acceptor: AcceptorStore) => {
     const { vote, voteBy } = await acceptor.read();

@@ -203,6 +203,13 @@ describe('a switchover', () => {
     expect(steps).toEqual(['handover']);
   });
 
+  it('stays done if the call that promoted the successor told nobody', async () => {
+    const script = { ...HAPPY, handover: [FAILED], abandon: [{ outcome: 'handed-over', elect: {} }] };
+    const { steps, end } = await run(script, switchover);
+    expect(end).toMatchObject({ kind: 'succeeded', state: 'Done' });
+    expect(steps.slice(-4)).toEqual(['abandon', 'repoint', 'dns', 'verify']);
+  });
+
   it.each([
     ['it is refused later', [{ outcome: 'refused', code: 'FAILOVER_REFUSED', why: '', stopped: true }]],
     ['it keeps failing', [FAILED]],

@@ -35,6 +35,11 @@ beforeEach(async () => {
     await group.capture(EU);
   }
   await group.follow(US, AP);
+  // The first copies are whole once a later heartbeat has come after them.
+  group.scheduler.advance(1_000);
+  group.beat(EU);
+  await group.capture(EU);
+  await group.follow(US, AP);
 });
 
 const run = (state: FailoverState = STATE) => group.run(handOver(group.failoverDeps(EU), state));
@@ -141,6 +146,15 @@ describe('a switchover', () => {
     for (const region of [US, AP]) watchers.asleep.add(region);
     await watchers.pass(1_000);
     expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+  });
+
+  test('that was cut off after the promotion goes on from there', async () => {
+    expect((await run()).outcome).toBe('handed-over');
+    expect(await run()).toMatchObject({
+      outcome: 'handed-over',
+      elect: { winner: US, rpo: { records: null } },
+      promote: { outcome: 'promoted', leader: US, epoch: E2 },
+    });
   });
 
   test('that was cut off after its claim goes on from there', async () => {
