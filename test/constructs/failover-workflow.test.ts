@@ -80,7 +80,7 @@ describe('the workflow', () => {
 
   it('tries every call again, at random times', () => {
     const tasks = Object.entries(definition.States).filter(([, { Type }]) => Type === 'Task');
-    expect(tasks).toHaveLength(12);
+    expect(tasks).toHaveLength(11);
     for (const [name, { Retry }] of tasks) {
       const all = Retry?.find(({ ErrorEquals }) => ErrorEquals.includes('States.ALL'));
       expect(all, name).toMatchObject({ MaxAttempts: 5, MaxDelaySeconds: 5, JitterStrategy: 'FULL' });

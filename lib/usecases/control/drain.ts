@@ -33,18 +33,17 @@ export async function drainWinner(deps: FailoverDeps, state: FailoverState): Pro
     if (pulled?.kind !== 'current' && pulled?.kind !== 'ahead') throw unpulled(from, pulled?.kind);
   }
   const control = peers.control(winner);
-  // A leader that is to lead again has nothing to apply.
-  const leads = state.claim?.outcome === 'claimed' && state.claim.from === winner;
   const [over, role, head, held] = await Promise.all([
     goesOn(deps, state),
     control.role(),
     log.head(LANE_0),
-    leads ? undefined : control.takeLease(LANE_0),
+    control.takeLease(LANE_0),
   ]);
   if (over !== undefined) return decided(deps, state, 'drain', {}, over);
   // A store that can't be drained is elected by force alone: then it is promoted as it is.
-  const asItIs = held !== undefined && state.input.force === true && !isWhole(held.state, head);
-  if (held !== undefined && role.leader !== winner && !asItIs) {
+  const asItIs = state.input.force === true && !isWhole(held.state, head);
+  // A leader that is to lead again has nothing to apply: its data path knows it as the leader.
+  if (role.leader !== winner && !asItIs) {
     let at: ApplyState | undefined = held.state;
     if (!hasDrained(at, head)) {
       const until = clock.now() + TURN_MS;

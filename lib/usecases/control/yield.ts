@@ -94,7 +94,8 @@ export async function abandonSwitchover(
   const register = await patiently(deps, readRegister(deps));
   const promoted = register && promotedBy(state, register);
   if (promoted !== undefined) return decided(deps, state, 'abandon', {}, promoted);
-  if (register?.run === run && register.phase !== 'leading') await leadOn(deps, state, register.leader);
+  // As often as it takes: a try before this one may have got half-way.
+  if (register?.run === run) await leadOn(deps, state, register.leader);
   const takeBack = async (acceptor: AcceptorStore) => {
     const { vote, voteBy } = await acceptor.read();
     if (vote === epoch && voteBy?.startsWith(`${run}/`)) await acceptor.unvote(epoch, voteBy);
