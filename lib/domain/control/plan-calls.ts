@@ -39,7 +39,9 @@ export function callsOf(course: {
   readonly pullFrom: readonly RegionId[];
   readonly resources: Resources;
 }): readonly ApiCall[] {
-  const { epoch, from, kind, members, pullFrom, replicas, resources, startIn, winner } = course;
+  const { epoch, from, kind, members, replicas, resources, startIn, winner } = course;
+  // The last writes are in the old leader's log alone, and its successor's own applier takes them from there.
+  const pullFrom = kind === 'switchover' ? [from] : course.pullFrom;
   const { buckets, controlTable, group, logTable, record, table } = resources;
   const acceptor = `${controlTable}/${group}#acceptor`;
   const role = `${controlTable}/${group}#role`;
@@ -103,7 +105,7 @@ export function callsOf(course: {
       .call('S3', 'PutObject', buckets[winner] ?? 'segments', 'stores them')
       .call('DynamoDB', 'TransactWriteItems', logTable, 'appends them');
   }
-  if (winner !== from) {
+  if (winner !== from && kind === 'failover') {
     at('drain', [winner])
       .call('DynamoDB', 'UpdateItem', apply, 'takes the apply lease, moves the position')
       .call('DynamoDB', 'Query', logTable, 'reads entries to apply')

@@ -41,30 +41,33 @@ function phasesOf(course: Course): readonly Phase[] | undefined {
   const trip = trips[majorityOf(survey.regions.length) - 1];
   if (trip === undefined) return undefined;
   const slowest = trips.at(-1)!;
-  const lost = kind === 'failover' ? PATIENCE_MS : 0;
   const head = survey.regions.find(({ region }) => region === winner)?.head;
   const applied = survey.regions.find(({ region }) => region === winner)?.applied;
   const left = winner === from ? 0 : Number((head?.lastLsn ?? 0n) - (applied?.lsn ?? 0n));
   const step = (name: string, ms: number, why: string): Phase => ({ name, ms: Math.ceil(ms), why });
   const { leaseMs, lookMs, marginMs } = profile;
-  const begin =
-    kind === 'switchover'
-      ? step('yield', HANDOVER_MS + 3 * trip, 'the leader lets writes under way end, and logs them')
-      : votedOut
-        ? step('detect', 0, 'a majority has voted already')
-        : step('detect', leaseMs + marginMs + lookMs, `lease, margin and look of profile ${profile.name}`);
+  const repoint = record === undefined ? [] : [repointOf(record, step)];
+  if (kind === 'switchover') {
+    return [
+      step('yield', HANDOVER_MS + 2 * trip, 'writes under way end and are logged; beside it, the claim'),
+      step('promote', 4 * trip, 'the last records to the successor, register, first beat'),
+      ...repoint,
+    ];
+  }
   return [
-    begin,
+    votedOut
+      ? step('detect', 0, 'a majority has voted already')
+      : step('detect', leaseMs + marginMs + lookMs, `lease, margin and look of profile ${profile.name}`),
     step('claim', 2 * trip, 'two round trips to a majority'),
-    step('fence', trip + Math.max(slowest, lost), 'seals every log; a lost Region is given up on'),
-    step('elect', 2 * trip + lost, 'reads every position'),
+    step('fence', trip + Math.max(slowest, PATIENCE_MS), 'seals every log; a lost Region is given up on'),
+    step('elect', trip + PATIENCE_MS, 'reads every position'),
     step(
       'drain',
-      3 * trip + (Math.max(0, left) / APPLY_PER_SECOND) * 1000,
+      trip + (Math.max(0, left) / APPLY_PER_SECOND) * 1000,
       `records to apply: ${Math.max(0, left)}`,
     ),
-    step('promote', 4 * trip, 'register and role'),
-    ...(record === undefined ? [] : [repointOf(record, step)]),
+    step('promote', 4 * trip, 'register, role, first beat'),
+    ...repoint,
   ];
 }
 

@@ -147,7 +147,7 @@ describe('the plan of a failover', () => {
       us: ahead(US, 95, { applied: { lsn: parseLsn(45), totalBytes: 0n, commitMs: NOW - 1_000 } }),
       ap: ahead(AP, 90),
     });
-    expect(failover(behind).rto.phases.find(({ name }) => name === 'drain')).toMatchObject({ ms: 240 + 50 });
+    expect(failover(behind).rto.phases.find(({ name }) => name === 'drain')).toMatchObject({ ms: 80 + 50 });
   });
 
   test('does not count on a replica whose lag alarm is on, unless there is no other', () => {
@@ -240,6 +240,9 @@ describe('the plan of a switchover', () => {
     expect(plan).toMatchObject({ winner: US, startIn: EU, rpo: { records: 0, ms: 0 }, refusals: [] });
     expect(plan.rto.phases[0]!.name).toBe('yield');
     expect(plan.calls.some(({ step }) => step === 'yield')).toBe(true);
+    // The successor's log gets the last writes from the leader's.
+    const moved = plan.calls.filter(({ step }) => step === 'drain').map(({ region }) => region);
+    expect(new Set(moved)).toEqual(new Set([EU, US]));
   });
 
   test('is refused where the leader is lost, leads already, or the successor is not eligible', () => {
