@@ -72,6 +72,8 @@ export class Sentinel {
   #isNext = false;
   /** The epoch that this Region is known to be fit to lead. */
   #inPlace: Epoch | undefined;
+  /** The epoch of which this sentinel has told that its store has yet to drain. */
+  #awaited: Epoch | undefined;
   #canary: { readonly begunMs: number; readonly ended: Promise<void> } | undefined;
   #canaryDueMs = Number.NEGATIVE_INFINITY;
   /** When a canary last came through, and whether the last that ended did. */
@@ -142,7 +144,13 @@ export class Sentinel {
       const [state, head] = await Promise.all([control.applyState(LANE_0), log.head(LANE_0)]);
       if (!hasDrained(state, head)) {
         this.#isNext = true;
-        telemetry.event('drain-awaited', { epoch, applied: `${state.applied?.lsn}`, log: `${head.lastLsn}` });
+        if (this.#awaited !== epoch)
+          telemetry.event('drain-awaited', {
+            epoch,
+            applied: `${state.applied?.lsn}`,
+            log: `${head.lastLsn}`,
+          });
+        this.#awaited = epoch;
         return false;
       }
     }
