@@ -46,10 +46,6 @@ test("an old leader's table refuses its application until it is taken back in, a
   await until('writes of epoch 1 go through', async () => hammer.countOf(1) > 50);
   expect(await application(EU)).toBe('taken');
 
-  // The worker of US sleeps through its promotion: what the workflow applies there is captured by a leader.
-  cloud.kill(US, 'worker', 'SIGSTOP');
-  const before = hammer.countOf(1);
-  await until('US has something to apply', async () => hammer.countOf(1) > before + 50);
   const { dynamodb } = peers.clients(EU);
   const table = cloud.resources.controlTable;
   const input: FailoverInput = {
@@ -62,8 +58,14 @@ test("an old leader's table refuses its application until it is taken back in, a
     approval: false,
   };
   await new RequestedWorkflow({ dynamodb, group: group.group, table }).start(input);
-  await until('US leads', async () => (await roleOf(US)).leader === US);
+  // The worker of US sleeps through its promotion: what it applies once it is awake again, it must not ship as its own.
+  const registerOf = async (region: RegionId) => (await peers.acceptor(region).read()).accepted?.value;
+  await until('EU hands over', async () => (await registerOf(EU))?.epoch === 2);
+  cloud.kill(US, 'worker', 'SIGSTOP');
+  await until('US is promoted', async () => (await registerOf(EU))?.phase === 'leading');
   cloud.kill(US, 'worker', 'SIGCONT');
+  await until('US leads', async () => (await roleOf(US)).leader === US);
+  await until('the fence is judged', async () => (await rungsOf(EU, 2)) !== undefined);
   const rungs = (await rungsOf(EU, 2))!;
   expect(rungs.engine).toMatchObject({ proven: true });
   expect(rungs.host.detail).toBe(`the hook says: hosts of ${EU} are stopped for epoch 2`);

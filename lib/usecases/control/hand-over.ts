@@ -1,5 +1,6 @@
 import type { Consent } from '#lib/domain/control/acceptor.ts';
 import { type Candidate, elect } from '#lib/domain/control/election.ts';
+import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { ErrorCode } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
@@ -93,7 +94,10 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
     return { outcome: 'refused', code: 'FAILOVER_REFUSED', why, stopped: true };
   }
   const known = { ...state, claim, yield: yielded };
-  const rest = prepared.outcome === 'fit' ? await finish(deps, known, prepared.candidates, begun) : undefined;
+  const rest =
+    prepared.outcome === 'fit'
+      ? await finish(deps, known, { ...prepared, asked: given.input }, begun)
+      : undefined;
   return rest === undefined
     ? { outcome: 'claimed', claim, yield: yielded }
     : { outcome: 'handed-over', claim, yield: yielded, ...rest };
@@ -186,7 +190,7 @@ async function pointClients(
 async function finish(
   deps: FailoverDeps,
   state: FailoverState,
-  candidates: readonly Candidate[],
+  { asked, candidates }: { readonly asked: FailoverInput; readonly candidates: readonly Candidate[] },
   begun: ReturnType<typeof begin>,
 ) {
   const { peers, region, telemetry } = deps;
@@ -210,7 +214,8 @@ async function finish(
     ready.catch(() => {});
     fencing.catch(() => {});
     const ended = candidates.map((each) => (each.region === region ? endingAt(each, end) : each));
-    const elected = await electAmong(deps, state, ended, begun.hearing);
+    // As it was asked for: with why each of the others was not taken.
+    const elected = await electAmong(deps, { ...state, input: asked }, ended, begun.hearing);
     if (elected.outcome !== 'elected' || elected.winner !== successor) return undefined;
     const promote = await promoteWinner(deps, { ...state, elect: elected }, ready);
     if (promote.outcome === 'promoted') await pointClients(deps, epoch, successor, begun.named);
