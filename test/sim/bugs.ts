@@ -480,7 +480,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'superseded-goes-on',
     breaks: 'a coordinator whose epoch was taken over changes nothing',
-    seeds: [25],
+    seeds: [83],
     steps: (sound) => ({
       promote: async (deps, state) => {
         const result = await sound.promote(deps, state);
