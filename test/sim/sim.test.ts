@@ -64,6 +64,8 @@ describe('a seeded bug is found, by a seed that the sound code passes', () => {
       const more = Array.from({ length: MORE_SEEDS }, (_, index) => index + 1);
       const found = await findBug(name, [...seeds, ...more]);
       expect(found?.violation, `no seed found it; ${replayOf(seeds[0] ?? 1, name)}`).toBeDefined();
+      // The first of them are known to be sound by the test above.
+      if (found!.seed <= SEEDS) return;
       const sound = await runSeed({ seed: found!.seed, hours: 1 });
       expect(sound.violation, `without ${name}; ${replayOf(sound.seed)}`).toBeUndefined();
     });
