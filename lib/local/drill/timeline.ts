@@ -67,7 +67,8 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
   'failover-elect': ({ outcome, detail }) => ({ phase: 'elect', what: `elected: ${detail ?? outcome}` }),
   'failover-drain': ({ outcome, detail }) => ({
     phase: 'drain',
-    what: outcome === 'drained' ? `the winner has applied its log ${detail}` : `${outcome}: ${detail}`,
+    what:
+      outcome === 'drained' ? `the winner has what is left of the log ${detail}` : `${outcome}: ${detail}`,
     ...(outcome === 'draining' && { mayRepeat: true }),
   }),
   'failover-promote': ({ outcome, detail }) => ({

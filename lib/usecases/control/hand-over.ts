@@ -211,7 +211,9 @@ async function finish(
       if (moved?.kind === 'current' && moved.head.chain === end.chain) return;
       throw new Error(`the successor's log did not get the tail: ${moved?.kind ?? 'no answer'}`);
     });
-    ready.catch(() => {});
+    const drained = { outcome: 'drained', lsn: `${end.lastLsn}` } as const;
+    const noted = ready.then(() => decided(deps, state, 'drain', { winner: successor }, drained));
+    noted.catch(() => {});
     fencing.catch(() => {});
     const ended = candidates.map((each) => (each.region === region ? endingAt(each, end) : each));
     // As it was asked for: with why each of the others was not taken.
@@ -219,6 +221,7 @@ async function finish(
     if (elected.outcome !== 'elected' || elected.winner !== successor) return undefined;
     const promote = await promoteWinner(deps, { ...state, elect: elected }, ready);
     if (promote.outcome === 'promoted') await pointClients(deps, epoch, successor, begun.named);
+    await noted;
     return { fence: await fencing, elect: elected, promote };
   } catch (error) {
     telemetry.event('handover-delayed', { epoch: epochOfRun(state), why: String(error) });

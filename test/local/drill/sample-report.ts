@@ -22,7 +22,7 @@ const TIMELINE: readonly DrillEvent[] = [
     'fenced: logs sealed, us-east-1 at LSN 412, ap-southeast-1 at LSN 409; eu-west-1 does not answer',
   ),
   at(2569, 'elect', NEW, 'election: us-east-1 by the highest LSN; at most 27 records may be lost'),
-  at(2655, 'drain', NEW, 'the winner has applied its log: up to LSN 412'),
+  at(2655, 'drain', NEW, 'the winner has what is left of the log: up to LSN 412'),
   at(2801, 'promote', NEW, 'promotion: us-east-1 leads in epoch 2'),
   at(2890, 'repoint', 'dns', 'DNS change: submitted, orders.demo.internal names us-east-1'),
   at(2994, 'repoint', 'dns', 'DNS is in sync'),

@@ -68,7 +68,7 @@ describe('a switchover', () => {
     }
     expect(await group.record.read()).toEqual({ epoch: E2, target: targetOf(US) });
     const steps = (await group.history.of(E2)).map(({ step }) => step);
-    expect(steps.toSorted()).toEqual(['claim', 'elect', 'fence', 'promote', 'yield']);
+    expect(steps.toSorted()).toEqual(['claim', 'drain', 'elect', 'fence', 'promote', 'yield']);
   });
 
   test('leaves the successor to lead once its store has drained: its sentinel waits for that', async () => {
