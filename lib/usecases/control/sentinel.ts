@@ -3,11 +3,9 @@ import { runName } from '#lib/domain/control/failover.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import { leaseLeftMs, look, type Moment, stillMs, type Watch } from '#lib/domain/control/watch.ts';
-import { isFailure } from '#lib/domain/errors.ts';
 import { type GroupId, LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { liveShards } from '#lib/domain/marks.ts';
-import type { Role } from '#lib/domain/topology.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { EngineFence, Workflow, WritePath } from '#lib/ports/sentinel-ports.ts';
@@ -22,6 +20,7 @@ import { hasDrained } from '#lib/usecases/control/drain.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
+import { roleOf } from '#lib/usecases/control/role-of.ts';
 import { WriteCount } from '#lib/usecases/control/write-count.ts';
 
 export type SentinelDeps = RegisterDeps & {
@@ -487,15 +486,6 @@ function isBehind(own: Acceptor, register: Register): boolean {
 /** Has this Region withdrawn its grant from the epoch in force, or from one that was to come after it? */
 function hasVoted({ vote }: Acceptor, { epoch }: Register): boolean {
   return vote !== undefined && vote >= epoch;
-}
-
-async function roleOf(control: Pick<Control, 'role'>): Promise<Role | undefined> {
-  try {
-    return await control.role();
-  } catch (error) {
-    if (isFailure(error, 'ROLE_UNKNOWN')) return undefined;
-    throw error;
-  }
 }
 
 /** Fails if `work` is not done in `ms`; what it does later is not looked at. */

@@ -1,9 +1,7 @@
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
 import type { KnownDivergence, RegionSurvey, Survey } from '#lib/domain/control/survey.ts';
-import { isFailure } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
-import type { Role } from '#lib/domain/topology.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { Approvals } from '#lib/ports/approvals.ts';
@@ -13,6 +11,7 @@ import type { DnsVantages } from '#lib/ports/dns-vantages.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { SteadyClock } from '#lib/ports/telemetry.ts';
+import { roleOf } from '#lib/usecases/control/role-of.ts';
 
 /** Reads alone: what is made from a survey cannot have changed anything. */
 export type SurveyDeps = {
@@ -120,15 +119,6 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
   if (divergences !== undefined) known.divergences = divergences;
   if (approval !== undefined) {
     known.approval = { run: approval.input.run, askedAtMs: approval.askedAtMs };
-  }
-}
-
-async function roleOf(control: Pick<Control, 'role'>): Promise<Role | undefined> {
-  try {
-    return await control.role();
-  } catch (error) {
-    if (isFailure(error, 'ROLE_UNKNOWN')) return undefined;
-    throw error;
   }
 }
 
