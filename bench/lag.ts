@@ -103,16 +103,16 @@ export async function benchLag(seconds = 20): Promise<readonly BenchResult[]> {
 function note(milestones: Map<string, Milestone[]>, region: RegionId, message: unknown): void {
   const { line } = message as { line?: string };
   if (line === undefined) return;
-  const { kind, to, lsn, atMs } = JSON.parse(line) as {
+  const { kind, to, lastLsn, atMs } = JSON.parse(line) as {
     kind?: string;
     to?: string;
-    lsn?: string;
+    lastLsn?: string;
     atMs: number;
   };
-  if (lsn === undefined || !['captured', 'relayed', 'applied'].includes(kind ?? '')) return;
+  if (lastLsn === undefined || !['captured', 'relayed', 'applied'].includes(kind ?? '')) return;
   // A relay reports at the sender; what counts is where the entries have got to.
   const key = `${kind} ${to ?? region}`;
-  milestones.set(key, [...(milestones.get(key) ?? []), { lsn: BigInt(lsn), atMs }]);
+  milestones.set(key, [...(milestones.get(key) ?? []), { lsn: BigInt(lastLsn), atMs }]);
 }
 
 /** When a Region first reported to be at `lsn` or beyond. */
