@@ -45,9 +45,8 @@ export async function startCommand(options: StartOptions): Promise<number> {
     regions: REGIONS.map((name) => ({ name })),
   });
   view.say('Starting three Regions, 40 ms apart');
-  await using cloud = await EmbeddedCloud.start({ group, leader: LEADER });
   try {
-    interrupted.signal.throwIfAborted();
+    await using cloud = await EmbeddedCloud.start({ group, leader: LEADER, signal: interrupted.signal });
     const report = await replicate(
       cloud,
       { epoch: parseEpoch(1), leader: LEADER },

@@ -30,6 +30,8 @@ export type SpawnOptions = {
   readonly args?: readonly string[];
   /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Ends it, also while it is coming up. */
+  readonly signal?: AbortSignal;
 };
 
 /** The module by its source's name; in the published package, what was built of it. */
@@ -41,13 +43,14 @@ function builtIf(entry: URL): URL {
  * Runs a module in a Node process of its own. It leads its own process group, so that Ctrl-C reaches only this
  * process, which decides; it ends when this process does because its IPC channel closes (parent.ts).
  */
-export function spawnNode(entry: URL, { name, args = [], env = {} }: SpawnOptions): Child {
+export function spawnNode(entry: URL, { name, args = [], env = {}, signal }: SpawnOptions): Child {
   const child = fork(fileURLToPath(builtIf(entry)), [...args], {
     execArgv: ['--disable-warning=ExperimentalWarning'],
     env: { ...process.env, ...env },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     serialization: 'advanced',
     detached: true,
+    ...(signal && { signal, killSignal: 'SIGKILL' }),
   });
   // stdio asks for the pipe, so it is there.
   const stderr = tailOf(child.stderr!);

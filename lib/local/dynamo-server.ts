@@ -17,6 +17,8 @@ export type DynamoServerOptions = {
   readonly name?: string;
   /** Port of an earlier start, to come back on; a free one if absent. */
   readonly port?: number;
+  /** Ends it, also while it is coming up. */
+  readonly signal?: AbortSignal;
 };
 
 /**
@@ -24,22 +26,28 @@ export type DynamoServerOptions = {
  * SIGKILL. Throws PLATFORM_UNSUPPORTED where no binary is, SERVER_NOT_STARTED.
  */
 export async function startDynamoServer(options: DynamoServerOptions): Promise<Server> {
-  const { file, name = 'DynamoDB server' } = options;
+  const { file, name = 'DynamoDB server', signal } = options;
   const binary = dynamoBinary();
   const port = options.port ?? (await freePort());
-  if (!existsSync(file)) await prepare(binary, file, name, port);
-  return await serve(binary, file, name, port);
+  if (!existsSync(file)) await prepare(binary, file, name, port, signal);
+  return await serve(binary, file, name, port, signal);
 }
 
 /**
  * Makes the file in two steps, the server's schema and then our indexes, under another name until it is whole:
  * a start that breaks off leaves nothing half-made.
  */
-async function prepare(binary: string, file: string, name: string, port: number): Promise<void> {
+async function prepare(
+  binary: string,
+  file: string,
+  name: string,
+  port: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const draft = `${file}.new`;
   await mkdir(dirname(file), { recursive: true });
   for (const suffix of ['', '-wal', '-shm']) await rm(draft + suffix, { force: true });
-  const server = await serve(binary, draft, name, port);
+  const server = await serve(binary, draft, name, port, signal);
   await server.stop();
   indexStreams(draft);
   await rename(draft, file);
@@ -68,9 +76,15 @@ function indexStreams(file: string): void {
   }
 }
 
-async function serve(binary: string, file: string, name: string, port: number): Promise<Server> {
+async function serve(
+  binary: string,
+  file: string,
+  name: string,
+  port: number,
+  signal: AbortSignal | undefined,
+): Promise<Server> {
   const args = ['serve', '--host', '127.0.0.1', '--port', String(port), '--db-path', file];
-  const program = await spawnGuarded(name, binary, args);
+  const program = await spawnGuarded(name, binary, args, signal);
   try {
     await withinStartTime(name, answers(program, port), program.stderr);
   } catch (error) {

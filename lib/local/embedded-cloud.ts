@@ -68,6 +68,10 @@ export type CloudOptions = {
   /** How long a minute of the alarms takes, ms; without it, as long as it takes to notice that a leader is lost. */
   readonly alarmMinuteMs?: number;
   readonly onMessage?: (message: CloudMessage) => void;
+  /** Hears what the start is at, for people. */
+  readonly onStep?: (step: string) => void;
+  /** Gives up the start: nothing is left behind, and it fails with the signal's reason. */
+  readonly signal?: AbortSignal;
 };
 
 /** Without failover there is nothing to notice: a minute of the alarms then takes this long, ms. */
@@ -96,6 +100,7 @@ export class EmbeddedCloud implements AsyncDisposable {
   readonly network: Network;
   readonly #folder: string;
   readonly #options: CloudOptions;
+  readonly #stopped: AbortController;
   readonly #processes = new Map<string, KeptProcess>();
   readonly #opened: AwsPeers[] = [];
   #direct: Record<string, RegionEndpoints> = {};
@@ -106,27 +111,41 @@ export class EmbeddedCloud implements AsyncDisposable {
   /** Ports at which users reach the application of each Region, over the network. */
   readonly #applicationPorts = new Map<RegionId, number>();
 
-  private constructor(options: CloudOptions, folder: string, network: Network) {
+  private constructor(options: CloudOptions, folder: string, network: Network, stopped: AbortController) {
     this.group = options.group;
     this.network = network;
     this.#options = options;
     this.#folder = folder;
+    this.#stopped = stopped;
   }
 
   /** Brings all Regions up, or throws SERVER_NOT_STARTED or PLATFORM_UNSUPPORTED and leaves nothing behind. */
   static async start(options: CloudOptions): Promise<EmbeddedCloud> {
     // Where there is no server to start, nothing is started.
     dynamoBinary();
+    const { signal } = options;
     const folder = await mkdtemp(join(tmpdir(), CLOUD_FOLDER));
     let cloud: EmbeddedCloud | undefined;
+    const stopped = new AbortController();
+    // Whatever the start waits for then fails, because it is gone.
+    const giveUp = () => {
+      stopped.abort();
+      if (cloud !== undefined) void cloud.#halt();
+    };
+    signal?.addEventListener('abort', giveUp);
     try {
-      cloud = new EmbeddedCloud(options, folder, await Network.start());
+      // It may have been given up before anybody listened.
+      signal?.throwIfAborted();
+      cloud = new EmbeddedCloud(options, folder, await Network.start(stopped.signal), stopped);
       await cloud.#boot();
+      signal?.throwIfAborted();
       return cloud;
     } catch (error) {
       await cloud?.stop();
       await rm(folder, { recursive: true, force: true });
-      throw error;
+      throw signal?.aborted ? signal.reason : error;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
   }
 
@@ -225,10 +244,7 @@ export class EmbeddedCloud implements AsyncDisposable {
   }
 
   async stop(): Promise<void> {
-    for (const peers of this.#opened) peers.destroy();
-    await Promise.all([...this.#processes.values()].map((process) => process.halt()));
-    await this.#dns?.stop();
-    await this.network.close();
+    await this.#halt();
     await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -236,14 +252,25 @@ export class EmbeddedCloud implements AsyncDisposable {
     await this.stop();
   }
 
+  async #halt(): Promise<void> {
+    this.#stopped.abort();
+    for (const peers of this.#opened) peers.destroy();
+    await Promise.all([...this.#processes.values()].map((process) => process.halt()));
+    await this.#dns?.stop();
+    await this.network.close();
+  }
+
   async #boot(): Promise<void> {
     const replicas = this.group.regions.map(({ name }) => name);
     const { witnesses } = this.group;
+    const { failover, onStep = () => {} } = this.#options;
+    onStep('the servers of each Region');
     await all([
       ...replicas.map((region) => this.#bootReplica(region)),
       ...witnesses.map((region) => this.#bootWitness(region)),
     ]);
     const peers = this.peers();
+    onStep('tables, buckets and queues');
     await all([
       ...witnesses.map((region) =>
         provisionWitness(peers.clients(region).dynamodb, namesOf(this.group, region)),
@@ -257,15 +284,16 @@ export class EmbeddedCloud implements AsyncDisposable {
         await peers.control(region).nameLeader({ epoch: parseEpoch(1), leader: this.#options.leader });
       }),
     ]);
-    if (this.#options.failover !== undefined) await this.#found(peers);
+    if (failover !== undefined) await this.#found(peers);
+    onStep('the network and the functions');
     const endpoints = await this.#openLinks();
     await all(
       membersOf(this.group).map((region) =>
-        this.#run(region, 'worker', () => this.#startWorker(region, endpoints.get(region)!)),
+        this.#run(region, 'worker', (signal) => this.#startWorker(region, endpoints.get(region)!, signal)),
       ),
     );
     if (this.#flips) await this.#openLeaderSets(replicas);
-    if (this.#options.failover !== undefined) await this.#openApplications(replicas, endpoints);
+    if (failover !== undefined) await this.#openApplications(replicas, endpoints);
     await writeCloudFile(this.#folder, {
       pid: process.pid,
       config: this.#configOf(this.#options.leader),
@@ -277,7 +305,12 @@ export class EmbeddedCloud implements AsyncDisposable {
   async #found(peers: AwsPeers): Promise<void> {
     const { leader } = this.#options;
     const { healthIntervalMs = HEALTH_CHECK.requestInterval * 1_000, propagationMs } = this.#failover;
-    this.#dns = await startDnsServer({ zone: ZONE, propagationMs, healthIntervalMs });
+    this.#dns = await startDnsServer({
+      zone: ZONE,
+      propagationMs,
+      healthIntervalMs,
+      signal: this.#stopped.signal,
+    });
     const members = membersOf(this.group);
     for (const region of members) {
       const { dnsPort, endpoint } = this.#dns;
@@ -318,6 +351,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     for (;;) {
       const doubt = doubtOf(await vantages.ask(target), target, false);
       if (doubt === undefined) return;
+      this.#stopped.signal.throwIfAborted();
       if (performance.now() > giveUpMs) throw new Error(`DNS does not name the leader: ${doubt}`);
       await sleep(50);
     }
@@ -330,11 +364,12 @@ export class EmbeddedCloud implements AsyncDisposable {
     const ports = await Promise.all(regions.map(() => freePort()));
     await all(
       regions.map((region, index) =>
-        this.#run(region, 'application', () =>
+        this.#run(region, 'application', (signal) =>
           startApplication({
             name: `application of ${region}`,
             env: this.#environmentOf(region, asApplication(endpoints.get(region)!, region)),
             port: ports[index]!,
+            signal,
           }),
         ),
       ),
@@ -387,7 +422,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     return this.#run(
       region,
       'cloudwatch',
-      onOnePort((port) => startCloudWatchServer({ alarms, minuteMs, name, ...port })),
+      onOnePort((rest) => startCloudWatchServer({ alarms, minuteMs, name, ...rest })),
     );
   }
 
@@ -399,7 +434,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     return this.#run(
       region,
       'dynamodb',
-      onOnePort((port) => startDynamoServer({ file, name, ...port })),
+      onOnePort((rest) => startDynamoServer({ file, name, ...rest })),
     );
   }
 
@@ -411,7 +446,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     return this.#run(
       region,
       'gate',
-      onOnePort((port) => startGate({ target, file, principals, name, ...port })),
+      onOnePort((rest) => startGate({ target, file, principals, name, ...rest })),
     );
   }
 
@@ -421,7 +456,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     return this.#run(
       region,
       's3',
-      onOnePort((port) => startS3Server({ directory, name, ...port })),
+      onOnePort((rest) => startS3Server({ directory, name, ...rest })),
     );
   }
 
@@ -448,7 +483,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     return seen;
   }
 
-  async #startWorker(region: RegionId, endpoints: Endpoints): Promise<Child> {
+  async #startWorker(region: RegionId, endpoints: Endpoints, signal: AbortSignal): Promise<Child> {
     const witness = this.group.witnesses.includes(region);
     const entry = witness
       ? new URL('./witness-worker.ts', import.meta.url)
@@ -457,6 +492,7 @@ export class EmbeddedCloud implements AsyncDisposable {
       name: `worker of ${region}`,
       args: witness ? [] : await this.#foldersOf(region),
       env: this.#environmentOf(region, endpoints),
+      signal,
     });
     worker.onMessage((message) => this.#options.onMessage?.({ region, message }));
     await worker.ready;
@@ -553,7 +589,12 @@ export class EmbeddedCloud implements AsyncDisposable {
   }
 
   /** Starts a process of a Region and keeps it running. */
-  #run<T extends Supervised>(region: RegionId, part: Part, start: () => Promise<T>): Promise<T> {
+  async #run<T extends Supervised>(
+    region: RegionId,
+    part: Part,
+    start: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    if (this.#stopped.signal.aborted) throw new Error('the cloud is being stopped');
     const process = new KeptProcess(start, (error) => {
       this.#options.onMessage?.({ region, message: { kind: 'restart-failed', why: String(error) } });
     });
@@ -582,10 +623,12 @@ function asApplication(endpoints: Endpoints, region: RegionId): Endpoints {
 }
 
 /** A server that comes back takes the port that it had. */
-function onOnePort(start: (port: { port?: number }) => Promise<Server>): () => Promise<Server> {
+function onOnePort(
+  start: (rest: { readonly port?: number; readonly signal: AbortSignal }) => Promise<Server>,
+): (signal: AbortSignal) => Promise<Server> {
   let port: { port?: number } = {};
-  return async () => {
-    const server = await start(port);
+  return async (signal) => {
+    const server = await start({ ...port, signal });
     port = { port: server.port };
     return server;
   };

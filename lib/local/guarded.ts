@@ -25,8 +25,17 @@ kill -KILL "$guard"
 exit "$status"
 `;
 
-/** Starts a program in a process group of its own (Ctrl-C does not reach it); `pid` is the program's own. */
-export async function spawnGuarded(name: string, command: string, args: readonly string[]): Promise<Guarded> {
+/**
+ * Starts a program in a process group of its own (Ctrl-C does not reach it); `pid` is the program's own.
+ *
+ * @param signal ends it.
+ */
+export async function spawnGuarded(
+  name: string,
+  command: string,
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<Guarded> {
   const shell = spawn('sh', ['-c', SCRIPT, 'sh', command, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
@@ -65,6 +74,9 @@ export async function spawnGuarded(name: string, command: string, args: readonly
     kill('SIGKILL');
     await exited;
   };
+  const end = () => kill('SIGKILL');
+  if (signal?.aborted) end();
+  signal?.addEventListener('abort', end, { once: true });
   return { name, pid, exited, stderr, kill, stop, [Symbol.asyncDispose]: stop };
 }
 

@@ -44,10 +44,17 @@ export class Network implements AsyncDisposable {
     });
   }
 
-  /** Throws SERVER_NOT_STARTED. */
-  static async start(): Promise<Network> {
+  /**
+   * Throws SERVER_NOT_STARTED.
+   *
+   * @param signal ends it.
+   */
+  static async start(signal?: AbortSignal): Promise<Network> {
     const network = new Network(
-      spawnNode(new URL('./network-process.ts', import.meta.url), { name: 'network' }),
+      spawnNode(new URL('./network-process.ts', import.meta.url), {
+        name: 'network',
+        ...(signal && { signal }),
+      }),
     );
     await network.#child.ready;
     return network;

@@ -9,6 +9,8 @@ export type S3ServerOptions = {
   readonly name?: string;
   /** Port of an earlier start, to come back on; a free one if absent. */
   readonly port?: number;
+  /** Ends it, also while it is coming up. */
+  readonly signal?: AbortSignal;
 };
 
 /**
@@ -16,11 +18,12 @@ export type S3ServerOptions = {
  * Throws SERVER_NOT_STARTED.
  */
 export async function startS3Server(options: S3ServerOptions): Promise<Server> {
-  const { directory, name = 'S3 server' } = options;
+  const { directory, name = 'S3 server', signal } = options;
   const port = options.port ?? (await freePort());
   const child = spawnNode(new URL('./s3-process.ts', import.meta.url), {
     name,
     args: [String(port), directory],
+    ...(signal && { signal }),
   });
   await child.ready;
   return { ...child, port, endpoint: `http://127.0.0.1:${port}` };

@@ -6,6 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
 import { spawnNode } from '#lib/local/child.ts';
 import { spawnGuarded } from '#lib/local/guarded.ts';
+import { KeptProcess } from '#lib/local/kept-process.ts';
 import { freePort } from '#lib/local/ports.ts';
 import type { Started } from './throwaway-parent.ts';
 import { isListening, isRunning, temporaryDirectory, until } from './until.ts';
@@ -47,6 +48,36 @@ test('a child reports that it is ready, hears and is heard', async () => {
   expect(isRunning(child.pid)).toBe(false);
   expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' });
   expect(child.send({})).toBe(false);
+});
+
+test('a kept process that is halted while it comes up is gone at once', async () => {
+  await using directory = await temporaryDirectory();
+  const entry = await moduleOf(directory.path, 'setInterval(() => {}, 1_000);');
+  const pids: number[] = [];
+  const kept = new KeptProcess(
+    async (signal) => {
+      const child = spawnNode(entry, { name: 'never ready', signal });
+      pids.push(child.pid);
+      await child.ready;
+      return child;
+    },
+    () => {},
+  );
+  const first = kept.run();
+  first.catch(() => {});
+  await kept.halt();
+  expect(pids).toHaveLength(1);
+  await until('it is gone', () => !pids.some(isRunning));
+  await expect(first).rejects.toThrow('aborted');
+});
+
+test('a guarded program ends by its signal', async () => {
+  const ending = new AbortController();
+  const program = await spawnGuarded('sleeper', 'sleep', ['1000'], ending.signal);
+  ending.abort();
+  expect(await program.exited).toEqual({ code: null, signal: 'SIGKILL' });
+  const late = await spawnGuarded('late sleeper', 'sleep', ['1000'], ending.signal);
+  expect(await late.exited).toEqual({ code: null, signal: 'SIGKILL' });
 });
 
 test('a child that fails at the start gives the reason', async () => {

@@ -15,6 +15,8 @@ export type DnsServerOptions = {
   /** Ports of an earlier start, to come back on; free ones if absent. The zone is empty again. */
   readonly port?: number;
   readonly dnsPort?: number;
+  /** Ends it, also while it is coming up. */
+  readonly signal?: AbortSignal;
 };
 
 /** `endpoint` is Route 53's API; `dnsPort` answers DNS queries by UDP and TCP on 127.0.0.1. */
@@ -22,12 +24,13 @@ export type DnsServer = Server & { readonly dnsPort: number; readonly zoneId: st
 
 /** Starts a Route 53-compatible API and the DNS server of its one hosted zone. Throws SERVER_NOT_STARTED. */
 export async function startDnsServer(options: DnsServerOptions): Promise<DnsServer> {
-  const { zone, name = 'DNS server', propagationMs = 500, healthIntervalMs = 1_000 } = options;
+  const { zone, name = 'DNS server', propagationMs = 500, healthIntervalMs = 1_000, signal } = options;
   const port = options.port ?? (await freePort());
   const dnsPort = options.dnsPort ?? (await freePort());
   const child = spawnNode(new URL('./dns-process.ts', import.meta.url), {
     name,
     args: [zone, ...[port, dnsPort, propagationMs, healthIntervalMs].map(String)],
+    ...(signal && { signal }),
   });
   await child.ready;
   return { ...child, port, dnsPort, zoneId: ZONE_ID, endpoint: `http://127.0.0.1:${port}` };

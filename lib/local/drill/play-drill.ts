@@ -64,12 +64,13 @@ export async function playDrill(options: {
       ...(flip && { flip }),
       ...(healthIntervalMs && { healthIntervalMs }),
     },
+    onStep: (step) => onStatus(`Coming up: ${step}`),
+    signal,
     onMessage: ({ message }) => {
       const line = telemetryOf(message);
       if (line !== undefined) lines.push(line);
     },
   });
-  signal.throwIfAborted();
   const report = await runDrill(cloud, lines, {
     scenario,
     profile,
