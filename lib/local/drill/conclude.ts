@@ -20,7 +20,7 @@ export async function conclude(found: {
   readonly options: DrillOptions;
   readonly peers: AwsPeers;
   readonly regions: readonly RegionId[];
-  readonly timeline: DrillEvent[];
+  readonly timeline: readonly DrillEvent[];
   readonly lines: readonly TelemetryLine[];
   readonly acked: ReadonlyMap<string, Acknowledged>;
   readonly loaded: Loaded | undefined;

@@ -1,3 +1,4 @@
+import { relative } from 'node:path';
 import { table } from '#lib/cli/table.ts';
 import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
 import type { Paint } from '#lib/local/drill/paint.ts';
@@ -62,8 +63,8 @@ export function reportLines(
     ...phaseLines(report, width, paint),
     ...(rungs.length === 0 ? [] : [...tableLines(FENCE_HEAD, rungs, width), '']),
     ...(candidates.length === 0 ? [] : [...tableLines(CANDIDATE_HEAD, candidates, width), '']),
-    `Report: ${files.html}`,
-    `        ${files.json}`,
+    `Report: ${pathText(files.html)}`,
+    `        ${pathText(files.json)}`,
     '',
     ...(ok ? [] : [paint('bad', 'What failed:')]),
     ...closingLines(report).flatMap((line) => wrap(printable(ok ? line : `- ${line}`), width, width)),
@@ -117,8 +118,14 @@ function barText(columns: number): string {
   return '█'.repeat(Math.floor(eighths / 8)) + EIGHTHS[eighths % 8]!;
 }
 
+/** Where a file is, as short as it can be told from here. */
+function pathText(file: string): string {
+  const near = relative('', file);
+  return near.startsWith('..') ? file : near;
+}
+
 /** Breaks a text between words; a word longer than a line stays whole. */
-function wrap(text: string, firstWidth: number, width: number): readonly string[] {
+export function wrap(text: string, firstWidth: number, width: number): readonly string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const line = lines.at(-1);

@@ -16,11 +16,12 @@ export type Scenario = (typeof SCENARIOS)[number];
 
 /** One line of a drill's timeline. */
 export type DrillEvent = {
-  /** Milliseconds since the drill's fault; negative before it. */
+  /** Milliseconds since the drill's fault, or what an operator asked for; negative before it. */
   readonly atMs: number;
   readonly phase:
     | 'before'
     | 'fault'
+    | 'request'
     | 'detect'
     | 'claim'
     | 'fence'
@@ -36,7 +37,7 @@ export type DrillEvent = {
   readonly at: string;
   /** One readable sentence. */
   readonly what: string;
-  /** How often it happened, one time after the other, if more than once; `atMs` is the first. */
+  /** How often it happened, one time after the other, if more than once; `atMs` is the first. Known at the end alone. */
   readonly times?: number;
 };
 

@@ -1,4 +1,4 @@
-import { eventLines, printable, reportLines } from '#lib/local/drill/drill-lines.ts';
+import { eventLines, printable, reportLines, wrap } from '#lib/local/drill/drill-lines.ts';
 import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
 import { inColour, type Paint, plainly } from '#lib/local/drill/paint.ts';
 import type { ReportFiles } from '#lib/local/drill/write-report.ts';
@@ -46,7 +46,7 @@ export class TerminalView implements DrillView {
   }
 
   say(line: string): void {
-    this.#add([printable(line)]);
+    this.#add(wrap(printable(line), this.#width, this.#width));
   }
 
   event(event: DrillEvent): void {

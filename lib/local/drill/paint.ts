@@ -4,6 +4,7 @@ import type { Phase } from '#lib/local/drill/report-facts.ts';
 const STYLES = {
   before: 'gray',
   fault: ['bold', 'red'],
+  request: 'bold',
   detect: 'yellow',
   claim: 'magenta',
   fence: 'magenta',

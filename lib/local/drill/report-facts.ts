@@ -51,11 +51,12 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
     digestsEqual,
     loaded,
   } = report;
+  const missing = wasPromoted(report) ? 'unknown' : 'no failover';
   return [
     {
       name: 'RTO',
-      value: rtoMs === null ? 'not measured' : secondsText(rtoMs),
-      note: 'from the last write at the old leader to the first at the new one',
+      value: rtoMs === null ? missing : secondsText(rtoMs),
+      note: "old leader's last write to the new one's first",
     },
     { name: 'longest pause', value: secondsText(pauseMs), note: 'no write of the client got through' },
     ...(loaded === null
@@ -65,8 +66,8 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
     { name: 'lost', value: countText(lost, 'write'), note: 'acknowledged, and the group no longer has them' },
     {
       name: 'RPO as reported',
-      value: rpo === null ? 'unknown' : countText(rpo, 'record'),
-      note: 'the most that the failover said it may lose',
+      value: rpo === null ? missing : countText(rpo, 'record'),
+      note: 'the most that may be lost, as the failover said',
     },
     { name: 'divergent', value: countText(divergent, 'change'), note: divergenceNote(report) },
     {
@@ -75,6 +76,10 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
       note: digestsEqual ? 'all replicas hold the same items' : 'the replicas do not hold the same items',
     },
   ];
+}
+
+function wasPromoted({ fence }: DrillReport): boolean {
+  return fence !== null;
 }
 
 function divergenceNote({ divergent, divergentSample }: DrillReport): string {
@@ -156,12 +161,13 @@ function textOf(value: unknown): string {
 export function closingLines(report: DrillReport): readonly string[] {
   const { ok, failures, epoch, leader, lost, reportedRpoRecords: rpo } = report;
   if (!ok) return failures.length > 0 ? failures : ['It failed without saying why.'];
+  const leads = wasPromoted(report) ? `leads in epoch ${epoch}` : `leads on, in epoch ${epoch}`;
   const reported = rpo === null ? 'how many it could be was unknown' : `at most ${rpo} had been reported`;
   const loss =
     lost === 0
       ? 'No acknowledged write is lost.'
       : `Lost: ${countText(lost, 'acknowledged write')}; ${reported}.`;
-  return [`${leader} leads in epoch ${epoch}, and every other Region follows it. ${loss}`];
+  return [`${leader} ${leads}, and every other Region follows it. ${loss}`];
 }
 
 export function secondsText(ms: number): string {
@@ -173,6 +179,6 @@ export function momentText(ms: number): string {
   return `${ms < 0 ? '-' : '+'}${secondsText(Math.abs(ms))}`;
 }
 
-function countText(count: number, noun: string): string {
+export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

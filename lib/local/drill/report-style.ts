@@ -8,7 +8,7 @@ export const REPORT_STYLE = new Markup(`
   :root { --ink: #e6e9ef; --faint: #9aa5b5; --page: #14171c; --panel: #1d2128; --rule: #343b46; --gap: #ff6b5e1f;
     --good: #4cc27a; --bad: #ff7a6e; }
 }
-.p-before, .p-end { --c: #8a94a3 } .p-fault { --c: #e5483b } .p-detect { --c: #e08a1e } .p-claim { --c: #c7a70a }
+.p-before, .p-end { --c: #8a94a3 } .p-fault { --c: #e5483b } .p-request { --c: #5b6675 } .p-detect { --c: #e08a1e } .p-claim { --c: #c7a70a }
 .p-fence { --c: #d2579b } .p-elect { --c: #9a62e0 } .p-drain { --c: #5b7ff0 } .p-promote { --c: #2f9fe0 }
 .p-repoint { --c: #16a6a6 } .p-first-write { --c: #27a552 } .p-heal { --c: #6aa81f } .p-reattach { --c: #a0764a }
 * { box-sizing: border-box }

@@ -11,8 +11,9 @@ import { CATCH_UP_MS, compare, until, untilCaughtUp, untilFollowing } from '#lib
 import { Workload, type Write } from '#lib/local/demo/workload.ts';
 import { approveRuns } from '#lib/local/drill/approve-runs.ts';
 import { conclude, heldBy, type Loaded, WRITE_ID } from '#lib/local/drill/conclude.ts';
+import { DrillEvents } from '#lib/local/drill/drill-events.ts';
 import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
-import { Repeats } from '#lib/local/drill/repeats.ts';
+import { countText } from '#lib/local/drill/report-facts.ts';
 import { play } from '#lib/local/drill/scenarios.ts';
 import { type TelemetryLine, tell } from '#lib/local/drill/timeline.ts';
 import { type Acknowledged, DrillWriter } from '#lib/local/drill/writer.ts';
@@ -45,8 +46,8 @@ export type Stage = {
   readonly leader: RegionId;
   readonly lines: readonly TelemetryLine[];
   readonly signal: AbortSignal;
-  /** Begins the fault: times count from here. */
-  fault(what: string): void;
+  /** Begins what the scenario is about: times count from here. */
+  begin(phase: 'fault' | 'request', what: string): void;
   /** @param atMs Unix ms; now, unless it is known better. */
   note(event: Omit<DrillEvent, 'atMs'>, atMs?: number): void;
   /** Lets the group go on as it is for a while. */
@@ -73,20 +74,15 @@ export async function runDrill(
   const boundMs = CATCH_UP_MS + leaseMs + marginMs + takeoverMs;
   const peers = cloud.peers();
   const others = group.regions.map(({ name }) => name).filter((name) => name !== leader);
-  const timeline: DrillEvent[] = [];
   let faultMs = Date.now();
   let told = 0;
-  const keep = (event: DrillEvent) => {
-    timeline.push(event);
-    onEvent(event);
-  };
-  const repeats = new Repeats(keep);
-  const flush = () => {
-    for (; told < lines.length; told += 1) {
-      const line = tell(lines[told]!, faultMs);
-      if (line !== undefined) repeats.add(line.event, line.mayRepeat);
-    }
-    repeats.settle(Date.now() - faultMs);
+  const events = new DrillEvents(onEvent);
+  /** Tells what has come, by time: the Regions' lines come as they can. */
+  const flush = (...notes: readonly DrillEvent[]) => {
+    const come = notes.map((event) => ({ event, mayRepeat: false }));
+    for (; told < lines.length; told += 1) come.push(...tell(lines[told]!, faultMs));
+    come.sort((a, b) => a.event.atMs - b.event.atMs);
+    for (const { event, mayRepeat } of come) events.add(event, mayRepeat);
   };
 
   const acked = new Map<string, Acknowledged>();
@@ -101,15 +97,16 @@ export async function runDrill(
     // Who gives up the drill does not wait for a leader.
     sleep: (ms) => sleep(ms, undefined, { signal }),
   });
-  let loading: Application | undefined;
+  const writesText = () => {
+    const { acknowledged, unknown } = writer;
+    if (acknowledged.length === 0) return 'The client looks for the leader';
+    const text = `${countText(acknowledged.length, 'write')} acknowledged, the last by ${acknowledged.at(-1)!.region}`;
+    return unknown === 0 ? text : `${text}; ${unknown} tries without an answer`;
+  };
+  let statusText = () => "The followers copy the leader's table";
   const status = setInterval(() => {
     flush();
-    if (loading !== undefined)
-      return options.onStatus(`${loading.acknowledged} items of the file are loaded`);
-    const last = writer.acknowledged.at(-1);
-    options.onStatus(
-      `${writer.acknowledged.length} writes acknowledged, the last by ${last?.region ?? 'nobody'}; ${writer.unknown} tries without an answer`,
-    );
+    options.onStatus(statusText());
   }, STATUS_MS);
 
   const stage: Stage = {
@@ -119,15 +116,12 @@ export async function runDrill(
     leader,
     lines,
     signal,
-    fault(what) {
+    begin(phase, what) {
       flush();
       faultMs = Date.now();
-      keep({ atMs: 0, phase: 'fault', at: leader, what });
+      flush({ atMs: 0, phase, at: leader, what });
     },
-    note(event, atMs = Date.now()) {
-      flush();
-      keep({ ...event, atMs: atMs - faultMs });
-    },
+    note: (event, atMs = Date.now()) => flush({ ...event, atMs: atMs - faultMs }),
     calm: () => sleep(options.calmMs, undefined, { signal }),
     until: (what, isSo) => until(signal, what, async () => isSo(), boundMs),
     roleOf: (region) => peers.control(region).role(),
@@ -146,10 +140,9 @@ export async function runDrill(
   // Nobody counts these writes, so they are everywhere before anything is lost: no report of a loss needs to know them.
   const loadAll = async (load: AsyncIterable<Write>): Promise<Loaded> => {
     const application = new Application(peers.clients(leader).dynamodb, group.table);
-    loading = application;
+    statusText = () => `${application.acknowledged} items of the file are loaded`;
     await application.runAll(load, signal);
     await untilCaughtUp(peers, others, signal);
-    loading = undefined;
     return { items: (await heldBy(peers, leader)).others, failed: application.failed };
   };
 
@@ -170,19 +163,20 @@ export async function runDrill(
   try {
     await untilFollowing(peers, others, signal);
     const loaded = options.load && (await loadAll(options.load));
+    statusText = writesText;
     writer.start(options.rate, (ms) => sleep(ms));
     await stage.until('no write comes through', () => writer.acknowledged.length > 0);
-    await stage.calm();
-    keep({
+    flush({
       atMs: -options.calmMs,
       phase: 'before',
       at: 'client',
       what: `${options.rate} writes a second through ${dns.name}`,
     });
+    await stage.calm();
     await play(stage, scenario);
     await writer.stop();
     flush();
-    repeats.settle();
+    statusText = () => 'The replicas are compared, and each acknowledged write is looked for';
     const { leader: now, epoch } = await highestRole(
       peers,
       group.regions.map(({ name }) => name),
@@ -194,7 +188,7 @@ export async function runDrill(
       options,
       peers,
       regions: [now, ...rest],
-      timeline,
+      timeline: events.all,
       lines,
       acked,
       loaded,

@@ -16,7 +16,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
   'region-loss': async (stage) => {
     const { cloud, leader } = stage;
     await cloud.loseRegion(leader);
-    stage.fault("all processes of the leader's Region are killed; connections to it hang");
+    stage.begin('fault', "all processes of the leader's Region are killed; connections to it hang");
     await written(stage, 2);
     await stage.calm();
     stage.note({ phase: 'heal', at: leader, what: 'the Region comes back with the data that it had' });
@@ -27,7 +27,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
   partition: async (stage) => {
     const { cloud, leader } = stage;
     await cloud.partition(leader, 'hang');
-    stage.fault('the leader is cut off from the other Regions, but lives and has users');
+    stage.begin('fault', 'the leader is cut off from the other Regions, but lives and has users');
     await written(stage, 2);
     await stage.calm();
     stage.note({ phase: 'heal', at: leader, what: 'the network is whole again' });
@@ -38,7 +38,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
   pause: async (stage) => {
     const { cloud, leader } = stage;
     cloud.pauseRegion(leader);
-    stage.fault("all processes of the leader's Region are stopped where they are");
+    stage.begin('fault', "all processes of the leader's Region are stopped where they are");
     await written(stage, 2);
     await stage.calm();
     stage.note({ phase: 'heal', at: leader, what: 'they go on, as if nothing had happened' });
@@ -49,7 +49,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
   switchover: async (stage) => {
     const { cloud, leader } = stage;
     const successor = cloud.group.regions.map(({ name }) => name).find((name) => name !== leader)!;
-    stage.fault(`an operator hands the group over to ${successor}`);
+    stage.begin('request', `an operator hands the group over to ${successor}`);
     await request(stage, leader, { epoch: 1, kind: 'switchover', successor });
     await written(stage, 2);
     await stage.calm();
@@ -59,7 +59,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
   // A network that comes and goes, each time for less than a lease: nobody is voted out.
   flapping: async (stage) => {
     const { cloud, leader } = stage;
-    stage.fault('the network of the leader flaps: away and back, five times');
+    stage.begin('fault', 'the network of the leader flaps: away and back, five times');
     for (let times = 0; times < 5; times += 1) {
       await cloud.partition(leader, 'hang');
       await sleep(FLAP_MS, undefined, { signal: stage.signal });
@@ -74,7 +74,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
   // More writes than the machine takes, for a while: slow, but alive.
   overload: async (stage) => {
     const { peers, leader } = stage;
-    stage.fault('the leader is overloaded: scans and writes without pause beside the usual ones');
+    stage.begin('fault', 'the leader is overloaded: its table is scanned without pause, eight times at once');
     const until = Date.now() + OVERLOAD_MS;
     const busy = async () => {
       while (Date.now() < until && !stage.signal.aborted) await peers.store(leader).scan(undefined);
@@ -90,7 +90,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     const { cloud, leader } = stage;
     const lost = cloud.group.regions.map(({ name }) => name).find((name) => name !== leader)!;
     await cloud.loseRegion(lost);
-    stage.fault(`${lost}, which does not lead, is lost: two voices of three are left`);
+    stage.begin('fault', `${lost}, which does not lead, is lost: two voices of three are left`);
     await stage.calm();
     await stage.calm();
     stage.note({ phase: 'heal', at: lost, what: 'it comes back' });
@@ -103,7 +103,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
   'coordinator-loss': async (stage) => {
     const { cloud, leader } = stage;
     await cloud.loseRegion(leader);
-    stage.fault("the leader's Region is lost; so is the Region that takes over, half-way");
+    stage.begin('fault', "the leader's Region is lost; so is the Region that takes over, half-way");
     let coordinator: RegionId | undefined;
     await stage.until('nobody claims the next epoch', () => {
       const claimed = stage.lines.find(
@@ -118,12 +118,12 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
       at: coordinator!,
       what: 'the coordinator is lost in the middle of the failover',
     });
+    stage.note({ phase: 'heal', at: leader, what: 'the first leader comes back: two of three' });
     await cloud.restoreRegion(leader);
-    stage.note({ phase: 'heal', at: leader, what: 'the first leader is back: two of three' });
     await written(stage, 3);
     await stage.calm();
+    stage.note({ phase: 'heal', at: coordinator!, what: 'the coordinator comes back as well' });
     await cloud.restoreRegion(coordinator!);
-    stage.note({ phase: 'heal', at: coordinator!, what: 'the coordinator is back as well' });
     await takenBack(stage);
   },
 
@@ -134,7 +134,8 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
   double: async (stage) => {
     const { cloud, leader, writer } = stage;
     await cloud.loseRegion(leader);
-    stage.fault(
+    stage.begin(
+      'fault',
       "the leader's Region is lost; the new leader will be lost as well, right after its first writes",
     );
     await written(stage, 2);

@@ -52,8 +52,8 @@ export function timelineSvg(report: DrillReport): Markup {
 ${lanes.map(({ top, height }, index) => markup`<rect class="lane${index % 2}" x="0" y="${top}" width="${WIDTH}" height="${height}"/>`)}
 ${withoutWrites(spans, scale.x, bottom)}
 ${scale.ticks.map((ms) => tickSvg(ms, scale.x(ms), bottom))}
-<text class="axis" x="${(LEFT + RIGHT) / 2}" y="${height - 6}" text-anchor="middle">seconds since the fault</text>
-${timeline.filter(({ phase }) => phase === 'fault' || phase === 'heal').map(({ phase, atMs }) => markup`<line class="moment p-${phase}" x1="${scale.x(atMs)}" x2="${scale.x(atMs)}" y1="${HEAD}" y2="${bottom}"/>`)}
+<text class="axis" x="${(LEFT + RIGHT) / 2}" y="${height - 6}" text-anchor="middle">seconds since the ${timeline.some(({ phase }) => phase === 'fault') ? 'fault' : 'request'}</text>
+${timeline.filter(({ phase }) => phase === 'fault' || phase === 'request' || phase === 'heal').map(({ phase, atMs }) => markup`<line class="moment p-${phase}" x1="${scale.x(atMs)}" x2="${scale.x(atMs)}" y1="${HEAD}" y2="${bottom}"/>`)}
 ${lanes.map(({ name, top, height, drawn }) => markup`<g class="lane"><text class="name" x="8" y="${top + height / 2 + 4}">${cut(name, LANE_NAME_LENGTH)}<title>${name}</title></text>${drawn}</g>\n`)}</svg>`;
 }
 

@@ -54,7 +54,10 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
     phase: 'claim',
     what: `gives up its lease and logs its last writes: ${outcome}`,
   }),
-  'failover-claim': ({ detail, outcome }) => ({ phase: 'claim', what: `claim: ${detail ?? outcome}` }),
+  'failover-claim': ({ detail, outcome }) => ({
+    phase: 'claim',
+    what: outcome === 'superseded' ? `gives up its run: ${detail}` : `claim: ${detail ?? outcome}`,
+  }),
   'fence-rung': ({ rung, proven, detail }) => ({
     phase: 'fence',
     what: `${RUNG_NAMES[rung as Rung]}: ${proven ? 'proven' : 'not proven'}, ${detail}`,
@@ -75,13 +78,7 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
     phase: 'promote',
     what: `promotion: ${detail ?? outcome}`,
   }),
-  'failover-repoint': ({ outcome, detail }) => ({
-    phase: 'repoint',
-    what:
-      outcome === 'by-health-checks'
-        ? 'no DNS record to change: health checks follow the lease'
-        : `change of the DNS record: ${outcome}${detail ? ` ${detail}` : ''}`,
-  }),
+  'failover-repoint': ({ outcome, detail }) => ({ phase: 'repoint', what: repointText(outcome, detail) }),
   'failover-dns': ({ outcome }) => ({ phase: 'repoint', what: `DNS is ${outcome}` }),
   'failover-verify': ({ outcome }) => ({
     phase: 'end',
@@ -90,29 +87,35 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
   'failover-abandon': () => ({ phase: 'end', what: 'the switchover is taken back: the leader leads on' }),
   collected: () => ({
     phase: 'reattach',
-    what: 'its late append is refused: its changes are kept for the report',
+    what: 'its log takes nothing any more: what its table still took is set aside, to be compared',
     mayRepeat: true,
   }),
   'divergence-saved': ({ changes, keys }) => ({
     phase: 'reattach',
     what: `saves what the group does not have: ${changes} changes of ${keys} keys`,
   }),
-  reattached: ({ epoch }) => ({ phase: 'reattach', what: `is back, and follows epoch ${epoch}` }),
+  reattached: ({ epoch }) => ({ phase: 'reattach', what: `follows the leader of epoch ${epoch} now` }),
   rebuilding: () => ({ phase: 'reattach', what: 'takes a new copy of the leader' }),
 };
+
+function repointText(outcome: unknown, detail: unknown): string {
+  if (outcome === 'by-health-checks') return 'no DNS record to change: health checks follow the lease';
+  if (outcome === 'already') return `the DNS record ${detail}`;
+  return `change of the DNS record: ${outcome}${detail ? ` ${detail}` : ''}`;
+}
 
 /** The event of a drill that a line of telemetry tells, if it tells one, and whether it may be told again and again. */
 export function tell(
   line: TelemetryLine,
   faultMs: number,
-): { readonly event: DrillEvent; readonly mayRepeat: boolean } | undefined {
+): readonly { readonly event: DrillEvent; readonly mayRepeat: boolean }[] {
   const told: Told | undefined =
     line.kind === 'failed' && line.code === 'LOG_FENCED'
       ? { phase: 'reattach', what: 'its late append is refused: the log is sealed', mayRepeat: true }
       : STORIES[line.kind]?.(line);
-  if (told === undefined) return undefined;
+  if (told === undefined) return [];
   const { mayRepeat = false, phase, what } = told;
-  return { event: { atMs: line.atMs - faultMs, at: line.region, phase, what }, mayRepeat };
+  return [{ event: { atMs: line.atMs - faultMs, at: line.region, phase, what }, mayRepeat }];
 }
 
 /** How long each phase took, by the telemetry of the run that promoted. All times are Unix ms. */

@@ -46,8 +46,7 @@ const DETAILS: {
   withheld: ({ why }) => why,
   fenced: ({ seals }) => sealsText(seals),
   unproven: ({ why, waitSeconds }) => `${why}: waits ${waitSeconds} s`,
-  elected: ({ winner, rpo }) =>
-    `${winner}; ${rpo.records === null ? 'how many records may be lost is unknown' : `at most ${rpo.records} records may be lost`}`,
+  elected: ({ winner, rpo }) => `${winner}; ${lossText(rpo.records)}`,
   none: () => 'nobody is eligible',
   drained: ({ lsn }) => `up to LSN ${lsn}`,
   draining: ({ lsn, target }) => `at LSN ${lsn} of ${target}`,
@@ -55,6 +54,11 @@ const DETAILS: {
   submitted: ({ target }) => `to ${target}`,
   already: ({ target }) => `names ${target} already`,
 };
+
+function lossText(records: number | null): string {
+  if (records === null) return 'how many records may be lost is unknown';
+  return records === 0 ? 'no record can be lost' : `at most ${records} records may be lost`;
+}
 
 function sealsText(seals: readonly SealReport[]): string {
   const sealed = seals.flatMap((each) => (each.sealed ? [`${each.region} at LSN ${each.lsn}`] : []));

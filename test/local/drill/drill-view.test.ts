@@ -117,11 +117,11 @@ test('the end sums up the figures, the phases, the candidates and where the file
     '',
     'Drill region-loss, profile fast: passed',
     '',
-    'RTO                 3.123 s  from the last write at the old leader to the first at the new one',
+    "RTO                 3.123 s  old leader's last write to the new one's first",
     'longest pause       3.123 s  no write of the client got through',
     'acknowledged     412 writes  by the leader of the moment',
     'lost               2 writes  acknowledged, and the group no longer has them',
-    'RPO as reported  27 records  the most that the failover said it may lose',
+    'RPO as reported  27 records  the most that may be lost, as the failover said',
     'divergent         3 changes  kept; the report shows them',
     'digests               equal  all replicas hold the same items',
     '',
@@ -174,9 +174,33 @@ test('the end says what failed, and never a number for what is unknown', () => {
   view.report({ ...SAMPLE, ok: false, failures, reportedRpoRecords: null, rtoMs: null, phases }, FILES);
   expect(lines()).toContain('Drill region-loss, profile fast: failed');
   expect(lines().join('\n')).toMatch(/RPO as reported +unknown {2}/);
-  expect(lines().join('\n')).toMatch(/RTO +not measured {2}/);
+  expect(lines().join('\n')).toMatch(/RTO +unknown {2}/);
   expect(lines().join('\n')).not.toMatch(/^drain /m);
   expect(lines().slice(-4)).toEqual(['What failed:', ...failures.map((line) => `- ${line}`), '']);
+});
+
+test('where nobody was promoted, the end says so, and asks for no figure of a failover', () => {
+  const { out, lines } = output();
+  const none = { fence: null, candidates: [], rtoMs: null, reportedRpoRecords: null, lost: 0 };
+  new PlainView(out, () => 0).report({ ...SAMPLE, ...none, leader: 'eu-west-1', epoch: 1 }, FILES);
+  expect(lines().join('\n')).toMatch(/RTO +no failover {2}/);
+  expect(lines().join('\n')).toMatch(/RPO as reported +no failover {2}/);
+  expect(lines().at(-2)).toBe(
+    'eu-west-1 leads on, in epoch 1, and every other Region follows it. No acknowledged write is lost.',
+  );
+});
+
+test('a terminal breaks what is said between words, and names files from where one is', () => {
+  const { out, text } = output(60);
+  const view = new TerminalView(out, plainly);
+  view.say('Starting three Regions and DNS, 40 ms apart: scenario coordinator-loss, profile fast');
+  view.report(SAMPLE, { html: `${process.cwd()}/.understudy/drill.html`, json: '/reports/drill.json' });
+  expect(screen(text()).slice(0, 2)).toEqual([
+    'Starting three Regions and DNS, 40 ms apart: scenario',
+    'coordinator-loss, profile fast',
+  ]);
+  expect(screen(text())).toContain('Report: .understudy/drill.html');
+  expect(screen(text())).toContain('        /reports/drill.json');
 });
 
 test('a terminal leaves the status out of the end, and leaves it standing where there is no end', () => {

@@ -143,7 +143,7 @@ test('what is unknown is called so, never 0', () => {
       .find(({ children }) => children[0]!.text === name)
       ?.children.find(({ at }) => at.class === 'value')?.text;
   expect(figure('RPO as reported')).toBe('unknown');
-  expect(figure('RTO')).toBe('not measured');
+  expect(figure('RTO')).toBe('unknown');
   expect(figure('lost')).toBe('2 writes');
 });
 
