@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { AwsAcceptor } from '#lib/aws/aws-acceptor.ts';
+import { canonicalTarget, parseTarget } from '#lib/aws/dns-target.ts';
 import { LeaderClient, type LeaderClientOptions } from '#lib/client/leader-client.ts';
 import { LeaderFinder } from '#lib/client/leader-finder.ts';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
-import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import { parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 
 /**
  * A client of a group's DynamoDB table in five lines:
@@ -14,25 +16,29 @@ import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
  *       dynamodb.send(new PutItemCommand({ TableName: 'orders', Item }), { abortSignal }),
  *       { idempotent: true });
  *
- * What the name stands for begins with the Region that it stands for: `eu-west-1.orders.example.com`.
+ * @param options `endpoints`: what the name stands for while a Region leads, for each Region: the group's
+ * `dns.endpoints`. Without it, that begins with the Region: `eu-west-1.orders.example.com`. `controlTable`:
+ * `understudy-<group>-control` if absent.
  *
- * @param options `controlTable`: `understudy-<group>-control` if absent.
+ * Throws CONFIG_INVALID. A write throws DNS_TARGET_UNKNOWN where DNS names something that is none of the endpoints.
  */
 export function connectLeader(options: {
   readonly group: string;
   readonly name: string;
   readonly ttlSeconds: number;
+  readonly endpoints?: Readonly<Record<string, string>>;
   readonly controlTable?: string;
   readonly onEvent?: LeaderClientOptions<DynamoDBClient>['onEvent'];
 }): LeaderClient<DynamoDBClient> {
   const { name, ttlSeconds, onEvent } = options;
   const group = parseGroupId(options.group);
   const table = options.controlTable ?? `understudy-${group}-control`;
+  const regionOf = regionsOf(name, options.endpoints);
   const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
   return new LeaderClient({
     finder: new LeaderFinder({ name, ttlSeconds, now: clock.now }),
     open: (target) => {
-      const region = parseRegionId(target.split('.')[0]!);
+      const region = regionOf(target);
       // What a Region that hangs was asked must end some time: the look at its lease is asked again only after that.
       const requestHandler = { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true };
       const dynamodb = new DynamoDBClient({ region, maxAttempts: 1, requestHandler });
@@ -43,4 +49,38 @@ export function connectLeader(options: {
     sleep: (ms) => sleep(ms),
     ...(onEvent && { onEvent }),
   });
+}
+
+/** The Region that a target of the record stands for. */
+function regionsOf(
+  name: string,
+  endpoints: Readonly<Record<string, string>> | undefined,
+): (target: string) => RegionId {
+  if (endpoints === undefined) return (target) => firstLabelOf(name, target);
+  const regions = new Map(
+    Object.entries(endpoints).map(([region, target]) => [parseTarget(target), parseRegionId(region)]),
+  );
+  return (target) => {
+    const region = regions.get(canonicalTarget(target));
+    if (region !== undefined) return region;
+    throw unknownTarget(
+      `${name} stands for ${target}, which is none of ${[...regions.keys()].join(', ')}`,
+      "Give connectLeader the same endpoints as the group's dns.endpoints.",
+    );
+  };
+}
+
+function firstLabelOf(name: string, target: string): RegionId {
+  try {
+    return parseRegionId(target.split('.')[0]!);
+  } catch {
+    throw unknownTarget(
+      `${name} stands for ${target}, which does not begin with a Region`,
+      "Give connectLeader the group's dns.endpoints, as endpoints.",
+    );
+  }
+}
+
+function unknownTarget(what: string, next: string): UnderstudyError {
+  return new UnderstudyError('DNS_TARGET_UNKNOWN', what, next);
 }

@@ -8,7 +8,8 @@ export type Site<H> = { readonly handle: H; readonly lease?: Pick<LeaderLease, '
 /**
  * What became of a try that failed.
  * - refused: it was certainly not made, and may be where another leads, or later.
- * - failed: it was certainly not made, and never will be: the store has answered that it can't be, as by a condition.
+ * - failed: it was certainly not made, and never will be: the store has answered that it can't be, as by a condition, or
+ *   the client is set up wrongly.
  * - unknown: nobody can tell whether it was made.
  */
 export type TryFate = 'refused' | 'failed' | 'unknown';
@@ -138,6 +139,8 @@ export class LeaderClient<H> {
   }
 }
 
+/** What is set up wrongly is no better at the next try. */
+const MISTAKES = ['CONFIG_INVALID', 'DNS_TARGET_UNKNOWN'] as const;
 const NOT_MADE = ['NOT_LEADER', 'LEASE_SPENT', 'REGION_UNREACHABLE'] as const;
 /** Errors after which nothing was written: refused by a lease, a fence or a closed port. */
 const REFUSALS = new Set([
@@ -154,6 +157,7 @@ const PUT_OFF =
 
 /** The fate of a try by its error, for the AWS SDK, fetch and this library. */
 export function fateOf(error: unknown): TryFate {
+  if (MISTAKES.some((code) => isFailure(error, code))) return 'failed';
   if (NOT_MADE.some((code) => isFailure(error, code))) return 'refused';
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const { $fault, code, name } = at as Error & { readonly $fault?: string; readonly code?: string };

@@ -51,6 +51,29 @@ describe('the way to the leader', () => {
     expect(await finder.find()).toEqual({ target: 'eu.example.com' });
   });
 
+  test.each([
+    ['A', '192.0.2.7', '192.0.2.8'],
+    ['AAAA', '2001:db8::7', '2001:db8::8'],
+  ])('may be an address (%s), or become a name', async (type, first, second) => {
+    await change(
+      dns.route53,
+      ['DELETE', setOf('orders', 'CNAME', 'eu.example.com')],
+      ['CREATE', setOf('orders', type, first)],
+    );
+    const ofAddress = finderAt(`127.0.0.1:${dns.dnsPort}`);
+    expect(await ofAddress.find()).toEqual({ target: first });
+    await change(dns.route53, ['UPSERT', setOf('orders', type, second)]);
+    ofAddress.forget();
+    expect(await ofAddress.find()).toEqual({ target: second });
+    await change(
+      dns.route53,
+      ['DELETE', setOf('orders', type, second)],
+      ['CREATE', setOf('orders', 'CNAME', 'eu.example.com')],
+    );
+    ofAddress.forget();
+    expect(await ofAddress.find()).toEqual({ target: 'eu.example.com' });
+  });
+
   test('is unknown where DNS has never answered, and says where to look', async () => {
     const unknown = finderAt(`127.0.0.1:${dns.dnsPort}`, `nothing.${ZONE}`);
     await expect(unknown.find()).rejects.toMatchObject({
