@@ -8,4 +8,5 @@ export type { ClientEvent, LeaderClientOptions, Site, TryFate } from '#lib/clien
 export { fateOf, LeaderClient } from '#lib/client/leader-client.ts';
 export { LeaderFinder } from '#lib/client/leader-finder.ts';
 export { LeaderLease } from '#lib/client/leader-lease.ts';
+export { NotLeaderError } from '#lib/client/not-leader-error.ts';
 export { isFailure, UnderstudyError } from '#lib/domain/errors.ts';

@@ -117,8 +117,19 @@ export class AwsLog implements ReplicaLog {
   }
 
   async seal(lane: LaneId, epoch: Epoch): Promise<SealOutcome> {
-    await this.#ensureHead(lane);
-    const outcome = await conditional(() =>
+    let outcome = await this.#raiseSeal(lane, epoch);
+    if (outcome.kind === 'refused' && outcome.item === undefined) {
+      // A log that nobody has written to has no head yet.
+      await this.#ensureHead(lane);
+      outcome = await this.#raiseSeal(lane, epoch);
+    }
+    const item = outcome.kind === 'done' ? outcome.result.Attributes : outcome.item;
+    const head = item ? readHead(item) : await this.head(lane);
+    return { kind: head.sealedEpoch > epoch ? 'superseded' : 'sealed', head };
+  }
+
+  #raiseSeal(lane: LaneId, epoch: Epoch) {
+    return conditional(() =>
       this.#dynamodb.send(
         new UpdateItemCommand({
           ...this.#table.at(lane, HEAD),
@@ -130,9 +141,6 @@ export class AwsLog implements ReplicaLog {
         }),
       ),
     );
-    const item = outcome.kind === 'done' ? outcome.result.Attributes : outcome.item;
-    const head = item ? readHead(item) : await this.head(lane);
-    return { kind: head.sealedEpoch > epoch ? 'superseded' : 'sealed', head };
   }
 
   async rebase(lane: LaneId, expected: Head, onto: Head): Promise<Head> {

@@ -30,10 +30,10 @@ export function connectLeader(options: {
   readonly controlTable?: string;
   readonly onEvent?: LeaderClientOptions<DynamoDBClient>['onEvent'];
 }): LeaderClient<DynamoDBClient> {
-  const { name, ttlSeconds, onEvent } = options;
+  const { endpoints, name, ttlSeconds, onEvent } = options;
   const group = parseGroupId(options.group);
   const table = options.controlTable ?? `understudy-${group}-control`;
-  const regionOf = regionsOf(name, options.endpoints);
+  const regionOf = regionsOf(name, endpoints);
   const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
   return new LeaderClient({
     finder: new LeaderFinder({ name, ttlSeconds, now: clock.now }),
@@ -45,6 +45,8 @@ export function connectLeader(options: {
       const acceptor = new AwsAcceptor({ dynamodb, group, table });
       return { handle: dynamodb, lease: new LeaderLease({ region, acceptor, clock }) };
     },
+    targetOf: (leader, target) =>
+      endpoints === undefined ? siblingOf(leader, target) : canonicalTarget(endpoints[leader] ?? target),
     now: clock.now,
     sleep: (ms) => sleep(ms),
     ...(onEvent && { onEvent }),
@@ -83,4 +85,9 @@ function firstLabelOf(name: string, target: string): RegionId {
 
 function unknownTarget(what: string, next: string): UnderstudyError {
   return new UnderstudyError('DNS_TARGET_UNKNOWN', what, next);
+}
+
+/** What DNS calls `region`, in a group whose `target` begins with the Region that it stands for. */
+export function siblingOf(region: RegionId, target: string): string {
+  return `${region}${target.slice(target.indexOf('.'))}`;
 }

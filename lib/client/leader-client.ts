@@ -1,6 +1,8 @@
 import type { LeaderFinder } from '#lib/client/leader-finder.ts';
 import type { LeaderLease } from '#lib/client/leader-lease.ts';
+import { NotLeaderError } from '#lib/client/not-leader-error.ts';
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
 
 /** Where a leader is reached. With a lease, writes are refused here once it is over. */
 export type Site<H> = { readonly handle: H; readonly lease?: Pick<LeaderLease, 'write'> };
@@ -24,6 +26,11 @@ export type LeaderClientOptions<H> = {
   readonly finder: Pick<LeaderFinder, 'find' | 'forget'>;
   /** The way to what DNS named. Called once a target. */
   readonly open: (target: string) => Site<H>;
+  /**
+   * What DNS calls `leader`, the Region that `target` names where it takes no writes. With it, the client need not wait for
+   * DNS to follow a change of the leader.
+   */
+  readonly targetOf?: (leader: RegionId, target: string) => string;
   /** Tells errors after which nothing was written from those that leave it open. */
   readonly fateOf?: (error: unknown) => TryFate;
   readonly onEvent?: (event: ClientEvent) => void;
@@ -40,10 +47,12 @@ export type LeaderClientOptions<H> = {
  * of unknown outcome a second time unless it is idempotent.
  */
 export class LeaderClient<H> {
-  readonly #options: Required<Omit<LeaderClientOptions<H>, 'onEvent'>> &
-    Pick<LeaderClientOptions<H>, 'onEvent'>;
+  readonly #options: Required<Omit<LeaderClientOptions<H>, 'onEvent' | 'targetOf'>> &
+    Pick<LeaderClientOptions<H>, 'onEvent' | 'targetOf'>;
   readonly #sites = new Map<string, Site<H>>();
   #failingSinceMs: number | undefined;
+  /** Where the target that DNS names has sent this client. */
+  #sent: { readonly by: string; readonly to: string; readonly untilMs: number } | undefined;
 
   constructor(options: LeaderClientOptions<H>) {
     this.#options = { fateOf, tryMs: 1_000, pauseMs: 50, deadlineMs: 30_000, ...options };
@@ -66,11 +75,13 @@ export class LeaderClient<H> {
     const until = now() + deadlineMs;
     let doubtful = false;
     for (;;) {
-      let target = '';
+      let [named, target] = ['', ''];
       try {
-        target = (await finder.find()).target;
+        named = (await finder.find()).target;
+        target = this.#targetFor(named);
         const result = await this.#try(target, write, options.writes);
         this.#converged(target);
+        if (target !== named) this.#follow(named, target);
         return result;
       } catch (error) {
         const fate = this.#options.fateOf(error);
@@ -82,10 +93,32 @@ export class LeaderClient<H> {
           if (!options.idempotent) throw unknown(target, error);
         }
         if (now() >= until) throw doubtful ? unknown(target, error) : error;
+        this.#heed(error, named, target);
         if (!isFailure(error, 'LEASE_SPENT')) finder.forget();
         await sleep(pauseMs);
       }
     }
+  }
+
+  /** Where to write while DNS names `named`. */
+  #targetFor(named: string): string {
+    const sent = this.#sent;
+    return sent?.by === named && this.#options.now() < sent.untilMs ? sent.to : named;
+  }
+
+  #follow(by: string, to: string): void {
+    this.#sent = { by, to, untilMs: this.#options.now() + SENT_MS };
+  }
+
+  /** Whoever refuses a write may know who takes it: that one is asked until it knows better, or for a moment. */
+  #heed(error: unknown, named: string, target: string): void {
+    if (!(error instanceof NotLeaderError)) {
+      if (target !== named) this.#sent = undefined;
+      return;
+    }
+    const { targetOf } = this.#options;
+    if (error.leader !== undefined && targetOf !== undefined)
+      this.#follow(named, targetOf(error.leader, target));
   }
 
   async #try<T>(
@@ -138,6 +171,9 @@ export class LeaderClient<H> {
     this.#options.onEvent?.({ kind: 'converged', target, afterMs });
   }
 }
+
+/** For how long a target is asked to which DNS does not point (yet), without an answer that it leads, ms. */
+const SENT_MS = 1_000;
 
 /** What is set up wrongly is no better at the next try. */
 const MISTAKES = ['CONFIG_INVALID', 'DNS_TARGET_UNKNOWN'] as const;

@@ -1,3 +1,4 @@
+import { NotLeaderError } from '#lib/client/not-leader-error.ts';
 import type { Acceptor, Answer, Draw } from '#lib/domain/control/acceptor.ts';
 import {
   ANSWER_MS,
@@ -6,7 +7,7 @@ import {
   REFUSED_MS,
   WRITE_MS,
 } from '#lib/domain/control/application-lease.ts';
-import { leadershipOf } from '#lib/domain/control/leadership.ts';
+import { leadershipOf, nextLeaderBy } from '#lib/domain/control/leadership.ts';
 import { type Moment, passedMs } from '#lib/domain/control/watch.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -118,10 +119,10 @@ export class LeaderLease {
     }
     const refusal = this.#refusal();
     if (typeof refusal !== 'string') return refusal;
-    throw new UnderstudyError(
-      'NOT_LEADER',
+    const next = nextLeaderBy(this.#seen!.acceptor);
+    throw new NotLeaderError(
       `${this.#deps.region} takes no writes: ${refusal}`,
-      'Ask DNS for the leader again; nothing was written.',
+      next === this.#deps.region ? undefined : next,
     );
   }
 

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConditionalCheckFailedException, TransactionCanceledException } from '@aws-sdk/client-dynamodb';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type ClientEvent, fateOf, LeaderClient } from '#lib/client/leader-client.ts';
+import { NotLeaderError } from '#lib/client/not-leader-error.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
+import { parseRegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 
 describe('a write at the leader', () => {
@@ -31,6 +33,7 @@ describe('a write at the leader', () => {
       },
       open: (target) => ({ handle: target }),
       onEvent: (event) => void events.push(event),
+      targetOf: (leader) => leader.slice(0, 2),
       pauseMs: 10,
       deadlineMs: 1_000,
       now: () => nowMs,
@@ -38,8 +41,9 @@ describe('a write at the leader', () => {
         nowMs += ms;
       },
     });
-  const write = (idempotent: boolean) =>
-    client().write(
+  const write = (idempotent: boolean) => writeBy(client(), idempotent);
+  const writeBy = (by: LeaderClient<string>, idempotent = false) =>
+    by.write(
       async (handle) => {
         tries.push(handle);
         const fate = fates.shift();
@@ -50,6 +54,7 @@ describe('a write at the leader', () => {
     );
 
   const refused = new UnderstudyError('NOT_LEADER', 'eu takes no writes', 'Ask DNS again.');
+  const sentTo = (leader: string) => new NotLeaderError('not here', parseRegionId(leader));
   const fenced = Object.assign(new Error('explicit deny'), { name: 'AccessDeniedException' });
   const lost = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
 
@@ -79,6 +84,32 @@ describe('a write at the leader', () => {
     expect(await write(true)).toBe('us');
     expect(tries).toEqual(['eu', 'us', 'us']);
     expect(events.map(({ kind }) => kind)).toEqual(['unknown', 'unknown', 'converged']);
+  });
+
+  test('is made where the old leader says that writes go on, before DNS follows, and from then on', async () => {
+    fates = [sentTo('us-east-1')];
+    const one = client();
+    expect(await writeBy(one)).toBe('us');
+    expect(await writeBy(one)).toBe('us');
+    names = ['ap'];
+    expect(await writeBy(one)).toBe('ap');
+    expect(tries).toEqual(['eu', 'us', 'us', 'ap']);
+  });
+
+  test('waits where it was sent while nobody there takes it yet, and goes back after a moment', async () => {
+    const waiting = new NotLeaderError('a failover is under way', undefined);
+    // Ten milliseconds a try: the hundredth is made after a second.
+    fates = [sentTo('us-east-1'), ...Array.from({ length: 99 }, () => waiting)];
+    expect(await writeBy(client())).toBe('eu');
+    expect(tries).toEqual(['eu', ...Array.from({ length: 99 }, () => 'us'), 'eu']);
+  });
+
+  test('goes back to where DNS points from one that does not answer, or that knows better', async () => {
+    fates = [sentTo('us-east-1'), lost];
+    expect(await write(true)).toBe('eu');
+    fates = [sentTo('us-east-1'), sentTo('eu-west-1')];
+    expect(await write(true)).toBe('eu');
+    expect(tries).toEqual(['eu', 'us', 'eu', 'eu', 'us', 'eu']);
   });
 
   test('ends at the deadline: certainly not made where it was refused each time, unknown where it once was', async () => {

@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
+import type { NotLeaderError } from '#lib/client/not-leader-error.ts';
 import { ANSWER_MS, DRAWN_MS, FRESH_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
-import { founded } from '#lib/domain/control/register.ts';
+import { claim, founded } from '#lib/domain/control/register.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
 import { ballot } from '../support/acceptor-operations.ts';
 import { FailoverGroup } from '../support/failover-group.ts';
@@ -78,6 +79,25 @@ describe('a write under the lease', () => {
     steadyMs += FRESH_MS + 1;
     await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
     expect(made).toEqual([]);
+  });
+
+  test('that is refused is told where writes go on, as soon as that is decided', async () => {
+    const leader = async () => {
+      steadyMs += FRESH_MS + 1;
+      return lease.write(write).catch(({ leader }: NotLeaderError) => leader);
+    };
+    const by = { epoch: E1, coordinator: EU, run: 'run' };
+    await acceptor.vote(E1, 'over', 'run/1');
+    // Nobody is named yet: the Region itself is no answer.
+    expect(await leader()).toBeUndefined();
+    const switching = claim(founded(EU, E1, 'first'), { ...by, phase: 'switching-over', successor: US });
+    await acceptor.accept(ballot(2), switching.register);
+    expect(await leader()).toBe(US);
+    const failing = claim(founded(EU, E1, 'first'), { ...by, phase: 'failing-over' });
+    await acceptor.accept(ballot(3), failing.register);
+    expect(await leader()).toBeUndefined();
+    await acceptor.accept(ballot(4), founded(US, E2, 'other'));
+    expect(await leader()).toBe(US);
   });
 
   test('whose answer comes late counts only if the lease is still there by a new look', async () => {

@@ -2,6 +2,12 @@ import type { Acceptor } from '#lib/domain/control/acceptor.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 
+/** Where writes go on, by the acceptor of a Region that takes none; undefined while nobody there knows. */
+export function nextLeaderBy({ accepted }: Acceptor): RegionId | undefined {
+  const { leader, phase, successor } = accepted?.value ?? {};
+  return phase === 'leading' ? leader : successor;
+}
+
 /** The epoch that `region` leads by its own acceptor, at `nowMs` of its own clock (Unix ms); or why it does not. */
 export function leadershipOf(
   { accepted, beat, vote }: Acceptor,

@@ -11,6 +11,7 @@ import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { readConfig } from '#lib/aws/config.ts';
 import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
+import { NotLeaderError } from '#lib/client/not-leader-error.ts';
 import { WRITE_MS } from '#lib/domain/control/application-lease.ts';
 import { isFailure } from '#lib/domain/errors.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
@@ -37,7 +38,8 @@ const server = createServer(async (request, response) => {
     answer(200, { epoch, region: config.region });
   } catch (error) {
     const isRefused = isFailure(error, 'NOT_LEADER') || isFailure(error, 'LEASE_SPENT');
-    answer(isRefused ? 409 : 500, { why: String(error) });
+    const leader = error instanceof NotLeaderError ? error.leader : undefined;
+    answer(isRefused ? 409 : 500, { why: String(error), leader });
   }
 });
 

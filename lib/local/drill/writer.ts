@@ -1,7 +1,9 @@
+import { siblingOf } from '#lib/client/connect-leader.ts';
 import { LeaderClient } from '#lib/client/leader-client.ts';
 import { LeaderFinder } from '#lib/client/leader-finder.ts';
+import { NotLeaderError } from '#lib/client/not-leader-error.ts';
 import type { Item } from '#lib/domain/attribute-value.ts';
-import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
 
 /** A write that was acknowledged. Times are Unix ms. */
 export type Acknowledged = {
@@ -59,6 +61,7 @@ export class DrillWriter {
         if (kind === 'refused') this.refused += 1;
         if (kind === 'unknown') this.unknown += 1;
       },
+      targetOf: siblingOf,
       tryMs: TRY_MS,
       pauseMs: PAUSE_MS,
       now,
@@ -116,8 +119,8 @@ async function send(
 ): Promise<{ epoch: number; region: string }> {
   const response = await fetch(url, { method: 'POST', body: JSON.stringify(item), signal });
   if (response.status === 409) {
-    await response.arrayBuffer();
-    throw new UnderstudyError('NOT_LEADER', `${url} does not lead`, 'Ask DNS again.');
+    const { leader } = (await response.json()) as { leader?: RegionId };
+    throw new NotLeaderError(`${url} does not lead`, leader);
   }
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return (await response.json()) as { epoch: number; region: string };

@@ -26,7 +26,7 @@ import {
 } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
 import { promoteWinner } from '#lib/usecases/control/promote.ts';
-import { sendAhead } from '#lib/usecases/control/send-ahead.ts';
+import { type SentAhead, sendAhead } from '#lib/usecases/control/send-ahead.ts';
 import { giveUpLease, lastWrites, withdrawGrants } from '#lib/usecases/control/yield.ts';
 import { relay } from '#lib/usecases/relay.ts';
 
@@ -51,17 +51,16 @@ export type HandoverResult =
   | { readonly outcome: 'claimed'; readonly claim: Claimed; readonly yield: YieldResult }
   | (Refused & { readonly stopped: boolean });
 
-/** `fit`: with the successor in the state, and where its log ended. `resumed`: the leader has given up its lease already. */
-type Prepared =
-  | {
-      readonly outcome: 'fit';
-      readonly state: FailoverState;
-      readonly candidates: readonly Candidate[];
-      readonly end: Head;
-    }
-  | { readonly outcome: 'resumed'; readonly by: Consent }
-  | HandedOver
-  | Refused;
+/** `state`: with the successor in it. `end`: of its log. */
+type Fit = {
+  readonly outcome: 'fit';
+  readonly state: FailoverState;
+  readonly candidates: readonly Candidate[];
+  readonly end: Head;
+};
+
+/** `resumed`: the leader has given up its lease already. */
+type Prepared = Fit | { readonly outcome: 'resumed'; readonly by: Consent } | HandedOver | Refused;
 
 /** How long a successor may take to apply what was logged when the switchover began, ms: writes go on meanwhile. */
 const CATCH_UP_MS = 10_000;
@@ -83,10 +82,17 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
   }
   const state = prepared.outcome === 'fit' ? prepared.state : given;
   const claiming = claimEpoch(deps, state, withdrawGrants(deps, state, consent.by));
+  const ahead = prepared.outcome === 'fit' ? sendingTo(deps, prepared) : undefined;
+  ahead?.send();
+  const yielding = lastWrites(deps, consent.by);
+  yielding.then(
+    () => ahead?.send(),
+    () => {},
+  );
   const [claim, yielded, begun] = await Promise.all([
     claiming,
-    lastWrites(deps, consent.by).then((last) => decided(deps, state, 'yield', { ...state.input }, last)),
-    claiming.then((claimed) => begin(deps, { ...state, claim: claimed }, prepared)),
+    yielding.then((last) => decided(deps, state, 'yield', { ...state.input }, last)),
+    claiming.then((claimed) => ahead && begin(deps, { ...state, claim: claimed }, ahead)),
   ]);
   if (yielded.outcome === 'refused') return { ...yielded, stopped: true };
   if (claim.outcome !== 'claimed') {
@@ -158,17 +164,17 @@ async function catchUp(deps: FailoverDeps, successor: RegionId): Promise<bigint>
   }
 }
 
+/** Sends what is logged to the successor from the moment that writes stop, whoever will append it there. */
+function sendingTo({ peers, region }: FailoverDeps, { end, state }: Fit): SentAhead {
+  return sendAhead(peers.log(region), peers.log(state.input.successor!), end);
+}
+
 /** What can be begun once the epoch is claimed, while the last writes are still on their way into the log. */
-function begin(deps: FailoverDeps, state: FailoverState, prepared: Prepared) {
+function begin(deps: FailoverDeps, state: FailoverState, ahead: SentAhead) {
   const { claim, input } = state;
-  if (prepared.outcome !== 'fit' || claim?.outcome !== 'claimed' || input.successor === undefined) {
-    return undefined;
-  }
-  const log = deps.peers.log(input.successor);
-  const ahead = sendAhead(deps.peers.log(deps.region), log, prepared.end);
-  ahead.send();
+  if (claim?.outcome !== 'claimed' || input.successor === undefined) return undefined;
   // From now on only this run appends there.
-  const sealing = patiently(deps, log.seal(LANE_0, epochOfRun(state)));
+  const sealing = patiently(deps, deps.peers.log(input.successor).seal(LANE_0, epochOfRun(state)));
   const { record } = deps;
   return { ahead, hearing: hear(deps, state), sealing, named: record && patiently(deps, record.read()) };
 }
@@ -200,7 +206,6 @@ async function finish(
     const epoch = epochOfRun(state);
     const own = peers.log(region);
     const { head: end } = await own.seal(LANE_0, epoch);
-    begun.ahead.send();
     const moving = begun.sealing.then(
       (sealed) => sealed && relay(own, begun.ahead.to, LANE_0, epoch, sealed.head),
     );

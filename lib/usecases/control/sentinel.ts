@@ -71,6 +71,8 @@ export class Sentinel {
   #isNext = false;
   /** The epoch that this Region is known to be fit to lead. */
   #inPlace: Epoch | undefined;
+  /** The epoch for which this Region has asked for a lease before it leads. */
+  #askedAhead: Epoch | undefined;
   /** The epoch of which this sentinel has told that its store has yet to drain. */
   #awaited: Epoch | undefined;
   #canary: { readonly begunMs: number; readonly ended: Promise<void> } | undefined;
@@ -120,7 +122,9 @@ export class Sentinel {
     const register = own.accepted?.value;
     if (register === undefined) return;
     if (isBehind(own, register) && (await this.#catchUp(own, register))) return;
+    if (this.#lent?.epoch !== register.epoch) this.#lent = undefined;
     this.#isNext = register.phase === 'switching-over' && register.successor === region;
+    if (this.#isNext) await this.#askAhead(own, register);
     if (!(await this.#isDrained(register))) return;
     await this.#follow(register);
     if (register.phase === 'leading' && register.leader === region) await this.#lead(own, register);
@@ -131,6 +135,31 @@ export class Sentinel {
   get pauseMs(): number {
     const { lookMs } = this.#deps.profile;
     return this.#isNext ? Math.min(NEXT_MS, lookMs) : lookMs;
+  }
+
+  /**
+   * The successor of a switchover asks for its lease while the last writes are still on their way to it. It tells nobody
+   * of it before it leads. It asks once: who does so again and again would seem to be a leader that goes on.
+   */
+  async #askAhead(own: Acceptor, register: Register): Promise<void> {
+    if (this.#deps.control === undefined || this.#askedAhead === register.epoch) return;
+    this.#askedAhead = register.epoch;
+    const now = this.#moment();
+    this.#writes.look(own, register.epoch, now.wallMs);
+    const follows = this.#countOn(own, register, now);
+    await this.#beat(register, now, follows);
+    // Where the coordinator has counted on meanwhile, the answers have told how far.
+    if (this.leaseLeftMs === 0) {
+      this.#counter += 1;
+      await this.#beat(register, this.#moment(), this.#sent);
+    }
+  }
+
+  /** Counts on, above what a coordinator sent in this epoch, whose counter is the time. Returns where the own item stands. */
+  #countOn(own: Acceptor, { epoch }: Register, now: Moment): number {
+    const newest = counterOf(own, epoch);
+    this.#counter = Math.max(this.#counter + 1, newest + 1, now.wallMs);
+    return newest;
   }
 
   /** Who has been made the leader leads once its store holds all of its log: until then its applier goes on. */
@@ -171,17 +200,17 @@ export class Sentinel {
       this.#told = { epoch: register.epoch, untilMs: own.beat.leaseUntilMs };
     }
     this.#writes.look(own, register.epoch, now.wallMs);
-    // A leader that has yet to be lent its first lease is waited for by everybody.
-    const isNew = this.leaseLeftMs === 0 && this.#lost !== register.epoch;
+    // A leader that has yet to tell of its first lease is waited for by everybody.
+    const isNew =
+      (this.leaseLeftMs === 0 || this.#told?.epoch !== register.epoch) && this.#lost !== register.epoch;
     if (isNew && !this.#healthy) await Promise.race([this.#canary?.ended, this.#deps.sleep(profile.lookMs)]);
     const isDue = now.steadyMs >= this.#beatDueMs || (this.#deps.countsWrites && this.#writes.isLow);
     if (isDue && this.#healthy && !hasVoted(own, register)) {
       this.#beatDueMs = now.steadyMs + profile.beatMs;
-      // Above what a coordinator sent in this epoch, whose counter is the time.
-      this.#counter = Math.max(this.#counter + 1, counterOf(own, register.epoch) + 1, now.wallMs);
-      await this.#beat(register, now, counterOf(own, register.epoch));
+      const isLent = this.leaseLeftMs > 0;
+      await this.#beat(register, now, this.#countOn(own, register, now));
       // A beat tells the lease of the one before it: what the first has lent, clients see with the second.
-      if (isNew && this.leaseLeftMs > 0) {
+      if (isNew && !isLent && this.leaseLeftMs > 0) {
         this.#counter += 1;
         await this.#beat(register, this.#moment(), this.#sent);
       }
@@ -357,7 +386,7 @@ export class Sentinel {
   async #watchOver(own: Acceptor, register: Register): Promise<void> {
     const { acceptors, profile, region, telemetry } = this.#deps;
     const { epoch } = register;
-    this.#lent = undefined;
+    if (!this.#isNext) this.#lent = undefined;
     const now = this.#moment();
     // Against an epoch that came to nothing: cast to complete it, by a process that was cut off.
     if ((own.vote ?? 0) > epoch) return this.#dropStaleVote(own, register, now);

@@ -1,13 +1,16 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { PROFILES } from '#lib/domain/control/profile.ts';
+import { type Change, claim, install, type Register } from '#lib/domain/control/register.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+import { changeRegister } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import type { FailoverState } from '#lib/usecases/control/failover-deps.ts';
 import { handOver } from '#lib/usecases/control/hand-over.ts';
 import { abandonSwitchover, giveUpLease, withdrawGrants } from '#lib/usecases/control/yield.ts';
 import { FailoverGroup, targetOf } from '../../support/failover-group.ts';
 import { never } from '../../support/intercepted-log.ts';
-import { E1, E2, GROUP } from '../../support/log-history.ts';
+import { E1, E2, E3, GROUP } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
 import { Watchers } from '../../support/watchers.ts';
 
@@ -83,6 +86,51 @@ describe('a switchover', () => {
     await watchers.pass(1_000);
     expect(await group.control(US).role()).toMatchObject({ leader: US, epoch: E2 });
     expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
+  });
+
+  describe('has the successor ask for its lease ahead', () => {
+    let watchers: Watchers;
+    const change = async (to: (register: Register) => Change) =>
+      expect((await group.run(changeRegister(group.registerDeps(EU), to))).kind).toBe('changed');
+    const by = { coordinator: EU, run: 'run', cooldownUntilMs: 0 } as const;
+
+    beforeEach(async () => {
+      watchers = new Watchers(group);
+      for (const region of [EU, AP]) watchers.asleep.add(region);
+      await group.vote(E1, ...group.members);
+      await change((value) => claim(value, { ...by, epoch: E1, phase: 'switching-over', successor: US }));
+      await watchers.pass(PROFILES.fast.lookMs);
+    });
+
+    test('and tell nobody of it before it leads, but in that very moment', async () => {
+      const lent = watchers.leaseLeftMs(US);
+      expect(lent).toBeGreaterThan(0);
+      for (const at of group.members) {
+        const { beat } = await group.acceptor(at).read();
+        expect(beat).toMatchObject({ epoch: E2, leaseUntilMs: 0 });
+      }
+      // Once: who asked again would seem to be a leader that goes on.
+      await watchers.pass(PROFILES.fast.leaseMs / 2);
+      expect(watchers.leaseLeftMs(US)).toBeLessThan(lent);
+      await change((value) => install(value, { ...by, epoch: E2, leader: US }));
+      // What is left of it, it tells by itself: nobody else can be reached any more.
+      for (const region of [EU, AP]) group.lost.add(region);
+      const untilMs = group.now() + watchers.leaseLeftMs(US);
+      await watchers.pass(PROFILES.fast.lookMs);
+      expect((await group.acceptor(US).read()).beat).toMatchObject({ epoch: E2, leaseUntilMs: untilMs });
+    });
+
+    test('for that epoch alone', async () => {
+      expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
+      await group.vote(E2, ...group.members);
+      await change((value) => claim(value, { ...by, epoch: E2, phase: 'failing-over' }));
+      await change((value) => install(value, { ...by, epoch: E3, leader: US }));
+      for (const region of [EU, AP]) group.lost.add(region);
+      await group.control(US).nameLeader({ epoch: E3, leader: US });
+      await group.acceptor(US).unvote(E2);
+      await watchers.pass(PROFILES.fast.lookMs);
+      expect((await group.acceptor(US).read()).beat).toMatchObject({ epoch: E3, leaseUntilMs: 0 });
+    });
   });
 
   test('promotes nobody whose log does not get the tail, and goes on from the claim', async () => {
