@@ -3,10 +3,10 @@ import type { DrillPhases, DrillReport, Scenario } from '#lib/local/drill/drill-
 import { playDrill } from '#lib/local/drill/play-drill.ts';
 import type { BenchResult } from './result.ts';
 
-type Profile = 'fast' | 'balanced';
+type Profile = 'fast' | 'balanced' | 'cautious';
 
 /** Runs of each scenario. */
-const RUNS = { loss: 20, switchover: 10, balanced: 3 } as const;
+const RUNS = { loss: 20, switchover: 10, balanced: 3, cautious: 1 } as const;
 const RATE = 30;
 const CALM_MS = 1_500;
 const PHASES = [
@@ -30,6 +30,7 @@ export async function benchFailover(): Promise<readonly BenchResult[]> {
   const losses = await drills('region-loss', 'fast', RUNS.loss);
   const handovers = await drills('switchover', 'fast', RUNS.switchover);
   const balanced = await drills('region-loss', 'balanced', RUNS.balanced);
+  const cautious = await drills('region-loss', 'cautious', RUNS.cautious);
   const ms = (name: string, value: number, goal: string | null = null) => ({ name, value, unit: 'ms', goal });
   const rtos = losses.map(rtoOf);
   return [
@@ -40,6 +41,7 @@ export async function benchFailover(): Promise<readonly BenchResult[]> {
       ms(`rto-${phase.slice(0, -2)}-median-ms`, median(losses.map(({ phases }) => phases[phase] ?? 0))),
     ),
     ms('rto-balanced-median-ms', median(balanced.map(rtoOf))),
+    ms('rto-cautious-median-ms', median(cautious.map(rtoOf))),
     ms('switchover-pause-median-ms', median(handovers.map(({ pauseMs }) => pauseMs)), '<= 500'),
     {
       name: 'switchover-lost-writes',
