@@ -20,6 +20,7 @@ import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { startApplication } from '#lib/local/application/application.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
 import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
+import { alarmMinuteOf } from '#lib/local/cloudwatch/alarm-minute.ts';
 import { startCloudWatchServer } from '#lib/local/cloudwatch/cloudwatch-server.ts';
 import { deployedAlarms } from '#lib/local/cloudwatch/deployed-alarms.ts';
 import { type DnsServer, startDnsServer } from '#lib/local/dns/dns-server.ts';
@@ -65,7 +66,7 @@ export type CloudOptions = {
     readonly hostFence?: URL;
     readonly onLeaseLost?: 'fence' | 'continue';
   };
-  /** How long a minute of the alarms takes, ms; without it, as long as it takes to notice that a leader is lost. */
+  /** How long a minute of the alarms takes, ms; without it, as `alarmMinuteOf` says. */
   readonly alarmMinuteMs?: number;
   readonly onMessage?: (message: CloudMessage) => void;
   /** Hears what the start is at, for people. */
@@ -73,9 +74,6 @@ export type CloudOptions = {
   /** Gives up the start: nothing is left behind, and it fails with the signal's reason. */
   readonly signal?: AbortSignal;
 };
-
-/** Without failover there is nothing to notice: a minute of the alarms then takes this long, ms. */
-const ALARM_MINUTE_MS = 2_000;
 
 /** Zone and name of the group's record. */
 const ZONE = 'understudy.internal';
@@ -541,8 +539,7 @@ export class EmbeddedCloud implements AsyncDisposable {
 
   get #alarmMinuteMs(): number {
     const { alarmMinuteMs, failover } = this.#options;
-    const { leaseMs, marginMs } = this.#profile;
-    return alarmMinuteMs ?? (failover === undefined ? ALARM_MINUTE_MS : leaseMs + marginMs);
+    return alarmMinuteMs ?? alarmMinuteOf(failover && this.#profile);
   }
 
   get #dnsServer(): DnsServer {

@@ -186,7 +186,9 @@ async function takeBack(
   const rebuilding = common.kind === 'unknown' || !canGoBack;
   let position: ApplyState | undefined;
   if (rebuilding) {
-    position = {};
+    // A copy that was under way stays noted, so that another call knows that the store is not whole: without changes
+    // there is no report to say so. It begins anew, as there is no position.
+    position = state.snapshot === undefined ? {} : { snapshot: state.snapshot };
   } else {
     if (stored.length > 0) {
       // Above whatever the tail wrote, below the first record that follows: its epoch is higher than the tail's.

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
-import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
+import { type Epoch, LSN_ZERO, parseEpoch } from '#lib/domain/lsn.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
 import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
-import { type Reattached, reattach } from '#lib/usecases/control/reattach.ts';
+import type { Control } from '#lib/ports/control.ts';
+import { type ReattachDeps, type Reattached, reattach } from '#lib/usecases/control/reattach.ts';
 import { relay } from '#lib/usecases/relay.ts';
 import { Crash, CrashAt } from '../../support/crash-at.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
@@ -114,13 +115,30 @@ function depsOf(group: FailoverGroup, region: RegionId, crash = new CrashAt(Numb
 }
 
 /** Calls as the sentinel does, until it is done. */
-async function reattached(group: FailoverGroup, region: RegionId, since = group.now()): Promise<Reattached> {
+async function reattached(
+  group: FailoverGroup,
+  region: RegionId,
+  since = group.now(),
+  deps: ReattachDeps = depsOf(group, region),
+): Promise<Reattached> {
   for (let tries = 0; tries < 10; tries++) {
-    const result = await reattach(depsOf(group, region), since);
+    const result = await reattach(deps, since);
     if (result.kind !== 'collecting') return result;
     group.scheduler.advance(1_000);
   }
   throw new Error('it never ends');
+}
+
+/** The next epoch is always there before this one is followed. */
+function neverAttached(control: Control): Control {
+  return {
+    role: () => control.role(),
+    nameLeader: control.nameLeader,
+    attach: async () => 'superseded',
+    applyState: control.applyState,
+    takeLease: control.takeLease,
+    saveApplyState: control.saveApplyState,
+  };
 }
 
 type Line = {
@@ -516,14 +534,7 @@ test('a store that one epoch has left to a new copy is not taken for whole by th
   const group = await divided({ captured: true, uncaptured: true });
   const { control, ...deps } = depsOf(group, EU);
   const since = group.now();
-  const superseded = {
-    role: () => control.role(),
-    nameLeader: control.nameLeader,
-    attach: async () => 'superseded' as const,
-    applyState: control.applyState,
-    takeLease: control.takeLease,
-    saveApplyState: control.saveApplyState,
-  };
+  const superseded = neverAttached(control);
   for (let tries = 0; tries < 10; tries++) {
     await reattach({ ...deps, control: superseded }, since);
     group.scheduler.advance(1_000);
@@ -532,6 +543,28 @@ test('a store that one epoch has left to a new copy is not taken for whole by th
   await control.saveApplyState(lease, {});
   await group.own(US).seal(LANE_0, E3);
   await group.lead(US, E3);
+  expect((await reattached(group, EU)).kind).toBe('rebuilding');
+  await expectFollows(group, EU, US);
+});
+
+test('a leader whose copy was never whole is copied anew, also after a crash that leaves no report', async () => {
+  const group = await divided({});
+  const { control, ...deps } = depsOf(group, EU);
+  const { lease, state } = await control.takeLease(LANE_0);
+  const snapshot = {
+    phase: 'copy' as const,
+    startLsn: state.applied?.lsn ?? LSN_ZERO,
+    startEpoch: parseEpoch(1),
+    cursor: '',
+    rowsCopied: 2,
+    rowsEstimated: 5,
+  };
+  // As a forced promotion leaves it.
+  await control.saveApplyState(lease, { ...state, snapshot });
+  expect((await reattached(group, EU, group.now(), { ...deps, control: neverAttached(control) })).kind).toBe(
+    'rebuilding',
+  );
+  expect((await deps.divergences.of(parseEpoch(1)))?.report).toBeUndefined();
   expect((await reattached(group, EU)).kind).toBe('rebuilding');
   await expectFollows(group, EU, US);
 });
