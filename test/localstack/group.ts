@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +30,8 @@ export class Group {
   readonly out: string;
   readonly id: string;
   readonly table: string;
+  /** Part of every key and of every value that the run writes: row data is known by it wherever it turns up. */
+  readonly secret = randomBytes(9).toString('hex');
   readonly zoneName: string;
   zoneId = '';
   /** Regions by now: the procedures of a living group change them. */
@@ -69,6 +72,11 @@ export class Group {
   /** What the record names while a Region leads: the Region comes first, as the client library expects. */
   endpointOf(region: string): string {
     return `${region}.${this.zoneName}`;
+  }
+
+  /** A partition key of the run's rows. */
+  partition(name: string): string {
+    return `${name}-${this.secret}`;
   }
 
   get logTable(): string {

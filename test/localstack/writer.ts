@@ -82,14 +82,14 @@ export class Writer {
   async #write(): Promise<void> {
     for (let n = this.acknowledged.length; !this.#stopped; n++) {
       const sk = `order-${n % KEYS}`;
-      await this.put(sk, n % 11 === 10 ? null : `value ${n}`);
+      await this.put(sk, n % 11 === 10 ? null : `value ${n} ${this.#group.secret}`);
       await sleep(PAUSE_MS);
     }
   }
 
   /** Writes one value, or deletes for null. */
   async put(sk: string, value: string | null): Promise<void> {
-    const key = { pk: { S: 'writer' }, sk: { S: sk } };
+    const key = { pk: { S: this.#group.partition('writer') }, sk: { S: sk } };
     const told = this.told.get(sk) ?? { acknowledged: null, doubtful: new Set() };
     this.told.set(sk, told);
     told.doubtful.add(value);

@@ -77,7 +77,11 @@ async function sendZombies(group: Group, region: string): Promise<void> {
       .send(
         new PutItemCommand({
           TableName: group.table,
-          Item: { pk: { S: 'zombie' }, sk: { S: `${n}` }, value: { S: 'written by an old leader' } },
+          Item: {
+            pk: { S: group.partition('zombie') },
+            sk: { S: `${n}` },
+            value: { S: `written by an old leader ${group.secret}` },
+          },
         }),
         { abortSignal: AbortSignal.timeout(3_000) },
       )
@@ -109,7 +113,8 @@ async function thawed(
   await report.check('no other Region has them', async () => {
     for (const region of others) {
       const items = await itemsOf(group, region);
-      if ([...items.keys()].some((key) => key.startsWith('zombie/'))) throw new Error(`${region} has`);
+      if ([...items.keys()].some((key) => key.startsWith(group.partition('zombie'))))
+        throw new Error(`${region} has`);
     }
   });
   await report.check('understudy reattach --wait: the old leader follows', async () => {

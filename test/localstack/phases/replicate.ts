@@ -56,12 +56,13 @@ export async function replicate(group: Group): Promise<void> {
 
 async function load(group: Group, leader: string): Promise<void> {
   const client = group.dynamodb(leader);
-  const key = (n: number) => ({ pk: { S: `customer-${n % 17}` }, sk: { S: `order-${n}` } });
+  const key = (n: number) => ({ pk: { S: group.partition(`customer-${n % 17}`) }, sk: { S: `order-${n}` } });
   for (let from = 0; from < ITEMS; from += BATCH) {
     const put = Array.from({ length: BATCH }, (_, i) => ({
       PutRequest: {
         Item: {
           ...key(from + i),
+          value: { S: `order of ${group.secret}` },
           amount: { N: `${from + i}.50` },
           note: {
             M: { gift: { BOOL: i % 2 === 0 }, tags: { SS: ['a', 'b'] }, photo: { B: Buffer.from([i]) } },

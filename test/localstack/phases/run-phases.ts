@@ -6,6 +6,7 @@ import { agree, drill } from './drill.ts';
 import { living } from './living.ts';
 import { outage } from './outage.ts';
 import { replicate } from './replicate.ts';
+import { secrecy } from './secrecy.ts';
 import { security } from './security.ts';
 import { teardown } from './teardown.ts';
 
@@ -30,5 +31,6 @@ export async function runPhases(group: Group): Promise<void> {
   } finally {
     await writer.stop();
   }
+  await secrecy(group);
   await teardown(group);
 }
