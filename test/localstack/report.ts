@@ -79,7 +79,8 @@ export class Report {
       `${JSON.stringify({ ...content, figures: this.#figures, checks: this.#checks }, null, 2)}\n`,
     );
     this.#print('');
-    for (const { phase, name, seen } of failed) this.#print(`FAILED  ${phase}: ${name}: ${seen}`);
+    for (const { phase, name, seen } of failed)
+      this.#print(`FAILED  ${phase}: ${name}: ${seen.split('\n')[0]}`);
     for (const [name, value] of Object.entries(this.#figures)) this.#print(`${name}: ${value}`);
     this.#print(`${seconds} s; report: ${file}`);
     this.#print(`${content.passed} passed, ${content.failed} failed`);

@@ -19,10 +19,12 @@ def main():
     from ministack import app
     from patches import (
         alarms,
+        bucket_tags,
         event_sources,
         global_services,
         iam_resources,
         lambda_errors,
+        log_groups,
         queue_urls,
         resource_types,
     )
@@ -30,11 +32,13 @@ def main():
     # What is provisioned at home is decided of all types, the added ones too.
     for patch in (
         resource_types,
+        bucket_tags,
         global_services,
         iam_resources,
         lambda_errors,
         event_sources,
         alarms,
+        log_groups,
         queue_urls,
     ):
         patch.install(app)
