@@ -13,6 +13,7 @@ import { resourceName, tableNames, workflowName } from '#lib/constructs/names.ts
 import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { runCommand } from './command.ts';
 import type { Guard } from './emulator/guard.ts';
+import { leaveOutUnknown } from './foreign/unknown-types.ts';
 import type { Report } from './report.ts';
 import type { Target } from './target.ts';
 
@@ -43,6 +44,7 @@ export class Group {
   /** Of the clients' record: the setting that an update changes. */
   ttlSeconds = 5;
   #synthesized = '';
+  #leftOut: readonly string[] = [];
   readonly #guard: Guard;
   readonly #clients = new Map<string, { destroy(): void }>();
 
@@ -110,9 +112,15 @@ export class Group {
       // Of all stacks: a command on one bundles no code for the others.
       const synth = ['synth', '--quiet', '--app', app, '--output', output, '--context', `config=${file}`];
       await this.#runCdk(synth, ROOT);
+      if (this.target.foreign !== undefined) this.#leftOut = await leaveOutUnknown(this, output);
       this.#synthesized = config;
     }
     await this.#runCdk([...args, '--app', output], ROOT);
+  }
+
+  /** Types of resources that the cloud does not know, and that were not deployed. */
+  get leftOut(): readonly string[] {
+    return this.#leftOut;
   }
 
   /** Makes the stacks that the CDK itself needs in each Region. */
@@ -158,6 +166,16 @@ export class Group {
 
   route53(): Route53Client {
     return this.#client('route53', 'us-east-1', () => new Route53Client(common('us-east-1')));
+  }
+
+  /** The same group for somebody else, whose programs another guard starts. */
+  handedTo(guard: Guard, folder: string): Group {
+    const { id, out, report, target } = this;
+    const group = new Group({ target, report, guard, folder, out, id });
+    group.regions = this.regions;
+    group.removed.push(...this.removed);
+    group.zoneId = this.zoneId;
+    return group;
   }
 
   close(): void {

@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ACCOUNT, startEmulator } from './emulator/emulator.ts';
 import { Guard } from './emulator/guard.ts';
+import { CaptureFeed } from './foreign/capture-feed.ts';
+import { cleanUp } from './foreign/clean-up.ts';
 import { Group } from './group.ts';
 import { inventoryOf } from './inventory.ts';
 import { runPhases } from './phases/run-phases.ts';
@@ -35,21 +37,51 @@ const { values } = parseArgs({
 await rm(OUT, { recursive: true, force: true });
 await mkdir(OUT, { recursive: true });
 const report = new Report((line) => console.log(line));
-const folder = await mkdtemp(join(tmpdir(), 'understudy-e2e-'));
 const id = `e2e-${randomBytes(3).toString('hex')}`;
-await using guard = new Guard(folder);
+let { folder, guard } = await newFolder();
+const interrupted = new Promise<never>((_, reject) => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
+  }
+});
+interrupted.catch(() => {});
 try {
   const { profile, account, yes } = values;
   const options = { profile, account, yes, regions: values.regions.split(',') };
-  const target = values.real ? await inAccount(options) : await onEmulator();
-  if (target !== undefined) {
-    const group = groupOn(target);
-    await runPhases(group).finally(() => group.close());
-  }
+  const target = await Promise.race([values.real ? inAccount(options) : onEmulator(), interrupted]);
+  if (target !== undefined) await run(target);
 } catch (error) {
   report.broke(error);
 }
-process.exitCode = (await report.close(OUT)) ? 0 : 1;
+await guard[Symbol.asyncDispose]();
+const passed = await report.close(OUT);
+// Phases that were interrupted may still be waiting for something.
+process.exit(passed ? 0 : 1);
+
+async function run(target: Target): Promise<void> {
+  const group = groupOn(target);
+  const { foreign } = target;
+  try {
+    await Promise.race([runPhases(group), interrupted]);
+  } catch (error) {
+    report.broke(error);
+    if (foreign === undefined) return;
+    // Nothing of the phases goes on while their traces are removed.
+    await foreign.feed[Symbol.asyncDispose]();
+    await guard[Symbol.asyncDispose]();
+    ({ folder, guard } = await newFolder());
+    await cleanUp(group.handedTo(guard, folder));
+  } finally {
+    await foreign?.feed[Symbol.asyncDispose]();
+    group.close();
+  }
+}
+
+/** A folder that goes when the run ends, and what starts programs that end with it. */
+async function newFolder() {
+  const path = await mkdtemp(join(tmpdir(), 'understudy-e2e-'));
+  return { folder: path, guard: new Guard(path) };
+}
 
 function groupOn(target: Target): Group {
   return new Group({ target, report, guard, folder, out: OUT, id });
@@ -72,7 +104,8 @@ async function onEmulator(): Promise<Target> {
   if (endpoint !== undefined) {
     process.env.AWS_ACCESS_KEY_ID ??= ACCOUNT;
     process.env.AWS_SECRET_ACCESS_KEY ??= 'test';
-    return { ...base, name: endpoint, env: { ...process.env, HOME: folder } };
+    const foreign = { feed: new CaptureFeed() };
+    return { ...base, name: endpoint, env: { ...process.env, HOME: folder }, foreign };
   }
   report.begin('start the emulator');
   const say = (line: string) => report.say(line);

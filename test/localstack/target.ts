@@ -1,3 +1,4 @@
+import type { CaptureFeed } from './foreign/capture-feed.ts';
 import type { Group } from './group.ts';
 
 /** The cloud that a run is made on. */
@@ -18,6 +19,8 @@ export type Target = {
     readonly lose: (group: Group, region: string) => Promise<void>;
     readonly bringBack: (group: Group, region: string) => Promise<void>;
   };
+  /** An emulator that somebody else has started: what it lacks is found out, and it stays when the run has ended. */
+  readonly foreign?: { readonly feed: CaptureFeed };
   /** Where a Region listens without TLS; known of the project's own emulator only. */
   readonly plainEndpoint?: (region: string) => string;
 };

@@ -18,6 +18,7 @@ rm -rf "$1"
 export class Guard implements AsyncDisposable {
   readonly #shell: ChildProcess;
   readonly #gone: Promise<unknown>;
+  #ended = false;
 
   /** @param folder what the programs may write to; removed with them. */
   constructor(folder: string) {
@@ -30,12 +31,14 @@ export class Guard implements AsyncDisposable {
 
   /** Starts a program as the leader of a process group of its own. Ctrl-C does not reach it. */
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+    if (this.#ended) throw new Error(`${command} is not started: the run has ended`);
     const child = spawn(command, [...args], { ...options, detached: true });
     if (child.pid !== undefined) this.#shell.stdin!.write(`${child.pid}\n`);
     return child;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
     this.#shell.stdin!.end();
     await this.#gone;
   }

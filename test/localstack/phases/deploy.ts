@@ -17,6 +17,7 @@ export async function deploy(group: Group): Promise<void> {
   }
   group.zoneId = await createZone(group);
   await report.check('cdk deploy --all, three Regions', () => deployAll(group));
+  await sayWhatIsMissing(group);
   await report.check(
     'the functions are there, each under a role of its own',
     async () => {
@@ -47,12 +48,32 @@ export async function deploy(group: Group): Promise<void> {
   });
 }
 
+/** An emulator of somebody's choice may lack what the run then does without. */
+async function sayWhatIsMissing(group: Group): Promise<void> {
+  const { report, target } = group;
+  if (target.foreign === undefined) return;
+  if (group.leftOut.length > 0) {
+    report.say(`      without ${group.leftOut.join(', ')}, which this cloud does not know`);
+  }
+  const fed = await target.foreign.feed.replace(group);
+  if (fed.length > 0) {
+    report.say(
+      `      without its event sources for capture, which name no shard: the run reads the stream itself`,
+    );
+  }
+  report.say('      without security, outage and alarms: they need the emulator that the run starts itself');
+}
+
 export async function deployAll(group: Group): Promise<void> {
-  await group.cdk(['deploy', '--all', '--concurrency', '3', ...settings(group)]);
+  // Emulators of one process for all Regions confuse functions of one name that are made at the same time.
+  const concurrency = group.target.foreign === undefined ? '3' : '1';
+  await group.cdk(['deploy', '--all', '--concurrency', concurrency, ...settings(group)]);
+  await group.target.foreign?.feed.replace(group);
 }
 
 export async function deployOne(group: Group, region: string): Promise<void> {
   await group.cdk(['deploy', `${group.id}/${region}`, '--exclusively', ...settings(group)]);
+  await group.target.foreign?.feed.replace(group);
 }
 
 function settings({ id }: Group): readonly string[] {

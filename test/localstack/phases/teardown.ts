@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { CloudFormationClient, paginateListStackResources } from '@aws-sdk/client-cloudformation';
 import { deleteRetained } from '../delete-retained.ts';
 import { deleteZone } from '../dns-record.ts';
+import { deleteStrayLogGroups } from '../foreign/stray-log-groups.ts';
 import type { Group } from '../group.ts';
 import { inventoryOf } from '../inventory.ts';
 
@@ -19,6 +20,9 @@ export async function teardown(group: Group): Promise<void> {
   report.begin('tear down');
   const retained = [...group.retained, ...(await retainedOf(group, group.regions))].toSorted();
   await report.check('cdk destroy --all', () => group.cdk(['destroy', '--all', '--force']));
+  if (group.target.foreign !== undefined) {
+    report.say(`      without ${await deleteStrayLogGroups(group)} log groups that this cloud has made anew`);
+  }
   await report.check(
     'what is left is what the templates retain, and nothing else',
     async () => {
