@@ -1,11 +1,12 @@
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
+import { ApiServer } from '#lib/local/api-server.ts';
 import type { AlarmDefinitions, MetricAlarmDefinition } from '#lib/local/cloudwatch/alarm-definition.ts';
 import { CloudWatchApi } from '#lib/local/cloudwatch/cloudwatch-api.ts';
 import { LocalCloudWatch } from '#lib/local/cloudwatch/local-cloudwatch.ts';
 import { freePort } from '#lib/local/ports.ts';
 
 export type TestCloudWatch = AsyncDisposable & {
-  readonly api: CloudWatchApi;
+  readonly api: ApiServer;
   readonly endpoint: string;
   readonly client: CloudWatchClient;
 };
@@ -18,7 +19,10 @@ export async function startTestCloudWatch(given: {
 }): Promise<TestCloudWatch> {
   const { alarms, minuteMs = 60_000, now = () => Date.now() } = given;
   const port = await freePort();
-  const api = await CloudWatchApi.open(port, new LocalCloudWatch({ alarms, minuteMs, now }), now);
+  const api = await ApiServer.open(
+    port,
+    new CloudWatchApi(new LocalCloudWatch({ alarms, minuteMs, now }), now),
+  );
   const endpoint = `http://127.0.0.1:${port}`;
   const client = new CloudWatchClient({
     endpoint,

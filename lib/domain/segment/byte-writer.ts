@@ -1,68 +1,41 @@
+import { GrowingBuffer } from '#lib/domain/growing-buffer.ts';
+
 /** A buffer that grows as integers and byte strings are put at its end. */
-export class ByteWriter {
-  #bytes: Buffer;
-  #length = 0;
-
-  constructor(capacity = 1024) {
-    this.#bytes = Buffer.allocUnsafe(capacity);
-  }
-
-  get length(): number {
-    return this.#length;
-  }
-
+export class ByteWriter extends GrowingBuffer {
   clear(): void {
-    this.#length = 0;
-  }
-
-  /** What was put so far: a view that the next `put` may invalidate. */
-  view(): Buffer {
-    return this.#bytes.subarray(0, this.#length);
-  }
-
-  u8(value: number): void {
-    this.#reserve(1);
-    this.#bytes[this.#length++] = value;
+    this.end = 0;
   }
 
   u16(value: number): void {
-    this.#reserve(2);
-    this.#length = this.#bytes.writeUInt16LE(value, this.#length);
+    this.reserve(2);
+    this.end = this.buffer.writeUInt16LE(value, this.end);
   }
 
   u32(value: number): void {
-    this.#reserve(4);
-    this.#length = this.#bytes.writeUInt32LE(value, this.#length);
+    this.reserve(4);
+    this.end = this.buffer.writeUInt32LE(value, this.end);
   }
 
   /** LEB128 of a safe integer that is not negative: 1 to 8 bytes. */
   varint(value: number): void {
-    this.#reserve(8);
+    this.reserve(8);
     let rest = value;
     while (rest > 0x7f) {
-      this.#bytes[this.#length++] = (rest % 0x80) | 0x80;
+      this.buffer[this.end++] = (rest % 0x80) | 0x80;
       rest = rest < 0x8000_0000 ? rest >>> 7 : Math.floor(rest / 0x80);
     }
-    this.#bytes[this.#length++] = rest;
+    this.buffer[this.end++] = rest;
   }
 
-  raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
+  raw(from: Uint8Array): void {
+    this.reserve(from.length);
+    this.buffer.set(from, this.end);
+    this.end += from.length;
   }
 
   /** Varint of the length, then the bytes. */
-  bytes(bytes: Uint8Array): void {
-    this.varint(bytes.length);
-    this.raw(bytes);
-  }
-
-  #reserve(bytes: number): void {
-    const needed = this.#length + bytes;
-    if (needed <= this.#bytes.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#bytes.length * 2));
-    grown.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = grown;
+  bytes(from: Uint8Array): void {
+    this.varint(from.length);
+    this.raw(from);
   }
 }

@@ -1,8 +1,7 @@
-import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
-import { buffer } from 'node:stream/consumers';
+import type { IncomingMessage } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { ZodError, z } from 'zod';
+import type { Api, ApiReply } from '#lib/local/api-server.ts';
 import type { Described, LocalCloudWatch } from '#lib/local/cloudwatch/local-cloudwatch.ts';
 
 /** What CloudWatch calls itself in the header that names the operation. */
@@ -38,63 +37,30 @@ const setAlarmState = z.object({
 
 type Reply = { readonly status: number; readonly body: object; readonly error?: string };
 
-/** The part of CloudWatch's API that the group needs, in AWS JSON 1.0, by HTTP on a loopback port. */
-export class CloudWatchApi {
+/** The part of CloudWatch's API that the group needs, in AWS JSON 1.0. */
+export class CloudWatchApi implements Api {
   readonly #cloudwatch: LocalCloudWatch;
   readonly #now: () => number;
-  readonly #server = createServer(async (request, response) => {
-    const { status, body, error } = await this.#reply(request);
-    response
-      .writeHead(status, {
-        'content-type': 'application/x-amz-json-1.0',
-        ...(error && { 'x-amzn-query-error': `${error};Sender` }),
-      })
-      .end(JSON.stringify(body));
-  });
-  #toThrottle = 0;
 
-  private constructor(cloudwatch: LocalCloudWatch, now: () => number) {
+  constructor(cloudwatch: LocalCloudWatch, now = () => Date.now()) {
     this.#cloudwatch = cloudwatch;
     this.#now = now;
   }
 
-  static async open(
-    port: number,
-    cloudwatch: LocalCloudWatch,
-    now = () => Date.now(),
-  ): Promise<CloudWatchApi> {
-    const api = new CloudWatchApi(cloudwatch, now);
-    await once(api.#server.listen(port, '127.0.0.1'), 'listening');
-    return api;
-  }
-
-  /** Refuses the next requests as CloudWatch does above its rate. */
-  throttle(requests: number): void {
-    this.#toThrottle = requests;
-  }
-
-  async close(): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await closed;
-  }
-
-  async #reply(request: IncomingMessage): Promise<Reply> {
-    const bytes = await buffer(request);
-    if (this.#toThrottle > 0) {
-      this.#toThrottle -= 1;
-      return failure('ThrottlingException', 'Rate exceeded');
-    }
+  answer(request: IncomingMessage, bytes: Buffer): ApiReply {
     // The client compresses what is large.
     const text = request.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes;
     const target = `${request.headers['x-amz-target']}`;
     try {
-      return this.#call(target, JSON.parse(text.toString() || '{}'));
+      return sent(this.#call(target, JSON.parse(text.toString() || '{}')));
     } catch (error) {
-      if (error instanceof ZodError) return failure('ValidationException', z.prettifyError(error));
+      if (error instanceof ZodError) return sent(failure('ValidationException', z.prettifyError(error)));
       throw error;
     }
+  }
+
+  throttled(): ApiReply {
+    return sent(failure('ThrottlingException', 'Rate exceeded'));
   }
 
   #call(target: string, input: unknown): Reply {
@@ -161,6 +127,14 @@ function alarmBody({ definition, state }: Described): object {
     StateUpdatedTimestamp: state.sinceMs / 1000,
     StateTransitionedTimestamp: state.sinceMs / 1000,
   };
+}
+
+function sent({ status, body, error }: Reply): ApiReply {
+  const headers = {
+    'content-type': 'application/x-amz-json-1.0',
+    ...(error && { 'x-amzn-query-error': `${error};Sender` }),
+  };
+  return { status, headers, body: JSON.stringify(body) };
 }
 
 function failure(error: string, message: string): Reply {

@@ -1,3 +1,4 @@
+import { ApiServer } from '#lib/local/api-server.ts';
 import { DnsListener } from '#lib/local/dns/dns-listener.ts';
 import { HealthChecks } from '#lib/local/dns/health-checks.ts';
 import { resolve } from '#lib/local/dns/resolve.ts';
@@ -21,10 +22,10 @@ export type LocalDnsOptions = {
 export class LocalDns implements AsyncDisposable {
   readonly #zone: Zone;
   readonly #health: HealthChecks;
-  readonly #api: Route53Api;
+  readonly #api: ApiServer;
   readonly #listener: DnsListener;
 
-  private constructor(zone: Zone, health: HealthChecks, api: Route53Api, listener: DnsListener) {
+  private constructor(zone: Zone, health: HealthChecks, api: ApiServer, listener: DnsListener) {
     this.#zone = zone;
     this.#health = health;
     this.#api = api;
@@ -34,7 +35,7 @@ export class LocalDns implements AsyncDisposable {
   static async start(options: LocalDnsOptions): Promise<LocalDns> {
     const zone = new Zone(options.zone, options.propagationMs);
     const health = new HealthChecks(options.healthIntervalMs);
-    const api = await Route53Api.open(options.port, zone, health);
+    const api = await ApiServer.open(options.port, new Route53Api(zone, health));
     const listener = await DnsListener.open(options.dnsPort, (question) =>
       resolve(zone, question, { isHealthy: (id) => health.isHealthy(id), random: Math.random }),
     );

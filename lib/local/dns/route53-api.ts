@@ -1,7 +1,6 @@
-import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
-import { text } from 'node:stream/consumers';
+import type { IncomingMessage } from 'node:http';
 import { ZodError } from 'zod';
+import type { Api, ApiReply } from '#lib/local/api-server.ts';
 import type { HealthChecks } from '#lib/local/dns/health-checks.ts';
 import {
   changeInfo,
@@ -20,56 +19,30 @@ export const ZONE_ID = 'Z0000000LOCAL';
 
 const PAGE = 300;
 
-type Reply = { readonly status: number; readonly body: string };
-
-/** The part of Route 53's API that failover needs, of 2013-04-01, by HTTP on a loopback port. */
-export class Route53Api {
+/** The part of Route 53's API that failover needs, of 2013-04-01. */
+export class Route53Api implements Api {
   readonly #zone: Zone;
   readonly #health: HealthChecks;
-  readonly #server = createServer(async (request, response) => {
-    const { status, body } = await this.#reply(request);
-    response.writeHead(status, { 'content-type': 'text/xml' }).end(body);
-  });
-  #toThrottle = 0;
 
-  private constructor(zone: Zone, health: HealthChecks) {
+  constructor(zone: Zone, health: HealthChecks) {
     this.#zone = zone;
     this.#health = health;
   }
 
-  static async open(port: number, zone: Zone, health: HealthChecks): Promise<Route53Api> {
-    const api = new Route53Api(zone, health);
-    await once(api.#server.listen(port, '127.0.0.1'), 'listening');
-    return api;
-  }
-
-  /** Refuses the next requests as Route 53 does above its rate. */
-  throttle(requests: number): void {
-    this.#toThrottle = requests;
-  }
-
-  async close(): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await closed;
-  }
-
-  async #reply(request: IncomingMessage): Promise<Reply> {
-    const body = await text(request);
-    if (this.#toThrottle > 0) {
-      this.#toThrottle -= 1;
-      return failure(400, 'Throttling', 'Rate exceeded');
-    }
+  answer({ method = 'GET', url = '/' }: IncomingMessage, body: Buffer): ApiReply {
     try {
-      return this.#route(request.method ?? 'GET', new URL(request.url ?? '/', 'http://twin'), body);
+      return this.#route(method, new URL(url, 'http://twin'), body.toString());
     } catch (error) {
       if (error instanceof ZodError) return failure(400, 'InvalidInput', error.message);
       return failure(500, 'InternalFailure', String(error));
     }
   }
 
-  #route(method: string, { pathname, searchParams }: URL, body: string): Reply {
+  throttled(): ApiReply {
+    return failure(400, 'Throttling', 'Rate exceeded');
+  }
+
+  #route(method: string, { pathname, searchParams }: URL, body: string): ApiReply {
     const [version, kind, id = '', part] = pathname.split('/').filter((step) => step !== '');
     if (version !== '2013-04-01') return failure(404, 'InvalidAction', `there is no ${pathname}`);
     if (kind === 'hostedzone' && id !== ZONE_ID) return noSuch('HostedZone', id);
@@ -93,7 +66,7 @@ export class Route53Api {
     }
   }
 
-  #change(body: string): Reply {
+  #change(body: string): ApiReply {
     const outcome = this.#zone.change(readChanges(body));
     if (outcome.kind === 'refused') {
       return failure(400, 'InvalidChangeBatch', `[${outcome.reasons.join(', ')}]`);
@@ -101,12 +74,12 @@ export class Route53Api {
     return success('ChangeResourceRecordSetsResponse', changeInfo(outcome.id, 'PENDING'));
   }
 
-  #getChange(id: string): Reply {
+  #getChange(id: string): ApiReply {
     const status = this.#zone.status(id);
     return status === undefined ? noSuch('Change', id) : success('GetChangeResponse', changeInfo(id, status));
   }
 
-  #list(query: URLSearchParams): Reply {
+  #list(query: URLSearchParams): ApiReply {
     const sets = this.#zone.list({
       name: nameOf(query.get('name') ?? ''),
       type: query.get('type') ?? '',
@@ -124,20 +97,20 @@ export class Route53Api {
     });
   }
 
-  #createHealthCheck(body: string): Reply {
+  #createHealthCheck(body: string): ApiReply {
     const { callerReference, config } = readNewHealthCheck(body);
     const check = this.#health.create(callerReference, config);
     return success('CreateHealthCheckResponse', healthCheckElement(check), 201);
   }
 
-  #getHealthCheck(id: string): Reply {
+  #getHealthCheck(id: string): ApiReply {
     const check = this.#health.get(id);
     return check === undefined
       ? noSuch('HealthCheck', id)
       : success('GetHealthCheckResponse', healthCheckElement(check));
   }
 
-  #updateHealthCheck(id: string, body: string): Reply {
+  #updateHealthCheck(id: string, body: string): ApiReply {
     const { version, patch } = readHealthUpdate(body);
     const current = this.#health.get(id);
     if (version !== undefined && current !== undefined && version !== current.version) {
@@ -150,15 +123,17 @@ export class Route53Api {
   }
 }
 
-function success(root: string, content: Record<string, unknown>, status = 200): Reply {
-  return { status, body: document(root, content) };
+const HEADERS = { 'content-type': 'text/xml' };
+
+function success(root: string, content: Record<string, unknown>, status = 200): ApiReply {
+  return { status, headers: HEADERS, body: document(root, content) };
 }
 
-function failure(status: number, code: string, message: string): Reply {
+function failure(status: number, code: string, message: string): ApiReply {
   const error = { Type: status < 500 ? 'Sender' : 'Receiver', Code: code, Message: message };
-  return { status, body: document('ErrorResponse', { Error: error, RequestId: 'local' }) };
+  return { status, headers: HEADERS, body: document('ErrorResponse', { Error: error, RequestId: 'local' }) };
 }
 
-function noSuch(kind: string, id: string): Reply {
+function noSuch(kind: string, id: string): ApiReply {
   return failure(404, `NoSuch${kind}`, `there is no ${kind} ${id}`);
 }

@@ -10,6 +10,10 @@ import { randomOf, runTransaction, WORKLOAD_SCHEMA } from '../../support/postgre
 const SEED = Number(process.env.SEED ?? 20_261_125);
 const ROUNDS = Number(process.env.ROUNDS ?? 20);
 
+/** The applier's connections end in the middle of what they do. */
+const CUT_OFF = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE application_name = 'understudy apply' AND datname = current_database()`;
+
 let postgres: TestPostgres;
 
 beforeAll(async () => {
@@ -42,14 +46,16 @@ test(`a follower equals its leader after each of ${ROUNDS} rounds of whatever (s
     }
     await leader.capture(kind);
     if (random() < 0.3) {
-      // The applier is cut off at a moment that nobody chose.
-      const applying = applyLog(follower.deps(), () => true).catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, random() * 20));
-      await follower.client.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-          WHERE application_name = 'understudy apply' AND datname = current_database()`,
-      );
-      await applying;
+      // The applier is cut off while it takes one of its first turns.
+      const last = 1 + Math.floor(random() * 3);
+      let turns = 0;
+      let cut: Promise<unknown> | undefined;
+      await applyLog(follower.deps(), () => {
+        turns += 1;
+        if (turns === last) cut = follower.client.query(CUT_OFF);
+        return true;
+      }).catch(() => undefined);
+      await cut;
       await follower.restart();
     }
     await follower.apply();

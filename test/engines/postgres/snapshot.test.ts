@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import { applyLog } from '#lib/usecases/apply.ts';
@@ -31,10 +30,14 @@ const FILL = `
   INSERT INTO entry SELECT n, 1 FROM generate_series(1, 300) n; INSERT INTO part SELECT n, 'v' FROM generate_series(1, 99) n`;
 
 /** Transactions that move money, trade unique names, change keys, write and empty a table without a key. */
-async function load(leader: PostgresLeader, signal: AbortSignal): Promise<number> {
+async function load(
+  leader: PostgresLeader,
+  signal: AbortSignal,
+  progress: { rounds: number },
+): Promise<void> {
   const client = await postgres.connect(leader.url);
-  let done = 0;
   while (!signal.aborted) {
+    const done = progress.rounds;
     const [a, b] = [1 + (done % 150), 151 + ((done * 7) % 150)];
     await client.query(`
       BEGIN; UPDATE account SET balance = balance - 1 WHERE id = ${a}; UPDATE account SET balance = balance + 1 WHERE id = ${b};
@@ -46,10 +49,9 @@ async function load(leader: PostgresLeader, signal: AbortSignal): Promise<number
       `UPDATE part SET id = id + 1000 WHERE id = ${done % 99}; INSERT INTO part VALUES (${5000 + done})`,
     );
     if (done === 5) await client.query('TRUNCATE entry');
-    done += 1;
+    progress.rounds += 1;
   }
   await client.end();
-  return done;
 }
 
 describe('a follower without a position', () => {
@@ -61,7 +63,8 @@ describe('a follower without a position', () => {
       `INSERT INTO account VALUES (7, 'stale', 1); INSERT INTO entry VALUES (7, 7)`,
     );
     const stop = new AbortController();
-    const loading = load(leader, stop.signal);
+    const progress = { rounds: 0 };
+    const loading = load(leader, stop.signal, progress);
     const steps: string[] = [];
     for (let i = 0; i < 60; i++) {
       // One step at a time, as calls that run out of time would go; some of them in a process of their own.
@@ -72,10 +75,12 @@ describe('a follower without a position', () => {
       const { snapshot } = await follower.checkpoints.applyState(LANE_0);
       steps.push(snapshot?.phase ?? 'done');
       if (snapshot === undefined) break;
-      await sleep(1);
+      const { rounds } = progress;
+      await until('the load goes on', () => progress.rounds > rounds);
     }
     stop.abort();
-    expect(await loading).toBeGreaterThan(5);
+    await loading;
+    expect(progress.rounds).toBeGreaterThan(5);
     expect(steps.at(-1)).toBe('done');
     expect(steps).toContain('copy');
     await leader.capture();
