@@ -5,13 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AwsPeers, type GroupResources } from '#lib/aws/aws-peers.ts';
 import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
-import { createRoute53Client } from '#lib/aws/route53-client.ts';
-import { Route53Record } from '#lib/aws/route53-record.ts';
-import { ZoneVantages } from '#lib/aws/zone-vantages.ts';
-import { doubtOf } from '#lib/domain/control/dns-sight.ts';
-import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
-import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
-import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
+import type { Route53Record } from '#lib/aws/route53-record.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
@@ -19,74 +13,22 @@ import { type GroupConfig, membersOf } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { startApplication } from '#lib/local/application/application.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
+import { CloudDns } from '#lib/local/cloud-dns.ts';
 import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
-import { alarmMinuteOf } from '#lib/local/cloudwatch/alarm-minute.ts';
-import { startCloudWatchServer } from '#lib/local/cloudwatch/cloudwatch-server.ts';
-import { deployedAlarms } from '#lib/local/cloudwatch/deployed-alarms.ts';
-import { type DnsServer, startDnsServer } from '#lib/local/dns/dns-server.ts';
-import { makeLeaderSet } from '#lib/local/dns/leader-sets.ts';
-import { dynamoBinary, startDynamoServer } from '#lib/local/dynamo-server.ts';
-import { KeptProcess } from '#lib/local/kept-process.ts';
-import type { LinkSettings } from '#lib/local/link.ts';
+import { APPLICATION, type CloudOptions, CloudSettings } from '#lib/local/cloud-settings.ts';
+import { dynamoBinary } from '#lib/local/dynamo-server.ts';
 import { Network } from '#lib/local/network.ts';
-import { startGate } from '#lib/local/policy/gate-server.ts';
 import { freePort } from '#lib/local/ports.ts';
 import { namesOf, provisionRegion, provisionWitness } from '#lib/local/provision.ts';
-import { startS3Server } from '#lib/local/s3-server.ts';
-import type { Server, Supervised } from '#lib/local/supervised.ts';
+import { type Part, RegionProcesses } from '#lib/local/region-processes.ts';
+import { all, bootReplica, bootWitness } from '#lib/local/region-servers.ts';
 import { failoverDefinition } from '#lib/local/workflow/definition.ts';
 import { foundGroup } from '#lib/usecases/control/change-register.ts';
 
-/**
- * The processes of a Region that data goes through; each Region has a CloudWatch, and for failover an application and a
- * policy gate before its DynamoDB server.
- */
-export const PARTS = ['dynamodb', 's3', 'worker'] as const;
-export type Part = (typeof PARTS)[number] | 'cloudwatch' | 'application' | 'gate';
-
-/** What a worker or a server of the cloud reports. */
-export type CloudMessage = { readonly region: RegionId; readonly message: unknown };
-
-export type CloudOptions = {
-  readonly group: GroupConfig;
-  /** Leader of epoch 1. */
-  readonly leader: RegionId;
-  /** How the links between Regions differ from the default (40 ms each way). */
-  readonly link?: Partial<LinkSettings>;
-  /** Without it, nobody watches the leader: there are no beats, no DNS and no applications. */
-  readonly failover?: {
-    readonly profile: Profile['name'];
-    /** How long a resolver may keep an answer, and how long DNS takes to take a change over. */
-    readonly ttlSeconds: number;
-    readonly propagationMs: number;
-    /** With `data-plane`, health checks move the record; how often they ask, ms: without it, as Route 53's do. */
-    readonly flip?: NonNullable<RecordConfig['flip']>;
-    readonly healthIntervalMs?: number;
-    /** A module with a function `fence`, by its URL: the hook that fences the hosts of a Region. */
-    readonly hostFence?: URL;
-    readonly onLeaseLost?: 'fence' | 'continue';
-  };
-  /** How long a minute of the alarms takes, ms; without it, as `alarmMinuteOf` says. */
-  readonly alarmMinuteMs?: number;
-  readonly onMessage?: (message: CloudMessage) => void;
-  /** Hears what the start is at, for people. */
-  readonly onStep?: (step: string) => void;
-  /** Gives up the start: nothing is left behind, and it fails with the signal's reason. */
-  readonly signal?: AbortSignal;
-};
-
-/** Zone and name of the group's record. */
-const ZONE = 'understudy.internal';
 /** From where the applications' users come, and Route 53's health checks, in the network. */
 const USERS = 'users';
 const CHECKERS = 'health checkers';
-/** How long DNS may take to name the first leader, ms. */
-const FIRST_NAME_MS = 60_000;
 
-const CREDENTIALS = { accessKeyId: '000000000000', secretAccessKey: 'embedded' };
-/** An application is somebody else than Understudy: a fence tells them apart. */
-const APPLICATION = { accessKeyId: 'APPLICATION', secretAccessKey: 'embedded' };
-const ROLE = 'arn:aws:iam::000000000000:role/understudy';
 /**
  * Regions on one machine: each a DynamoDB server, an S3 server and a worker that runs the functions (a witness has no
  * S3, and its worker runs the sentinel alone), as
@@ -98,12 +40,13 @@ export class EmbeddedCloud implements AsyncDisposable {
   readonly network: Network;
   readonly #folder: string;
   readonly #options: CloudOptions;
+  readonly #settings: CloudSettings;
   readonly #stopped: AbortController;
-  readonly #processes = new Map<string, KeptProcess>();
+  readonly #processes: RegionProcesses;
   readonly #opened: AwsPeers[] = [];
   #direct: Record<string, RegionEndpoints> = {};
   #queueUrls: Record<string, string> = {};
-  #dns: DnsServer | undefined;
+  #dns: CloudDns | undefined;
   /** Where the function `leads` of each Region answers, if health checks move the record. */
   readonly #leadsPorts = new Map<RegionId, number>();
   /** Ports at which users reach the application of each Region, over the network. */
@@ -113,6 +56,8 @@ export class EmbeddedCloud implements AsyncDisposable {
     this.group = options.group;
     this.network = network;
     this.#options = options;
+    this.#settings = new CloudSettings(options);
+    this.#processes = new RegionProcesses((message) => options.onMessage?.(message));
     this.#folder = folder;
     this.#stopped = stopped;
   }
@@ -149,7 +94,7 @@ export class EmbeddedCloud implements AsyncDisposable {
 
   /** The group's names and where its Regions are reached from outside: past the network. */
   get resources(): GroupResources {
-    return { ...this.group, ...this.#names(), endpoints: this.#direct };
+    return { ...this.group, ...this.#settings.names(), endpoints: this.#direct };
   }
 
   /** The file that tells the command line how to reach this cloud. */
@@ -166,37 +111,37 @@ export class EmbeddedCloud implements AsyncDisposable {
 
   /** Is this process up, rather than on its way back? */
   isUp(region: RegionId, part: Part): boolean {
-    return this.#process(region, part).isUp;
+    return this.#processes.of(region, part).isUp;
   }
 
   /** Sends a signal to one process of a Region; after SIGKILL it is started again. */
   kill(region: RegionId, part: Part, signal: NodeJS.Signals = 'SIGKILL'): void {
-    this.#process(region, part).kill(signal);
+    this.#processes.of(region, part).kill(signal);
   }
 
   /** Kills a Region; connections to it hang, as those to a lost Region do, until `restoreRegion`. */
   async loseRegion(region: RegionId): Promise<void> {
     await this.network.set('*', region, { state: 'hang' });
     await this.network.set(region, '*', { state: 'hang' });
-    await Promise.all(this.#partsOf(region).map((part) => part.halt()));
+    await Promise.all(this.#processes.allOf(region).map((part) => part.halt()));
   }
 
   /** Ends one process of a Region for good, or until `start`. */
   async halt(region: RegionId, part: Part): Promise<void> {
-    await this.#process(region, part).halt();
+    await this.#processes.of(region, part).halt();
   }
 
   async start(region: RegionId, part: Part): Promise<void> {
-    await this.#process(region, part).run();
+    await this.#processes.of(region, part).run();
   }
 
   /** Stops all processes of a Region where they are, as a hypervisor may; connections to it hang meanwhile. */
   pauseRegion(region: RegionId): void {
-    for (const part of this.#partsOf(region)) part.kill('SIGSTOP');
+    for (const part of this.#processes.allOf(region)) part.kill('SIGSTOP');
   }
 
   resumeRegion(region: RegionId): void {
-    for (const part of this.#partsOf(region)) part.kill('SIGCONT');
+    for (const part of this.#processes.allOf(region)) part.kill('SIGCONT');
   }
 
   /** Cuts a Region off from the other Regions, but not from its own users, or ends that. */
@@ -210,13 +155,13 @@ export class EmbeddedCloud implements AsyncDisposable {
 
   /** The group's name in DNS, and where it is asked for. Throws if the cloud has no failover. */
   get dns(): { readonly name: string; readonly server: string; readonly ttlSeconds: number } {
-    const { dnsPort } = this.#dnsServer;
-    return { name: this.#recordName, server: `127.0.0.1:${dnsPort}`, ttlSeconds: this.#failover.ttlSeconds };
+    const { failover, recordName: name } = this.#settings;
+    return { name, server: this.#cloudDns.endpoints.dns, ttlSeconds: failover.ttlSeconds };
   }
 
   /** Where users reach what DNS calls `target`. */
   applicationUrl(target: string): string {
-    const region = this.group.regions.find(({ name }) => this.#targetOf(name) === target)?.name;
+    const region = this.group.regions.find(({ name }) => this.#settings.targetOf(name) === target)?.name;
     const port = region && this.#applicationPorts.get(region);
     if (port === undefined) throw new Error(`no application is called ${target}`);
     return `http://127.0.0.1:${port}`;
@@ -224,21 +169,14 @@ export class EmbeddedCloud implements AsyncDisposable {
 
   /** The DNS record as Route 53's control plane has it. */
   record(): Route53Record {
-    const { endpoint, zoneId } = this.#dnsServer;
-    return new Route53Record({
-      route53: createRoute53Client({ endpoint, credentials: CREDENTIALS }),
-      zoneId,
-      name: this.#recordName,
-      ttlSeconds: this.#failover.ttlSeconds,
-      inventory: this.group.regions.map(({ name }) => this.#targetOf(name)),
-    });
+    return this.#cloudDns.record();
   }
 
   /** Brings a lost Region back on the data that it had. */
   async restoreRegion(region: RegionId): Promise<void> {
     await this.network.set('*', region, { state: 'up' });
     await this.network.set(region, '*', { state: 'up' });
-    for (const part of this.#partsOf(region)) await part.run();
+    for (const part of this.#processes.allOf(region)) await part.run();
   }
 
   async stop(): Promise<void> {
@@ -253,7 +191,7 @@ export class EmbeddedCloud implements AsyncDisposable {
   async #halt(): Promise<void> {
     this.#stopped.abort();
     for (const peers of this.#opened) peers.destroy();
-    await Promise.all([...this.#processes.values()].map((process) => process.halt()));
+    await this.#processes.halt();
     await this.#dns?.stop();
     await this.network.close();
   }
@@ -262,10 +200,15 @@ export class EmbeddedCloud implements AsyncDisposable {
     const replicas = this.group.regions.map(({ name }) => name);
     const { witnesses } = this.group;
     const { failover, onStep = () => {} } = this.#options;
+    const place = { settings: this.#settings, folder: this.#folder, run: this.#processes.run };
     onStep('the servers of each Region');
     await all([
-      ...replicas.map((region) => this.#bootReplica(region)),
-      ...witnesses.map((region) => this.#bootWitness(region)),
+      ...replicas.map(async (region) => {
+        this.#direct[region] = await bootReplica(place, region);
+      }),
+      ...witnesses.map(async (region) => {
+        this.#direct[region] = await bootWitness(place, region);
+      }),
     ]);
     const peers = this.peers();
     onStep('tables, buckets and queues');
@@ -287,10 +230,12 @@ export class EmbeddedCloud implements AsyncDisposable {
     const endpoints = await this.#openLinks();
     await all(
       membersOf(this.group).map((region) =>
-        this.#run(region, 'worker', (signal) => this.#startWorker(region, endpoints.get(region)!, signal)),
+        this.#processes.run(region, 'worker', (signal) =>
+          this.#startWorker(region, endpoints.get(region)!, signal),
+        ),
       ),
     );
-    if (this.#flips) await this.#openLeaderSets(replicas);
+    if (this.#settings.flips) await this.#openLeaderSets(replicas);
     if (failover !== undefined) await this.#openApplications(replicas, endpoints);
     await writeCloudFile(this.#folder, {
       pid: process.pid,
@@ -302,18 +247,9 @@ export class EmbeddedCloud implements AsyncDisposable {
   /** The group's register and record as they are before the first failover. */
   async #found(peers: AwsPeers): Promise<void> {
     const { leader } = this.#options;
-    const { healthIntervalMs = HEALTH_CHECK.requestInterval * 1_000, propagationMs } = this.#failover;
-    this.#dns = await startDnsServer({
-      zone: ZONE,
-      propagationMs,
-      healthIntervalMs,
-      signal: this.#stopped.signal,
-    });
+    this.#dns = await CloudDns.start(this.#settings, this.#stopped.signal);
     const members = membersOf(this.group);
-    for (const region of members) {
-      const { dnsPort, endpoint } = this.#dns;
-      this.#direct[region] = { ...this.#direct[region]!, route53: endpoint, dns: `127.0.0.1:${dnsPort}` };
-    }
+    for (const region of members) this.#direct[region] = { ...this.#direct[region]!, ...this.#dns.endpoints };
     await foundGroup(
       {
         acceptors: { members, of: (region) => peers.acceptor(region) },
@@ -324,11 +260,13 @@ export class EmbeddedCloud implements AsyncDisposable {
       },
       founded(leader, parseEpoch(1), 'founding'),
     );
-    if (this.#flips) for (const { name } of this.group.regions) this.#leadsPorts.set(name, await freePort());
-    else await this.record().flip(undefined, { epoch: parseEpoch(1), target: this.#targetOf(leader) });
+    if (this.#settings.flips)
+      for (const { name } of this.group.regions) this.#leadsPorts.set(name, await freePort());
+    else
+      await this.record().flip(undefined, { epoch: parseEpoch(1), target: this.#settings.targetOf(leader) });
   }
 
-  /** Each Region's set of the record, and the check that asks the Region over the network; ends once DNS names the leader. */
+  /** Health checks ask each Region over the network. */
   async #openLeaderSets(regions: readonly RegionId[]): Promise<void> {
     const links = regions.map((to) => ({
       from: CHECKERS,
@@ -337,22 +275,8 @@ export class EmbeddedCloud implements AsyncDisposable {
       targetPort: this.#leadsPorts.get(to)!,
     }));
     const ports = await this.network.open(links, this.#options.link);
-    const route53 = createRoute53Client({ endpoint: this.#dnsServer.endpoint, credentials: CREDENTIALS });
-    for (const [index, region] of regions.entries()) {
-      const target = this.#targetOf(region);
-      await makeLeaderSet(route53, this.#recordConfig, { region, target, port: ports[index]! });
-    }
-    route53.destroy();
-    const target = this.#targetOf(this.#options.leader);
-    const vantages = new ZoneVantages({ name: this.#recordName, servers: [this.dns.server] });
-    const giveUpMs = performance.now() + FIRST_NAME_MS;
-    for (;;) {
-      const doubt = doubtOf(await vantages.ask(target), target, false);
-      if (doubt === undefined) return;
-      this.#stopped.signal.throwIfAborted();
-      if (performance.now() > giveUpMs) throw new Error(`DNS does not name the leader: ${doubt}`);
-      await sleep(50);
-    }
+    const portOf = new Map(regions.map((region, index) => [region, ports[index]!]));
+    await this.#cloudDns.openLeaderSets(portOf, this.#options.leader);
   }
 
   async #openApplications(
@@ -362,7 +286,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     const ports = await Promise.all(regions.map(() => freePort()));
     await all(
       regions.map((region, index) =>
-        this.#run(region, 'application', (signal) =>
+        this.#processes.run(region, 'application', (signal) =>
           startApplication({
             name: `application of ${region}`,
             env: this.#environmentOf(region, asApplication(endpoints.get(region)!, region)),
@@ -380,82 +304,6 @@ export class EmbeddedCloud implements AsyncDisposable {
     }));
     const reached = await this.network.open(links, this.#options.link);
     for (const [index, region] of regions.entries()) this.#applicationPorts.set(region, reached[index]!);
-  }
-
-  async #bootReplica(region: RegionId): Promise<void> {
-    const [dynamodb, s3, cloudwatch] = await all([
-      this.#bootDynamo(region),
-      this.#bootS3(region),
-      this.#bootCloudWatch(region),
-    ]);
-    const gate =
-      this.#options.failover === undefined ? undefined : await this.#bootGate(region, dynamodb!.port);
-    this.#direct[region] = {
-      dynamodb: (gate ?? dynamodb!).endpoint,
-      ...(gate && { application: APPLICATION }),
-      s3: s3!.endpoint,
-      sqs: s3!.endpoint,
-      cloudwatch: cloudwatch!.endpoint,
-      credentials: CREDENTIALS,
-    };
-  }
-
-  async #bootWitness(region: RegionId): Promise<void> {
-    const [dynamodb, cloudwatch] = await all([this.#bootDynamo(region), this.#bootCloudWatch(region)]);
-    this.#direct[region] = {
-      dynamodb: dynamodb!.endpoint,
-      cloudwatch: cloudwatch!.endpoint,
-      credentials: CREDENTIALS,
-    };
-  }
-
-  async #bootCloudWatch(region: RegionId): Promise<Server> {
-    const folder = join(this.#folder, region);
-    await mkdir(folder, { recursive: true });
-    const alarms = join(folder, 'alarms.json');
-    const { maxLagMs } = this.#profile;
-    await writeFile(alarms, JSON.stringify(deployedAlarms(this.group, region, maxLagMs)));
-    const minuteMs = this.#alarmMinuteMs;
-    const name = `CloudWatch of ${region}`;
-    return this.#run(
-      region,
-      'cloudwatch',
-      onOnePort((rest) => startCloudWatchServer({ alarms, minuteMs, name, ...rest })),
-    );
-  }
-
-  async #bootDynamo(region: RegionId): Promise<Server> {
-    const folder = join(this.#folder, region);
-    await mkdir(folder, { recursive: true });
-    const file = join(folder, 'dynamodb.sqlite');
-    const name = `DynamoDB server of ${region}`;
-    return this.#run(
-      region,
-      'dynamodb',
-      onOnePort((rest) => startDynamoServer({ file, name, ...rest })),
-    );
-  }
-
-  /** What the DynamoDB server lacks: resource policies, by which an old leader's table is fenced. */
-  #bootGate(region: RegionId, target: number): Promise<Server> {
-    const file = join(this.#folder, region, 'policies.json');
-    const name = `policy gate of ${region}`;
-    const principals = { [CREDENTIALS.accessKeyId]: ROLE };
-    return this.#run(
-      region,
-      'gate',
-      onOnePort((rest) => startGate({ target, file, principals, name, ...rest })),
-    );
-  }
-
-  #bootS3(region: RegionId): Promise<Server> {
-    const directory = join(this.#folder, region, 's3');
-    const name = `S3 server of ${region}`;
-    return this.#run(
-      region,
-      's3',
-      onOnePort((rest) => startS3Server({ directory, name, ...rest })),
-    );
   }
 
   /** For each Region, the endpoints of all as it sees them: its own at hand, the others over the network. */
@@ -518,123 +366,21 @@ export class EmbeddedCloud implements AsyncDisposable {
     };
   }
 
-  get #failover(): NonNullable<CloudOptions['failover']> {
-    if (this.#options.failover === undefined) throw new Error('the cloud has no failover');
-    return this.#options.failover;
-  }
-
-  /** Health checks move the record. */
-  get #flips(): boolean {
-    return this.#options.failover?.flip === 'data-plane';
-  }
-
-  get #recordConfig(): RecordConfig {
-    const { flip, ttlSeconds } = this.#failover;
-    return { zoneId: this.#dnsServer.zoneId, name: this.#recordName, ttlSeconds, ...(flip && { flip }) };
-  }
-
-  get #profile(): Profile {
-    return PROFILES[this.#options.failover?.profile ?? 'balanced'];
-  }
-
-  get #alarmMinuteMs(): number {
-    const { alarmMinuteMs, failover } = this.#options;
-    return alarmMinuteMs ?? alarmMinuteOf(failover && this.#profile);
-  }
-
-  get #dnsServer(): DnsServer {
+  get #cloudDns(): CloudDns {
     if (this.#dns === undefined) throw new Error('the cloud has no DNS');
     return this.#dns;
   }
 
-  get #recordName(): string {
-    return `${this.group.group}.${ZONE}`;
-  }
-
-  #targetOf(region: RegionId): string {
-    return `${region}.${this.#recordName}`;
-  }
-
-  #partsOf(region: RegionId): readonly KeptProcess[] {
-    return [...this.#processes].flatMap(([name, part]) => (name.startsWith(`${region} `) ? [part] : []));
-  }
-
   /** The configuration of the functions of a Region. */
   #configOf(region: RegionId) {
-    const { buckets, logTable, controlTable } = this.#names();
-    return {
-      ...this.group,
-      region,
-      regions: this.group.regions.map((each) => ({ ...each, bucket: buckets[each.name] })),
-      logTable,
-      controlTable,
-      failureQueueUrl: this.#queueUrls[region],
-      // Two in each minute of the alarms, as on AWS.
-      reportMs: Math.ceil(this.#alarmMinuteMs / 2),
-      ...(this.#options.failover && {
-        failover: {
-          profile: this.#failover.profile,
-          fence: { exempt: [ROLE] },
-          ...(this.#failover.onLeaseLost && { onLeaseLost: this.#failover.onLeaseLost }),
-          record: this.#recordConfig,
-          // A leader that goes on without a lease keeps to no bound.
-          countedWrites: this.#failover.onLeaseLost !== 'continue',
-          targets: Object.fromEntries(this.group.regions.map(({ name }) => [name, this.#targetOf(name)])),
-        },
-      }),
-    };
-  }
-
-  /** Starts a process of a Region and keeps it running. */
-  async #run<T extends Supervised>(
-    region: RegionId,
-    part: Part,
-    start: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    if (this.#stopped.signal.aborted) throw new Error('the cloud is being stopped');
-    const process = new KeptProcess(start, (error) => {
-      this.#options.onMessage?.({ region, message: { kind: 'restart-failed', why: String(error) } });
+    return this.#settings.configOf(region, {
+      queueUrl: this.#queueUrls[region],
+      zoneId: this.#dns?.zoneId,
     });
-    this.#processes.set(`${region} ${part}`, process);
-    return process.run();
-  }
-
-  #process(region: RegionId, part: Part): KeptProcess {
-    const process = this.#processes.get(`${region} ${part}`);
-    if (process === undefined) throw new Error(`the cloud has no ${part} of ${region}`);
-    return process;
-  }
-
-  #names() {
-    const { logTable, controlTable } = namesOf(this.group, '');
-    const buckets = Object.fromEntries(
-      this.group.regions.map(({ name }) => [name, namesOf(this.group, name).bucket]),
-    ) as GroupResources['buckets'];
-    return { logTable, controlTable, buckets };
   }
 }
 
 /** The endpoints of a Region's own servers, as its application is known to them. */
 function asApplication(endpoints: Endpoints, region: RegionId): Endpoints {
   return { ...endpoints, [region]: { ...endpoints[region]!, credentials: APPLICATION } };
-}
-
-/** A server that comes back takes the port that it had. */
-function onOnePort(
-  start: (rest: { readonly port?: number; readonly signal: AbortSignal }) => Promise<Server>,
-): (signal: AbortSignal) => Promise<Server> {
-  let port: { port?: number } = {};
-  return async (signal) => {
-    const server = await start({ ...port, signal });
-    port = { port: server.port };
-    return server;
-  };
-}
-
-/** Waits for all and then fails with the first failure, so that nothing is still coming up behind the caller's back. */
-async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
-  const results = await Promise.allSettled(work);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
-  return results.map((result) => (result as PromiseFulfilledResult<T>).value);
 }

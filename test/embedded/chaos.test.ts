@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Application } from '#lib/local/demo/application.ts';
 import { Workload } from '#lib/local/demo/workload.ts';
-import { PARTS } from '#lib/local/embedded-cloud.ts';
+import { PARTS } from '#lib/local/region-processes.ts';
 import {
   AP,
   differences,
