@@ -4,6 +4,7 @@ import { inTime } from '#lib/cli/in-time.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { operatorOf, reasonOf } from '#lib/cli/operator.ts';
 import { table } from '#lib/cli/table.ts';
+import { cameToNothing } from '#lib/domain/control/survey.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
@@ -116,17 +117,23 @@ async function find(
   { config, peers, register }: Connection,
   { epoch, region }: DivergenceOptions,
 ): Promise<readonly Found[]> {
+  const asked = epoch === undefined ? undefined : parseEpoch(epoch);
   const regions = region === undefined ? config.regions.map(({ name }) => name) : [regionOf(config, region)];
   const answers = await Promise.all(
     regions.map(async (name): Promise<readonly Found[]> => {
       const learn = async () => {
-        const { epoch: newest } = await peers.control(name).role();
-        const epochs = epoch === undefined ? epochsUpTo(newest) : [parseEpoch(epoch)];
-        return Promise.all(epochs.map((each) => peers.divergences(name).of(each)));
+        const role = await peers.control(name).role();
+        const epochs = asked === undefined ? epochsUpTo(role.epoch) : [asked];
+        const all = await Promise.all(epochs.map((each) => peers.divergences(name).of(each)));
+        return all.flatMap((each) =>
+          each === undefined ||
+          cameToNothing(role, { epoch: each.epoch, isReported: each.report !== undefined })
+            ? []
+            : [{ ...each, region: name }],
+        );
       };
       try {
-        const found = await inTime(name, learn(), register.sleep);
-        return found.flatMap((each) => (each === undefined ? [] : [{ ...each, region: name }]));
+        return await inTime(name, learn(), register.sleep);
       } catch (error) {
         process.stderr.write(`${name}: not known whether it has diverged: ${String(error)}\n`);
         return [];

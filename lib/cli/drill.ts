@@ -1,9 +1,11 @@
+import { once } from 'node:events';
 import { type LoadOptions, loadOf } from '#lib/cli/load-option.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
-import { SCENARIOS, type Scenario } from '#lib/local/drill/drill-report.ts';
+import { type DrillReport, SCENARIOS, type Scenario } from '#lib/local/drill/drill-report.ts';
 import { drillViewOf } from '#lib/local/drill/drill-view.ts';
 import { playDrill } from '#lib/local/drill/play-drill.ts';
 import { writeReport } from '#lib/local/drill/write-report.ts';
+import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 
 export type DrillCommandOptions = LoadOptions & {
   readonly scenario?: string;
@@ -12,6 +14,7 @@ export type DrillCommandOptions = LoadOptions & {
   readonly rate?: string;
   readonly json?: boolean;
   readonly out?: string;
+  readonly keep?: boolean;
 };
 
 const DEFAULT_RATE = 30;
@@ -39,6 +42,12 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt);
   try {
     view.say(`Starting three Regions and DNS, 40 ms apart: scenario ${scenario}, profile ${profile}`);
+    let isTold = false;
+    const tell = async (report: DrillReport) => {
+      if (isTold) return;
+      isTold = true;
+      view.report(report, await writeReport(report, options.out ?? '.understudy', Date.now()));
+    };
     const report = await playDrill({
       scenario,
       profile,
@@ -49,8 +58,16 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
       signal: interrupted.signal,
       onEvent: (event) => view.event(event),
       onStatus: (line) => view.status(line),
+      ...(options.keep && {
+        atEnd: async (cloud, report) => {
+          // In JSON, the report is the last line.
+          if (!options.json) await tell(report);
+          for (const line of keptLines(cloud, report)) view.say(line);
+          if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
+        },
+      }),
     });
-    view.report(report, await writeReport(report, options.out ?? '.understudy', Date.now()));
+    await tell(report);
     return report.ok ? 0 : 1;
   } catch (error) {
     if (interrupted.signal.aborted) return 130;
@@ -58,6 +75,20 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
   } finally {
     view.close();
   }
+}
+
+/** What to do with a cloud that is left running. */
+function keptLines({ file, group }: EmbeddedCloud, { leader }: DrillReport): readonly string[] {
+  const next = group.regions.find(({ name }) => name !== leader)!.name;
+  return [
+    '',
+    'The Regions stay up until Ctrl-C. In another terminal:',
+    '  npm run -s understudy -- status                        who leads, and what to do next',
+    '  npm run -s understudy -- plan                          what a failover would do now',
+    `  npm run -s understudy -- ${`switchover --to ${next}`.padEnd(28)}  hand the group over`,
+    '  npm run -s understudy -- history | divergence show | doctor | lag | verify | log ls',
+    `The group is described by ${file}`,
+  ];
 }
 
 function oneOf<T extends string>(option: string, value: string, allowed: readonly T[]): T {

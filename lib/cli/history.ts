@@ -30,7 +30,11 @@ export async function historyCommand(options: HistoryOptions): Promise<number> {
         console.log(jsonLine({ ...line, ...(replayed && { replay: replayed[index] }) }));
       }
     } else if (lines.length === 0) {
-      console.log('No failover has been decided on yet.');
+      console.log(
+        options.epoch === undefined
+          ? 'No failover has been decided on yet.'
+          : `No failover that was to begin epoch ${options.epoch} is on record.`,
+      );
     } else {
       for (const line of table(
         headOf(replayed),

@@ -15,10 +15,11 @@ export async function postgresDoctorCommand(options: {
   url?: string;
   json?: boolean;
 }): Promise<number> {
-  if (options.engine !== 'postgres' || options.url === undefined) {
+  // What has no scheme would be taken for the name of a database.
+  if (options.engine !== 'postgres' || !/^postgres(ql)?:\/\//.test(options.url ?? '')) {
     throw new UnderstudyError(
       'CONFIG_INVALID',
-      `engine ${JSON.stringify(options.engine)} with ${options.url === undefined ? 'no' : 'a'} URL can't be checked`,
+      `engine ${JSON.stringify(options.engine)} with ${options.url === undefined ? 'no URL' : 'this URL'} can't be checked`,
       'Give --engine postgres --url postgres://role@host/database; the password may be in PGPASSWORD.',
     );
   }

@@ -36,6 +36,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   LOAD_FILE_UNREADABLE: INPUT_STATUS,
   LOAD_LINE_MALFORMED: INPUT_STATUS,
   LOAD_KEY_MISSING: INPUT_STATUS,
+  CLOUD_NOT_FOUND: INPUT_STATUS,
   REPLICAS_DIFFER: 3,
   FAILOVER_REFUSED: 4,
   REGIONS_TOO_FEW: 4,
@@ -71,7 +72,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     )
     .option('--key <names>', 'key attributes of the items of --load: partition key[,sort key]')
     .option('--strict', 'load nothing if a line of --load is malformed')
-    .option('--keep', 'replicate: leave it running until Ctrl-C')
+    .option('--keep', 'leave it running until Ctrl-C, for the other commands to look at and to use')
     .option('--json', 'print one JSON object a line')
     .action((what: string, options: StartOptions & DrillCommandOptions) => run(start)(what, options));
 
@@ -233,8 +234,8 @@ function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
 
 /** What `start` starts. An option of the other one is refused rather than ignored. */
 async function start(what: string, options: StartOptions & DrillCommandOptions): Promise<number> {
-  const { scenario, profile, flip, out, seconds, keep } = options;
-  const others = what === 'replicate' ? { scenario, profile, flip, out } : { seconds, keep };
+  const { scenario, profile, flip, out, seconds } = options;
+  const others = what === 'replicate' ? { scenario, profile, flip, out } : { seconds };
   const misplaced = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
   if (misplaced !== undefined || (what !== 'drill' && what !== 'replicate')) {
     throw new UnderstudyError(
@@ -242,7 +243,7 @@ async function start(what: string, options: StartOptions & DrillCommandOptions):
       misplaced === undefined
         ? `${what} is not drill or replicate`
         : `--${misplaced} is not an option of ${what}`,
-      'See understudy start --help; --seconds and --keep belong to start replicate.',
+      'See understudy start --help; --seconds belongs to start replicate.',
     );
   }
   return what === 'replicate' ? startCommand(options) : drillCommand(options);

@@ -112,6 +112,7 @@ function endpointLines(cloud: EmbeddedCloud, json: boolean): readonly string[] {
     `  aws dynamodb put-item --region ${LEADER} --endpoint-url ${dynamodb} \\`,
     `    --table-name ${cloud.group.table} --item '${JSON.stringify(example)}'`,
     'Look at it from another terminal: npm run -s understudy -- lag | verify | log ls',
+    `The group is described by ${cloud.file}`,
     'Ctrl-C ends it.',
   ];
 }

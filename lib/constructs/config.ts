@@ -182,7 +182,11 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw invalid(`${path} cannot be read`, 'Name a config file with -c config=FILE.', cause);
+    throw invalid(
+      `${path} cannot be read`,
+      'Name a config file: -c config=FILE with the CDK, --config FILE with understudy cost.',
+      cause,
+    );
   }
 }
 

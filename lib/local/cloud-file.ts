@@ -26,7 +26,7 @@ export async function readCloudFile(path: string): Promise<CloudFile> {
   try {
     return schema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (cause) {
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : String(cause);
+    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
     throw new UnderstudyError(
       'CLOUD_NOT_FOUND',
       `${path} does not describe a group: ${why}`,

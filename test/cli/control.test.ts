@@ -436,6 +436,19 @@ describe('divergence', () => {
     await group.peers.divergences(US).collect(E1, { hash: 'x', maxCommitMs: 1 });
     const unsaved = await group.run(args);
     expect([unsaved.status, unsaved.stderr]).toEqual([1, expect.stringContaining('DIVERGENCE_UNSAVED')]);
+    expect((await group.run(['status'])).stdout).toContain('us-east-1, epoch 1: being collected');
+    // It follows without a report: what was collected was no change, and stands in nobody's way.
+    await group.peers.control(US).nameLeader({ epoch: E2, leader: EU });
+    await group.peers.control(US).attach(E2);
+    expect((await group.run(['status'])).stdout).not.toContain('being collected');
+    expect((await group.run(['divergence', 'show', '--region', US])).stdout).toContain('No Region');
+    expect((await group.run(args)).stderr).toContain('there is no divergence to discard');
+  });
+
+  test('of an epoch that is none is bad input', async () => {
+    await found();
+    expect(await group.run(['divergence', 'show', '--epoch', 'x'])).toMatchObject({ status: 2 });
+    expect((await group.run(['history', '--epoch', '9'])).stdout).toContain('begin epoch 9');
   });
 });
 

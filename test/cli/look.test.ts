@@ -104,6 +104,6 @@ test('what is not there is a named failure that says what is', async () => {
   expect(elsewhere.status).toBe(2);
   expect(elsewhere.stderr).toContain('Use one of eu-west-1, us-east-1, ap-southeast-1');
   const nowhere = await understudy(['lag'], tmp).finished;
-  expect(nowhere.status).toBe(1);
+  expect(nowhere.status).toBe(2);
   expect(nowhere.stderr).toContain('CLOUD_NOT_FOUND');
 });

@@ -40,6 +40,17 @@ export type KnownDivergence = {
   readonly discarded: boolean;
 };
 
+/**
+ * Did what was collected of an epoch come to nothing? A Region that follows has reported all that it had and the group has
+ * not, before it did; so what is not reported by then was none, as heartbeats are.
+ */
+export function cameToNothing(
+  { attached, epoch }: Pick<Role, 'attached' | 'epoch'>,
+  divergence: { readonly epoch: Epoch; readonly isReported: boolean },
+): boolean {
+  return !divergence.isReported && attached === epoch && divergence.epoch < epoch;
+}
+
 /** What all Regions of a group said at one time. Nothing is changed by it. */
 export type Survey = {
   readonly atMs: number;

@@ -32,7 +32,7 @@ export async function playDrill(options: {
   readonly onEvent?: (event: DrillEvent) => void;
   readonly onStatus?: (line: string) => void;
   /** Called with the cloud as the drill leaves it, before it is stopped. */
-  readonly atEnd?: (cloud: EmbeddedCloud) => Promise<void>;
+  readonly atEnd?: (cloud: EmbeddedCloud, report: DrillReport) => Promise<void>;
   readonly signal: AbortSignal;
 }): Promise<DrillReport> {
   const {
@@ -82,7 +82,7 @@ export async function playDrill(options: {
     onEvent,
     onStatus,
   });
-  await options.atEnd?.(cloud);
+  await options.atEnd?.(cloud, report);
   return report;
 }
 

@@ -1,7 +1,13 @@
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
-import type { KnownDivergence, RegionSurvey, Survey } from '#lib/domain/control/survey.ts';
+import {
+  cameToNothing,
+  type KnownDivergence,
+  type RegionSurvey,
+  type Survey,
+} from '#lib/domain/control/survey.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
+import type { Role } from '#lib/domain/topology.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { Approvals } from '#lib/ports/approvals.ts';
@@ -107,7 +113,7 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
   const [head, { applied, snapshot, unfit }, divergences, approval] = await Promise.all([
     peers.log(region).head(LANE_0),
     peers.control(region).applyState(LANE_0),
-    peers.divergences && divergencesOf(peers.divergences(region), newest),
+    peers.divergences && divergencesOf(peers.divergences(region), newest, role),
     peers.approvals?.(region).pending(),
   ]);
   known.head = head;
@@ -125,10 +131,12 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
 async function divergencesOf(
   divergences: Pick<Divergences, 'of'>,
   newest: number,
+  role: Role | undefined,
 ): Promise<readonly KnownDivergence[]> {
   const found = await Promise.all(epochsUpTo(newest, EPOCHS).map((epoch) => divergences.of(epoch)));
   return found.flatMap((each) =>
-    each === undefined
+    each === undefined ||
+    (role !== undefined && cameToNothing(role, { epoch: each.epoch, isReported: each.report !== undefined }))
       ? []
       : [
           {
