@@ -112,7 +112,7 @@ export class AwsInspector {
 
 function refusesPlainHttp(policy: string): boolean {
   if (policy === '') return false;
-  const { Statement = [] } = JSON.parse(policy) as { Statement?: readonly PolicyStatement[] };
+  const { Statement = [] } = parsed(policy);
   return [Statement]
     .flat()
     .some(
@@ -125,3 +125,12 @@ type PolicyStatement = {
   readonly Effect?: string;
   readonly Condition?: { readonly Bool?: Readonly<Record<string, unknown>> };
 };
+
+function parsed(policy: string): { readonly Statement?: readonly PolicyStatement[] } {
+  try {
+    return JSON.parse(policy) as { Statement?: readonly PolicyStatement[] };
+  } catch (cause) {
+    // A server that knows no policies may answer with something else.
+    throw new Error('the server answers with no bucket policy, but with something else', { cause });
+  }
+}

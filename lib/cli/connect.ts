@@ -37,9 +37,25 @@ export type Connection = {
   readonly close: () => void;
 };
 
-/** Connects to the group that `file` describes; without one, to the embedded cloud that runs on this machine. */
-export async function connect(file: string | undefined): Promise<Connection> {
+/**
+ * Connects to the group that `file` describes; without one, to the embedded cloud that runs on this machine.
+ *
+ * @param need `data`: what replication alone has will do.
+ *
+ * Throws CONFIG_INVALID for a cloud without failover, if that is needed.
+ */
+export async function connect(
+  file: string | undefined,
+  need: 'failover' | 'data' = 'failover',
+): Promise<Connection> {
   const cloud = file === undefined ? await findCloud() : await readCloudFile(file);
+  if (need === 'failover' && !cloud.isWatched) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      'the cloud that runs here replicates alone: it has no failover',
+      'Start a drill that stays up in its place: npm start -- --keep.',
+    );
+  }
   const config = readConfig({
     UNDERSTUDY_CONFIG: JSON.stringify(cloud.config),
     UNDERSTUDY_ENDPOINTS: JSON.stringify(cloud.endpoints),

@@ -5,7 +5,7 @@ import { measureLag } from '#lib/usecases/measure-lag.ts';
 
 /** `understudy lag`: where each Region stands. Exit status 1 if something is not known. */
 export async function lagCommand(options: { cloud?: string; json?: boolean }): Promise<number> {
-  const { config, peers, role, close } = await connect(options.cloud);
+  const { config, peers, role, close } = await connect(options.cloud, 'data');
   try {
     const rows = await measureLag({ group: config, peers, nowMs: () => Date.now() }, await role());
     if (options.json) {
@@ -32,8 +32,9 @@ export async function lagCommand(options: { cloud?: string; json?: boolean }): P
   }
 }
 
-function lagText(lag: Lag | undefined): string {
-  return lag === undefined
-    ? 'unknown'
-    : `${lag.records} records, ${lag.bytes} B, ${(lag.ms / 1000).toFixed(1)} s`;
+/** For people. */
+export function lagText(lag: Lag | undefined): string {
+  if (lag === undefined) return 'unknown';
+  const { bytes, ms, records } = lag;
+  return `${records} record${records === 1n ? '' : 's'}, ${bytes} B, ${(ms / 1000).toFixed(1)} s`;
 }

@@ -79,7 +79,7 @@ async function readSegmentFile(path: string): Promise<Uint8Array> {
 }
 
 async function open(options: LogOptions): Promise<{ connection: Connection; region: RegionId }> {
-  const connection = await connect(options.cloud);
+  const connection = await connect(options.cloud, 'data');
   const region = options.region
     ? regionOf(connection.config, options.region)
     : (await connection.role()).leader;

@@ -1,5 +1,6 @@
 import { type Connection, connect } from '#lib/cli/connect.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
+import { lagText } from '#lib/cli/lag.ts';
 import { table } from '#lib/cli/table.ts';
 import { adviceOf } from '#lib/domain/control/advice.ts';
 import {
@@ -10,7 +11,6 @@ import {
   type Survey,
 } from '#lib/domain/control/survey.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { Lag } from '#lib/domain/lag.ts';
 import { upstreamOf } from '#lib/domain/topology.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
@@ -141,11 +141,6 @@ function regionLines(connection: Connection, survey: Survey): readonly string[] 
 /** The Region that sends this one its log, by who leads as far as this one knows. */
 function fedBy({ config }: Connection, { region, role }: RegionSurvey): RegionId | undefined {
   return role && upstreamOf(config, region, role.leader);
-}
-
-function lagText(lag: Lag | undefined): string {
-  if (lag === undefined) return 'unknown';
-  return `${lag.records} records, ${lag.bytes} B, ${(lag.ms / 1000).toFixed(1)} s`;
 }
 
 /** What is on in a Region, and whether anybody watches it at all. */

@@ -11,7 +11,7 @@ const PAUSE_MS = 500;
 
 /** `understudy verify`: compares each follower with the leader. Throws REPLICAS_DIFFER after naming the keys. */
 export async function verifyCommand(options: { cloud?: string; json?: boolean }): Promise<number> {
-  const { config, peers, role, close } = await connect(options.cloud);
+  const { config, peers, role, close } = await connect(options.cloud, 'data');
   try {
     const { leader } = await role();
     const digest = (region: typeof leader) =>

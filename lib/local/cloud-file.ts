@@ -11,6 +11,8 @@ const FILE = 'cloud.json';
 const schema = z.object({
   pid: z.number(),
   config: z.record(z.string(), z.unknown()),
+  /** Does anybody look after the leader? Else there is no failover. */
+  isWatched: z.boolean().default(true),
   endpoints: z.record(z.string(), z.unknown()),
 });
 

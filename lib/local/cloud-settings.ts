@@ -76,7 +76,7 @@ export class CloudSettings {
   }
 
   get alarmMinuteMs(): number {
-    return this.options.alarmMinuteMs ?? alarmMinuteOf(this.options.failover && this.profile);
+    return this.options.alarmMinuteMs ?? alarmMinuteOf(this.hasFailover ? this.profile : PROFILES.fast);
   }
 
   get recordName(): string {

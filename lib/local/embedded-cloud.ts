@@ -240,6 +240,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     await writeCloudFile(this.#folder, {
       pid: process.pid,
       config: this.#configOf(this.#options.leader),
+      isWatched: failover !== undefined,
       endpoints: this.#direct,
     });
   }

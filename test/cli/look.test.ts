@@ -40,7 +40,7 @@ test('lag shows every Region', async () => {
     'ap-southeast-1 follower',
   ]);
   const human = await run('lag');
-  expect(human.stdout).toMatch(/us-east-1 +follower .* records, .* B, .* s/);
+  expect(human.stdout).toMatch(/us-east-1 +follower .* records?, .* B, .* s/);
 });
 
 test('verify finds equal replicas equal, and names the key that differs', async () => {
@@ -103,6 +103,9 @@ test('what is not there is a named failure that says what is', async () => {
   const elsewhere = await run('log', 'ls', '--region', 'mars-north-1');
   expect(elsewhere.status).toBe(2);
   expect(elsewhere.stderr).toContain('Use one of eu-west-1, us-east-1, ap-southeast-1');
+  const failover = await run('status');
+  expect(failover.status).toBe(2);
+  expect(failover.stderr).toMatch(/replicates alone: it has no failover.*npm start -- --keep/);
   const nowhere = await understudy(['lag'], tmp).finished;
   expect(nowhere.status).toBe(2);
   expect(nowhere.stderr).toContain('CLOUD_NOT_FOUND');
