@@ -7,7 +7,7 @@ export type RunEnd =
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly why: string };
 
-/** After how many tries the workflow gives up: see constructs/failover-graph.ts. */
+/** After how many tries the workflow gives up: see constructs/failover-states.ts. */
 const TRIES: Readonly<Record<string, number>> = { claim: 10, fence: 60, drain: 300, dns: 30, verify: 10 };
 
 /** How a run ended, by the steps that it has made so far; undefined while it goes on. */

@@ -1,33 +1,24 @@
 import { Duration } from 'aws-cdk-lib';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import {
-  Choice,
   Condition,
   Errors,
-  Fail,
   type IChainable,
   IntegrationPattern,
-  JitterType,
   JsonPath,
   Pass,
-  Succeed,
   TaskInput,
   Timeout,
-  Wait,
   WaitTime,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import type { Construct } from 'constructs';
+import { again, FailoverStates, is, retried } from '#lib/constructs/failover-states.ts';
+import { repointGraph } from '#lib/constructs/repoint-graph.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 
-/** How long the function may take for one step; some wait inside, for as long as 20 s. */
-export const STEP_TIMEOUT = Duration.seconds(60);
 /** How long a person has to approve. */
 const APPROVAL_TIMEOUT = Duration.hours(24);
-/** Tries of a step that has to wait for others before the run gives up. The function counts them. */
-const TRIES = { claim: 10, fence: 60, drain: 300, dns: 30, verify: 10 } as const;
-
-type Rule = readonly [when: Condition, next: IChainable];
 
 /**
  * The states of the failover workflow, from the first on. Each step is a call of `failover` with {step, state}; what
@@ -38,172 +29,73 @@ type Rule = readonly [when: Condition, next: IChainable];
  * sentinels miss the run's beats, and the next epoch takes over.
  */
 export function failoverGraph(scope: Construct, group: GroupId, failover: IFunction): IChainable {
-  const task = (name: string, step: string, comment: string) =>
-    retried(
-      new LambdaInvoke(scope, name, {
-        comment,
-        lambdaFunction: failover,
-        payload: TaskInput.fromObject({ step, state: JsonPath.entirePayload }),
-        payloadResponseOnly: true,
-        resultPath: `$.${step}`,
-        retryOnServiceExceptions: false,
-        // Above the function's own: one that takes too long says so itself.
-        taskTimeout: Timeout.duration(STEP_TIMEOUT.plus(Duration.seconds(10))),
-      }),
-    );
-  const choice = (name: string, comment: string, ...rules: readonly Rule[]) =>
-    // Without a default: an outcome that nobody knows stops the run rather than to pass for another.
-    rules.reduce((made, [when, next]) => made.when(when, next), new Choice(scope, name, { comment }));
-  const wait = (name: string, next: IChainable, time = WaitTime.duration(Duration.seconds(1))) =>
-    new Wait(scope, name, { time, comment: 'The next try may find it otherwise.' }).next(next);
-  const fail = (name: string, error: string, comment: string, next: string) =>
-    new Fail(scope, name, { error, comment, cause: `${comment} ${next}` });
+  const states = new FailoverStates(scope, failover);
+  const repoint = repointGraph(states);
 
-  const superseded = new Succeed(scope, 'Superseded', {
-    comment: 'Another run was first, or took over: it goes on, this one has nothing left to do.',
-  });
-  const refused = fail(
-    'Refused',
-    'FAILOVER_REFUSED',
-    'A guard forbids it, or the leader is alive: nothing has changed.',
-    'The output of the last step says why, docs/RUNBOOK.md#failover_refused what to do.',
-  );
-  const unreasoned = fail(
+  const unreasoned = states.fail(
     'NoReason',
     'FORCE_WITHOUT_REASON',
     'A forced failover was asked for without a reason: nothing has changed.',
     'Start it again with one; see docs/RUNBOOK.md#force_without_reason.',
   );
-  const tooFew = fail(
+  const tooFew = states.fail(
     'TooFewRegions',
     'REGIONS_TOO_FEW',
     'Two Regions cannot outvote a lost one: nothing has changed.',
     'Add a witness or a third replica; see docs/RUNBOOK.md#regions_too_few.',
   );
 
-  const verify = task(
-    'Verify',
-    'verify',
-    'Commits a write at the new leader, and looks whether DNS names it.',
-  );
-  verify.next(
-    choice(
-      'Verified?',
-      'Done only when clients can find the new leader and write there.',
-      [
-        is('verify', 'verified'),
-        new Succeed(scope, 'Done', { comment: 'The new leader leads, and clients find it.' }),
-      ],
-      [again('verify', 'unverified'), wait('Wait to verify', verify)],
-      [
-        is('verify', 'unverified'),
-        fail(
-          'Unverified',
-          'Unverified',
-          'The new leader is in place, but no write comes through, or DNS does not name it.',
-          'The output of verify says why; see understudy status.',
-        ),
-      ],
-      [is('verify', 'superseded'), superseded],
-    ),
-  );
-
-  const dns = task('Await DNS', 'dns', 'Waits until all DNS servers of the zone answer with the new leader.');
-  dns.next(
-    choice(
-      'In sync?',
-      'Clients that ask from now on find the new leader; those that asked before do so within the TTL.',
-      [is('dns', 'in-sync'), verify],
-      [again('dns', 'pending'), dns],
-      [
-        is('dns', 'pending'),
-        fail(
-          'DnsPending',
-          'DnsPending',
-          'The new leader is in place, but not all servers of Route 53 answer with it.',
-          'See the health of Route 53 and of its health checks, then understudy status.',
-        ),
-      ],
-      [is('dns', 'superseded'), superseded],
-    ),
-  );
-
-  const repoint = task(
-    'Repoint',
-    'repoint',
-    "Points the clients' DNS name at the new leader, if the record is still what the run has read.",
-  );
-  repoint.next(
-    choice(
-      'Repointed?',
-      'The change is a compare-and-set on the epoch in the record: a late run changes nothing.',
-      [is('repoint', 'submitted'), dns],
-      [is('repoint', 'by-health-checks'), dns],
-      [is('repoint', 'already'), verify],
-      [
-        is('repoint', 'stale'),
-        fail(
-          'StalePlan',
-          'PLAN_STALE',
-          'The new leader is in place, but somebody else has changed the DNS record.',
-          'The output of repoint says what it names; see docs/RUNBOOK.md#plan_stale.',
-        ),
-      ],
-      [is('repoint', 'superseded'), superseded],
-    ),
-  );
-
-  const promote = task(
+  const promote = states.task(
     'Promote',
     'promote',
     'Makes the winner the leader of the epoch, in the register and in the roles.',
   );
   promote.next(
-    choice(
+    states.choice(
       'Promoted?',
       'From here on the winner logs what is written to it.',
       [is('promote', 'promoted'), repoint],
-      [is('promote', 'superseded'), superseded],
+      [is('promote', 'superseded'), states.superseded],
     ),
   );
 
-  const drain = task(
+  const drain = states.task(
     'Drain',
     'drain',
     'Brings the winner up to what other survivors hold of the log, and its store up to its log.',
   );
   drain.next(
-    choice(
+    states.choice(
       'Drained?',
       'Nothing that a survivor holds may be missing at the new leader.',
       [is('drain', 'drained'), promote],
-      [again('drain', 'draining'), wait('Wait to drain', drain)],
+      [again('drain', 'draining'), states.wait('Wait to drain', drain)],
       [
         is('drain', 'draining'),
-        fail(
+        states.fail(
           'Undrained',
           'Undrained',
           'The winner does not reach the end of its log, so nobody was promoted.',
           'See why apply fails there; the sentinels begin anew by themselves.',
         ),
       ],
-      [is('drain', 'superseded'), superseded],
+      [is('drain', 'superseded'), states.superseded],
     ),
   );
 
-  const elect = task(
+  const elect = states.task(
     'Elect',
     'elect',
     'Finds the replica to promote, and the most that its promotion may lose.',
   );
   elect.next(
-    choice(
+    states.choice(
       'Elected?',
       'The candidates, each with why it was taken or not, are in the output of the election.',
       [is('elect', 'elected'), drain],
       [
         is('elect', 'none'),
-        fail(
+        states.fail(
           'NoCandidate',
           'NO_CANDIDATE',
           'No replica may be promoted.',
@@ -213,63 +105,66 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
     ),
   );
 
-  const fence = task(
+  const fence = states.task(
     'Fence',
     'fence',
     'Seals the log of the epoch that ends in every Region, and says of each rung of the fence whether it is proven.',
   );
   fence.next(
-    choice(
+    states.choice(
       'Fenced?',
       'Nothing is promoted before the old leader is known to be unable to commit.',
       [is('fence', 'fenced'), elect],
-      [again('fence', 'unproven'), wait('Wait to fence', fence, WaitTime.secondsPath('$.fence.waitSeconds'))],
+      [
+        again('fence', 'unproven'),
+        states.wait('Wait to fence', fence, WaitTime.secondsPath('$.fence.waitSeconds')),
+      ],
       [
         is('fence', 'unproven'),
-        fail(
+        states.fail(
           'Unfenced',
           'Unfenced',
           'The old leader is not proven to be fenced, so nobody was promoted.',
           'The output of fence says why; the sentinels begin anew by themselves.',
         ),
       ],
-      [is('fence', 'superseded'), superseded],
+      [is('fence', 'superseded'), states.superseded],
     ),
   );
 
-  const claim = task(
+  const claim = states.task(
     'Claim',
     'claim',
     'Takes the next epoch for this run, once a majority of the Regions has voted the leader out. Who comes second is superseded.',
   );
   claim.next(
-    choice(
+    states.choice(
       'Claimed?',
       'One run only ever gets an epoch.',
       [is('claim', 'claimed'), fence],
-      [again('claim', 'withheld'), wait('Wait to claim', claim)],
-      [is('claim', 'withheld'), refused],
-      [is('claim', 'superseded'), superseded],
+      [again('claim', 'withheld'), states.wait('Wait to claim', claim)],
+      [is('claim', 'withheld'), states.refused],
+      [is('claim', 'superseded'), states.superseded],
       // Only what is refused has a code.
       [Condition.stringEquals('$.claim.code', 'FORCE_WITHOUT_REASON'), unreasoned],
       [Condition.stringEquals('$.claim.code', 'REGIONS_TOO_FEW'), tooFew],
-      [is('claim', 'refused'), refused],
+      [is('claim', 'refused'), states.refused],
     ),
   );
 
-  const abandon = task(
+  const abandon = states.task(
     'Abandon',
     'abandon',
     'Takes the switchover back: the old leader is lent its lease again.',
   );
   abandon.next(
-    choice(
+    states.choice(
       'Taken back?',
       'A successor that was promoted by a call whose answer was lost stays the leader.',
       [is('abandon', 'handed-over'), repoint],
       [
         is('abandon', 'abandoned'),
-        fail(
+        states.fail(
           'SwitchoverAborted',
           'FAILOVER_REFUSED',
           'The switchover could not go on and was taken back: the old leader leads, and nothing is lost.',
@@ -278,33 +173,33 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
       ],
     ),
   );
-  const handover = task(
+  const handover = states.task(
     'Hand over',
     'handover',
     'The leader stops writes and logs the last of them; the successor gets them, and is promoted.',
   );
   handover.addCatch(abandon, { resultPath: '$.error' });
   handover.next(
-    choice(
+    states.choice(
       'Handed over?',
       'A leader that has given its lease up and can go no further gets it back.',
       [is('handover', 'handed-over'), repoint],
       [is('handover', 'claimed'), fence],
       [
         Condition.and(is('handover', 'refused'), Condition.booleanEquals('$.handover.stopped', false)),
-        refused,
+        states.refused,
       ],
       [is('handover', 'refused'), abandon],
     ),
   );
 
-  const planned = choice(
+  const planned = states.choice(
     'Planned?',
     'A switchover begins at the leader, with its consent; a failover does without.',
     [Condition.stringEquals('$.input.kind', 'switchover'), handover],
     [Condition.stringEquals('$.input.kind', 'failover'), claim],
   );
-  const notApproved = fail(
+  const notApproved = states.fail(
     'NotApproved',
     'FAILOVER_REFUSED',
     'A person said no, or nobody answered in a day: nothing has changed.',
@@ -326,14 +221,14 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
   approve.addRetry({ errors: [Errors.TIMEOUT], maxAttempts: 0 });
   retried(approve).addCatch(notApproved, { errors: [Errors.TIMEOUT], resultPath: '$.error' });
   approve.next(
-    choice(
+    states.choice(
       'Approved?',
       'Nothing has been touched so far.',
       [is('approve', 'approved'), planned],
       [is('approve', 'denied'), notApproved],
     ),
   );
-  const begin = choice(
+  const begin = states.choice(
     'Approval asked for?',
     'The cautious profile asks a person first.',
     [Condition.booleanEquals('$.input.approval', true), approve],
@@ -359,25 +254,4 @@ export function failoverGraph(scope: Construct, group: GroupId, failover: IFunct
       },
     }).next(begin),
   );
-}
-
-/** A failure may pass: some tries more, at random times so that runs in other Regions don't meet again. */
-function retried(task: LambdaInvoke): LambdaInvoke {
-  return task.addRetry({
-    errors: [Errors.ALL],
-    interval: Duration.seconds(1),
-    backoffRate: 2,
-    maxDelay: Duration.seconds(5),
-    maxAttempts: 5,
-    jitterStrategy: JitterType.FULL,
-  }) as LambdaInvoke;
-}
-
-function is(step: string, outcome: string): Condition {
-  return Condition.stringEquals(`$.${step}.outcome`, outcome);
-}
-
-/** The outcome of a step that may be tried once more. */
-function again(step: keyof typeof TRIES, outcome: string): Condition {
-  return Condition.and(is(step, outcome), Condition.numberLessThan(`$.${step}.tries`, TRIES[step]));
 }

@@ -5,7 +5,7 @@ import { ControlStore } from '#lib/constructs/control-store.ts';
 import { Dashboard } from '#lib/constructs/dashboard.ts';
 import { DataStore } from '#lib/constructs/data-store.ts';
 import { DeployCheck } from '#lib/constructs/deploy-check.ts';
-import { STEP_TIMEOUT } from '#lib/constructs/failover-graph.ts';
+import { STEP_TIMEOUT } from '#lib/constructs/failover-states.ts';
 import { FailoverWorkflow } from '#lib/constructs/failover-workflow.ts';
 import { FailureQueue } from '#lib/constructs/failure-queue.ts';
 import { type CodeOf, Handler } from '#lib/constructs/handler.ts';
