@@ -170,7 +170,8 @@ export class Group {
 
   /** The same group for somebody else, whose programs another guard starts. */
   handedTo(guard: Guard, folder: string): Group {
-    const { id, out, report, target } = this;
+    const { id, out, report } = this;
+    const target = { ...this.target, env: { ...this.target.env, HOME: folder } };
     const group = new Group({ target, report, guard, folder, out, id });
     group.regions = this.regions;
     group.removed.push(...this.removed);

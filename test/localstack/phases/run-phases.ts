@@ -6,7 +6,7 @@ import { agree, drill } from './drill.ts';
 import { living } from './living.ts';
 import { outage } from './outage.ts';
 import { replicate } from './replicate.ts';
-import { secrecy } from './secrecy.ts';
+import { hear, secrecy } from './secrecy.ts';
 import { security } from './security.ts';
 import { teardown } from './teardown.ts';
 
@@ -25,12 +25,15 @@ export async function runPhases(group: Group): Promise<void> {
     await agree(group, writer);
     writer.start();
     const lost = await outage(group, writer);
+    // A Region that is removed tells nothing afterwards.
+    const told = [await hear(group)];
     writer.start();
     await living(group, writer);
     if (lost !== undefined) await alarms(group, lost);
+    told.push(await hear(group));
+    await secrecy(group, told);
   } finally {
     await writer.stop();
   }
-  await secrecy(group);
   await teardown(group);
 }

@@ -13,28 +13,31 @@ import type { Group } from '../group.ts';
 import { itemsOf } from '../replicas.ts';
 import { spellingsOf } from '../spellings.ts';
 
+const KINDS = ['logs', 'metrics', 'runs'] as const;
+
 /** What operators and their tools get to read. */
-type Texts = { readonly logs: string[]; readonly metrics: string[]; readonly runs: string[] };
+type Told = Readonly<Record<(typeof KINDS)[number], readonly string[]>>;
+
+/** What the group has told of itself in the Regions that it has now. */
+export async function hear(group: Group): Promise<Told> {
+  const all = async (read: (group: Group, region: string) => Promise<readonly string[]>) =>
+    (await Promise.all(group.regions.map((region) => read(group, region)))).flat();
+  return { logs: await all(logsIn), metrics: await all(metricsIn), runs: await all(runsIn) };
+}
 
 /** Nothing of what was written to the table is in what operators read: logs, metrics, runs of the workflow. */
-export async function secrecy(group: Group): Promise<void> {
+export async function secrecy(group: Group, told: readonly Told[]): Promise<void> {
   const { report, secret } = group;
   report.begin('row data stays in the tables and in the log');
-  const kinds = ['logs', 'metrics', 'runs'] as const;
-  const found: Texts = { logs: [], metrics: [], runs: [] };
+  const of = (kind: (typeof KINDS)[number]) => told.flatMap((each) => each[kind]);
   await report.check(
-    'all that the group has told of itself is read',
+    'all that the group has told of itself was read',
     async () => {
-      for (const region of group.regions) {
-        found.logs.push(...(await logsIn(group, region)));
-        found.metrics.push(...(await metricsIn(group, region)));
-        found.runs.push(...(await runsIn(group, region)));
-      }
       // It is what was looked for: each kind speaks of the group.
-      const silent = kinds.filter((kind) => !found[kind].some((text) => text.includes(group.id)));
+      const silent = KINDS.filter((kind) => !of(kind).some((text) => text.includes(group.id)));
       if (silent.length > 0) throw new Error(`nothing of the group in ${silent.join(', ')}`);
     },
-    () => kinds.map((kind) => `${found[kind].length} ${kind}`).join(', '),
+    () => KINDS.map((kind) => `${of(kind).length} ${kind}`).join(', '),
   );
   await report.check(
     'every item has the secret in its key and in its value',
@@ -49,9 +52,9 @@ export async function secrecy(group: Group): Promise<void> {
     (count) => `${count} items`,
   );
   const spellings = spellingsOf(secret);
-  for (const kind of kinds) {
+  for (const kind of KINDS) {
     await report.check(`${kind} do not have it`, async () => {
-      const telling = found[kind].filter((text) => spellings.some((spelling) => text.includes(spelling)));
+      const telling = of(kind).filter((text) => spellings.some((spelling) => text.includes(spelling)));
       if (telling.length > 0) throw new Error(`${telling.length} have, as ${telling[0]!.slice(0, 600)}`);
     });
   }
