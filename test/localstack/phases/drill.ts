@@ -1,5 +1,6 @@
 import {
   DescribeExecutionCommand,
+  type HistoryEvent,
   paginateGetExecutionHistory,
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
@@ -46,7 +47,7 @@ export async function drill(group: Group, writer: Writer): Promise<void> {
       if (execution.status === 'RUNNING') return undefined;
       return execution.status === 'SUCCEEDED' ? execution.status : `${execution.status}: ${execution.cause}`;
     });
-    if (status !== 'SUCCEEDED') throw new Error(status);
+    if (status !== 'SUCCEEDED') throw new Error(`${status} ${await lastOutputOf(group, before, arn)}`);
     return `${((Date.now() - begunMs) / 1000).toFixed(1)} s`;
   });
   await report.check('its history has every step', async () => {
@@ -135,15 +136,24 @@ export async function agree(
   );
 }
 
-async function statesOf(group: Group, region: string, executionArn: string): Promise<readonly string[]> {
-  const names: string[] = [];
-  for await (const { events = [] } of paginateGetExecutionHistory(
-    { client: group.sfn(region) },
-    { executionArn },
-  )) {
-    for (const { stateEnteredEventDetails } of events) {
-      if (stateEnteredEventDetails?.name !== undefined) names.push(stateEnteredEventDetails.name);
-    }
-  }
-  return names;
+async function statesOf(group: Group, region: string, arn: string): Promise<readonly string[]> {
+  const events = await historyOf(group, region, arn);
+  return events.flatMap(({ stateEnteredEventDetails: entered }) => entered?.name ?? []);
+}
+
+/** The state document as it was when the run ended. */
+async function lastOutputOf(group: Group, region: string, arn: string): Promise<string> {
+  const events = await historyOf(group, region, arn);
+  return events.flatMap(({ stateExitedEventDetails: exited }) => exited?.output ?? []).at(-1) ?? '';
+}
+
+async function historyOf(
+  group: Group,
+  region: string,
+  executionArn: string,
+): Promise<readonly HistoryEvent[]> {
+  const history: HistoryEvent[] = [];
+  const pages = paginateGetExecutionHistory({ client: group.sfn(region) }, { executionArn });
+  for await (const { events = [] } of pages) history.push(...events);
+  return history;
 }
