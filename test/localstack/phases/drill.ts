@@ -25,12 +25,21 @@ const STEPS = [
   'verify verified',
 ];
 const RUN_MS = 120_000;
+/** A first copy goes on with the ticks of apply, which come once a minute. */
+const COPY_MS = 150_000;
 
 /** A switchover as one starts it in the console of Step Functions: by a few lines of JSON. */
 export async function drill(group: Group, writer: Writer): Promise<void> {
   const { report } = group;
   const [before, , successor] = group.regions as [string, string, string];
   report.begin(`drill: switchover from ${before} to ${successor}`);
+  await report.check(`understudy plan --switchover --to ${successor}: it could begin now`, () =>
+    eventually('the successor has a whole copy', COPY_MS, async () => {
+      const [plan] = await group.understudy(['plan', '--switchover', '--to', successor]);
+      const { winner } = plan as { winner?: string };
+      return winner === successor ? `${winner} would lead` : undefined;
+    }),
+  );
   const input = { epoch: 1, kind: 'switchover', successor, trigger: 'drill', reason: 'e2e' };
   const sfn = group.sfn(before);
   const begunMs = Date.now();
