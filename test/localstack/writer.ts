@@ -32,6 +32,7 @@ export class Writer {
   #known: string | undefined;
   #stopped = false;
   #running: Promise<void> | undefined;
+  #failure: unknown;
 
   constructor(group: Group) {
     this.#group = group;
@@ -64,19 +65,23 @@ export class Writer {
       },
       now: clock.now,
       sleep: (ms) => sleep(ms),
-      deadlineMs: 90_000,
+      // Above what an emulator takes that ends a sentinel as it updates it: the next one comes within a minute.
+      deadlineMs: 180_000,
     });
   }
 
   start(): void {
     this.#stopped = false;
-    this.#running = this.#write();
+    this.#running = this.#write().catch((error: unknown) => {
+      this.#failure = error;
+    });
   }
 
-  /** Ends with the write under way. */
+  /** Ends with the write under way. Throws if one was given up meanwhile. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#running;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async #write(): Promise<void> {

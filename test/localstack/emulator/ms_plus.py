@@ -27,6 +27,7 @@ def main():
         log_groups,
         queue_urls,
         resource_types,
+        running_functions,
     )
 
     # What is provisioned at home is decided of all types, the added ones too.
@@ -37,6 +38,7 @@ def main():
         iam_resources,
         lambda_errors,
         event_sources,
+        running_functions,
         alarms,
         log_groups,
         queue_urls,

@@ -30,12 +30,16 @@ export async function living(group: Group, writer: Writer): Promise<void> {
     },
   );
   await leads(group, epoch, leader, group.regions);
+  // While the application writes, no two replicas are read as of the same moment.
+  await writer.stop();
   await report.check('it takes a copy and follows', () =>
     eventually('four replicas are equal', COPY_MS, async () => {
       const common = await commonDigest(group, group.regions);
       return common === undefined ? undefined : `${common.items.size} items, digest ${common.digest}`;
     }),
   );
+
+  writer.start();
 
   const gone = group.regions.find((region) => region !== leader && region !== spare)!;
   await report.check(`"Remove a Region": deploy without ${gone}, then destroy its stack`, async () => {
