@@ -55,7 +55,7 @@ type Rules = {
  * every follower once the leader has been away for a while, as then nobody knows how far behind they are.
  *
  * Where nobody is eligible, first the leader that is replaced may lead again, as it answers; then one whose store lags:
- * it is brought up to the others before it is promoted, however long that takes.
+ * it is brought up to the others before it is promoted, however long that takes. Of those, the replaced leader comes last.
  *
  * @param rules `asked`: the one that an operator wants; it is still refused if it is not eligible, unless forced.
  */
@@ -70,7 +70,7 @@ export function elect(candidates: readonly Candidate[], rules: Rules): Election 
     { ...rules, heeding: true },
     rules,
     again,
-    ...(rules.asked === undefined ? [{ ...again, lagging: true }] : []),
+    ...(rules.asked === undefined ? [rules, again].map((each) => ({ ...each, lagging: true })) : []),
   ];
   const all = tries.map((each) => candidates.map((candidate) => judge(candidate, ends, each)));
   const verdicts = all.find((each) => each.some(({ eligible }) => eligible)) ?? all[2]!;

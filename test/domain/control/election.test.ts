@@ -93,6 +93,14 @@ describe('elect', () => {
     expect(elect([held, candidate(AP), fresh], { ...RULES, maxLagMs: 1_001 }).winner).toBe(AP);
   });
 
+  test('of those that lag, the leader that is replaced is the last to lead again, whatever it holds', () => {
+    const lags = { appliedCommitMs: 40_000 };
+    const replaced = candidate(EU, { ...lsn(99), ...lags });
+    expect(elect([replaced, candidate(US, lags)], { ...RULES, replaced: EU }).winner).toBe(US);
+    const unable = candidate(US, { ...lags, noFailover: true });
+    expect(elect([replaced, unable], { ...RULES, replaced: EU }).winner).toBe(EU);
+  });
+
   test('takes a replica that lags if nobody else may lead, and says so; one that was asked for it does not', () => {
     const stale = candidate(AP, { appliedCommitMs: 40_000, ...lsn(9) });
     const { winner, pullFrom, verdicts } = elect([candidate(EU, { noFailover: true }), stale], RULES);
