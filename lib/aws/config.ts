@@ -61,6 +61,7 @@ const schema = z.object({
   failover: failoverSchema.prefault({}),
   retention: retentionSchema.prefault({}),
   reportMs: z.int().positive().default(REPORT_MS),
+  drill: z.object({ approvedBy: z.string().min(1) }).exactOptional(),
 });
 
 const credentials = z.object({ accessKeyId: z.string(), secretAccessKey: z.string() });
@@ -112,6 +113,8 @@ export type RuntimeConfig = GroupConfig & {
   readonly retention: RetentionPolicy;
   /** Time between two reports of a Region's figures, ms. */
   readonly reportMs: number;
+  /** Who has approved the scheduled drills; the function that runs them alone knows. */
+  readonly drill?: { readonly approvedBy: string };
   readonly failover: FailoverConfig & {
     /** This Region's failover workflow, where it is one of Step Functions. */
     readonly stateMachineArn?: string;
@@ -139,7 +142,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
       `Use one of ${membersOf(group).join(', ')}.`,
     );
   }
-  const { logTable, controlTable, failureQueueUrl, reportMs } = input;
+  const { logTable, controlTable, drill, failureQueueUrl, reportMs } = input;
   const { fence, stateMachineArn, ...rules } = input.failover;
   const failover = {
     ...parseFailover(rules, group.regions),
@@ -152,6 +155,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     logTable,
     controlTable,
     ...(failureQueueUrl === undefined ? {} : { failureQueueUrl }),
+    ...(drill === undefined ? {} : { drill }),
     buckets,
     endpoints,
     reportMs,

@@ -7,7 +7,7 @@ import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
 import { ZoneVantages } from '#lib/aws/zone-vantages.ts';
 import { PATIENCE_MS } from '#lib/cli/in-time.ts';
-import { ALARMS } from '#lib/constructs/alarm-specs.ts';
+import { ALARMS, DRILL_FAILED } from '#lib/constructs/alarm-specs.ts';
 import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import type { Survey } from '#lib/domain/control/survey.ts';
@@ -19,7 +19,7 @@ import { findCloud, readCloudFile } from '#lib/local/cloud-file.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
 import { surveyGroup } from '#lib/usecases/control/survey.ts';
 
-const ALARM_NAMES = [...ALARMS.map(({ name }) => name), UNSAFE_ALARM];
+const ALARM_NAMES = [...[...ALARMS, DRILL_FAILED].map(({ name }) => name), UNSAFE_ALARM];
 
 /** A group that commands look at. */
 export type Connection = {

@@ -1,9 +1,9 @@
 import { AwsInspector } from '#lib/aws/aws-inspector.ts';
+import { workflowArnIn } from '#lib/aws/sfn-workflow.ts';
 import { type Connection, connect } from '#lib/cli/connect.ts';
 import { inTime } from '#lib/cli/in-time.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { table } from '#lib/cli/table.ts';
-import { arnIn } from '#lib/cli/workflow-access.ts';
 import { alarmsIn } from '#lib/constructs/alarm-specs.ts';
 import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import { diagnose, type Fact, type RegionFacts } from '#lib/domain/doctor.ts';
@@ -69,7 +69,7 @@ async function factsOf({ config, peers, register }: Connection, region: RegionId
     fact(inspector.bucket(config.buckets[region]!)),
     config.failover.stateMachineArn === undefined
       ? undefined
-      : fact(inspector.workflow(arnIn(config, region))),
+      : fact(inspector.workflow(workflowArnIn(config, region))),
   ]);
   return { ...shared, data, log, bucket, ...(workflow && { workflow }) };
 }

@@ -6,7 +6,7 @@ import type { MetricName } from '#lib/domain/metrics.ts';
 type Watched =
   | { readonly of: 'region'; readonly name: MetricName }
   | { readonly of: 'function'; readonly name: 'Errors' | 'IteratorAge'; readonly fn: FunctionName }
-  | { readonly of: 'failure-queue'; readonly name: 'ApproximateNumberOfMessagesVisible' }
+  | { readonly of: 'failure-queue' | 'drill-queue'; readonly name: 'ApproximateNumberOfMessagesVisible' }
   | { readonly of: 'workflow'; readonly name: 'ExecutionsFailed' };
 
 /** A Region with data, or one that votes alone. */
@@ -186,6 +186,21 @@ export const ALARMS: readonly AlarmSpec[] = [
     ),
   ),
 ];
+
+/**
+ * Of a Region whose drills are scheduled: whatever keeps one from passing, be it that nobody was told of it, ends in its queue.
+ * What leaves no message there has left a report.
+ */
+export const DRILL_FAILED: AlarmSpec = {
+  ...count(
+    'drill-failed',
+    { of: 'drill-queue', name: 'ApproximateNumberOfMessagesVisible' },
+    'ticket',
+    'A scheduled drill did not pass, or left no evidence.',
+    { runbook: 'drill_failed' },
+  ),
+  statistic: 'Maximum',
+};
 
 /** The composite alarm of all that is to be paged on. */
 export const UNSAFE = {

@@ -11,7 +11,13 @@ import {
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
-import { type AlarmSpec, alarmsIn, describeAlarm, UNSAFE } from '#lib/constructs/alarm-specs.ts';
+import {
+  type AlarmSpec,
+  alarmsIn,
+  DRILL_FAILED,
+  describeAlarm,
+  UNSAFE,
+} from '#lib/constructs/alarm-specs.ts';
 import { workflowArn } from '#lib/constructs/failover-workflow.ts';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
@@ -26,12 +32,16 @@ type AlarmsProps = {
   readonly topicName?: string | undefined;
   /** Name of another, for what is to be paged on; `topicName` if there is none. */
   readonly pageTopicName?: string | undefined;
+  /** Whether drills are scheduled. */
+  readonly drills?: boolean;
 };
 
 const MISSING = {
   breaching: TreatMissingData.BREACHING,
   notBreaching: TreatMissingData.NOT_BREACHING,
 } as const;
+
+const QUEUES = { 'failure-queue': 'failures', 'drill-queue': 'drill-failures' } as const;
 
 /**
  * What wakes an operator up. An alarm's description is its severity, what it means, and the runbook section. All that
@@ -43,11 +53,11 @@ export class Alarms extends Construct {
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
-    const { place, maxLag, topicName, pageTopicName = topicName } = props;
+    const { place, maxLag, topicName, pageTopicName = topicName, drills = false } = props;
     this.#place = place;
     this.#maxLag = maxLag;
     const isWitness = place.config.witnesses.includes(place.region);
-    const specs = alarmsIn(isWitness ? 'witness' : 'replica');
+    const specs = [...alarmsIn(isWitness ? 'witness' : 'replica'), ...(drills ? [DRILL_FAILED] : [])];
     const alarms = specs.map((spec) => this.#alarm(spec));
     const unsafe = this.#composite(specs.filter(({ severity }) => severity === 'page'));
     // The rule names them, and CloudWatch takes no name that it does not know.
@@ -117,10 +127,11 @@ export class Alarms extends Construct {
           dimensionsMap: { FunctionName: resourceName(config.group, metric.fn) },
         };
       case 'failure-queue':
+      case 'drill-queue':
         return {
           namespace: 'AWS/SQS',
           metricName,
-          dimensionsMap: { QueueName: resourceName(config.group, 'failures') },
+          dimensionsMap: { QueueName: resourceName(config.group, QUEUES[metric.of]) },
         };
       case 'workflow':
         return {

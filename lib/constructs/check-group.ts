@@ -1,6 +1,7 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { recordOf, refuseDns } from '#lib/constructs/check-dns.ts';
+import { type DrillPlan, drillOf } from '#lib/constructs/check-drill.ts';
 import { refuseEngine } from '#lib/constructs/engine.ts';
 import type { ReplicaProps, ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { refuseUnknownRegions } from '#lib/constructs/known-regions.ts';
@@ -19,6 +20,7 @@ export type GroupPlan = {
   readonly config: GroupConfig;
   readonly failover: FailoverConfig;
   readonly retention: RetentionPolicy;
+  readonly drill: DrillPlan | undefined;
 };
 
 /**
@@ -46,6 +48,7 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
   for (const { name } of config.regions) bucketName(group, props.account ?? '000000000000', name);
   if (dns !== undefined) refuseDns(dns, config);
   refuseLock(props);
+  const drill = props.drill && drillOf(props.drill);
   for (const [prop, name] of Object.entries(alarms ?? {})) refuseTopic(`alarms.${prop}`, name);
   const failover = parseFailover(
     {
@@ -68,7 +71,7 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
     },
     config.regions,
   );
-  return { config, failover, retention: parseRetention(props.retention ?? {}) };
+  return { config, failover, retention: parseRetention(props.retention ?? {}), drill };
 }
 
 function prioritiesOf(replicas: readonly ReplicaProps[]): Readonly<Record<string, number>> {

@@ -3,7 +3,7 @@ import { Duration } from 'aws-cdk-lib';
 import { AttributeType } from 'aws-cdk-lib/aws-dynamodb';
 import { z } from 'zod';
 import { Engine } from '#lib/constructs/engine.ts';
-import type { ReplicationGroupProps } from '#lib/constructs/group-props.ts';
+import type { DrillProps, ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { tableNames } from '#lib/constructs/names.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
@@ -50,6 +50,14 @@ const retentionSchema = z.strictObject({
   graceHours: z.number().exactOptional(),
 });
 
+/** As the prop `drill`, which checks it. */
+const drillSchema = z.strictObject({
+  schedule: z.string(),
+  timezone: z.string().exactOptional(),
+  approvedBy: z.string(),
+  keepDays: z.number().exactOptional(),
+});
+
 const schema = z.strictObject({
   group: z.string(),
   table: z.string().regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is not the name of a DynamoDB table'),
@@ -68,6 +76,7 @@ const schema = z.strictObject({
   alarmTopic: topicName.optional(),
   pageTopic: topicName.optional(),
   dashboard: z.boolean().default(true),
+  drill: drillSchema.exactOptional(),
 });
 
 /** What one config file deploys. */
@@ -82,6 +91,8 @@ export type Deployment = {
   /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
   readonly pageTopic: string | undefined;
   readonly dashboard: boolean;
+  /** When drills take place. */
+  readonly drill: DrillProps | undefined;
 };
 
 /** Reads a config file. Throws CONFIG_INVALID, CONFIG_REGION_REPEATED or REGIONS_TOO_FEW. */
@@ -97,7 +108,8 @@ export function parseDeployment(value: unknown, source: string): Deployment {
     const where = issue?.path.length ? issue.path.join('.') : 'the top level';
     throw invalid(`${source}: ${where}: ${issue?.message}`, `Correct ${where} in ${source}.`);
   }
-  const { group, table, key, regions, witnesses, account, alarmTopic, pageTopic } = parsed.data;
+  const { group, table, key, regions, witnesses, account, alarmTopic, dashboard, drill, pageTopic } =
+    parsed.data;
   if (key.length === 2 && key[0].name === key[1].name) {
     throw invalid(`${source}: key: both attributes are ${key[0].name}`, 'Give the sort key its own name.');
   }
@@ -111,13 +123,27 @@ export function parseDeployment(value: unknown, source: string): Deployment {
   }
   const failover = parseFailover(parsed.data.failover, config.regions);
   const retention = parseRetention(parsed.data.retention);
-  return { config, failover, retention, account, alarmTopic, pageTopic, dashboard: parsed.data.dashboard };
+  return {
+    config,
+    failover,
+    retention,
+    account,
+    alarmTopic,
+    pageTopic,
+    dashboard,
+    drill: drill && drillPropsOf(drill),
+  };
+}
+
+function drillPropsOf({ keepDays, ...drill }: z.infer<typeof drillSchema>): DrillProps {
+  return { ...drill, ...(keepDays !== undefined && { keep: Duration.days(keepDays) }) };
 }
 
 /** The props of the group that a file describes, but for its functions' code. */
 export function propsOf({
   config,
   dashboard,
+  drill,
   failover,
   retention,
   account,
@@ -173,6 +199,7 @@ export function propsOf({
     profile,
     retention,
     dashboard,
+    ...(drill && { drill }),
     ...(topic && { alarms: { topic, ...(pageTopic && { pageTopic }) } }),
     ...(account && { account }),
   } satisfies ReplicationGroupProps;

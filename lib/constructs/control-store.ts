@@ -58,6 +58,12 @@ export class ControlStore extends Construct {
     handler.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], this.#everywhere());
   }
 
+  /** Reading where every Region stands, and writing down here why there was no drill. */
+  grantDrill(handler: Handler): void {
+    this.grantReadEverywhere(handler);
+    handler.allow(['dynamodb:UpdateItem'], [this.#tableArn]);
+  }
+
   /** Changing the register, the roles and the positions of every Region, and writing decisions down. */
   grantFailover(handler: Handler): void {
     handler.allow(

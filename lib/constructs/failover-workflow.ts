@@ -86,6 +86,25 @@ export class FailoverWorkflow extends Construct {
     handler.allow(['states:StartExecution'], [stateMachineArn]);
     handler.tell({ failover: { stateMachineArn } });
   }
+
+  /** Starting an execution in any replica's Region: a switchover begins where the leader is. */
+  grantStartAnywhere(handler: Handler): void {
+    handler.allow(['states:StartExecution'], workflowArns(this, this.#place));
+    handler.tell({ failover: { stateMachineArn: workflowArn(this, this.#place) } });
+  }
+}
+
+/** ARNs of the group's workflow in every replica's Region. */
+function workflowArns(scope: Construct, { config }: Place): readonly string[] {
+  return config.regions.map(({ name: region }) =>
+    Stack.of(scope).formatArn({
+      service: 'states',
+      region,
+      resource: 'stateMachine',
+      resourceName: workflowName(config.group),
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    }),
+  );
 }
 
 /** ARN of the workflow here: by its name, as its function has to know it, too. */

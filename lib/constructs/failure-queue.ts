@@ -7,15 +7,18 @@ import type { Handler } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
-/** Where capture puts a change that cannot be logged, and Lambda a batch that it gave up. */
+/**
+ * Where failures end for somebody to look at. `failures`: a change that capture cannot log, and a batch that Lambda gave up.
+ * `drill-failures`: a drill that did not pass, or that nobody was told of.
+ */
 export class FailureQueue extends Construct {
   readonly queue: Queue;
 
-  constructor(scope: Construct, id: string, place: Place) {
+  constructor(scope: Construct, id: string, place: Place, name: 'failures' | 'drill-failures' = 'failures') {
     super(scope, id);
     const encryptionMasterKey = groupKey(this, place);
     this.queue = new Queue(this, 'Queue', {
-      queueName: resourceName(place.config.group, 'failures'),
+      queueName: resourceName(place.config.group, name),
       ...(encryptionMasterKey === undefined
         ? { encryption: QueueEncryption.SQS_MANAGED }
         : { encryption: QueueEncryption.KMS, encryptionMasterKey }),

@@ -55,6 +55,17 @@ export type HostFenceProps = {
   readonly timeout?: Duration;
 };
 
+export type DrillProps = {
+  /** When: an expression of EventBridge Scheduler, such as `cron(0 10 ? * TUE#1 *)`, the first Tuesday of each month at 10. */
+  readonly schedule: string;
+  /** The time zone of `schedule`, by its IANA name such as `Europe/Berlin`. Default: `UTC`. */
+  readonly timezone?: string;
+  /** Who answers for drills taking place without being asked each time: a name, a team, a change. It is in the evidence. */
+  readonly approvedBy: string;
+  /** How long the evidence is kept, in whole days. Default: 400 days. */
+  readonly keep?: Duration;
+};
+
 /** What `ReplicationGroup` takes. */
 export type ReplicationGroupProps = {
   /** The AWS Regions that hold a replica: two with a witness, or three and more. */
@@ -81,6 +92,11 @@ export type ReplicationGroupProps = {
   readonly countedWrites?: boolean;
   /** How far back each Region's log reaches. Default: 7 days, and 14 for a replica that is behind or away. */
   readonly retention?: Partial<RetentionPolicy>;
+  /**
+   * A switchover there and back on a schedule: writes pause twice, as in any switchover. The evidence is in the bucket of
+   * the Region that leads, `_drills/<group>/<when it was due>/report.json`; see docs/DRILLS.md. Default: none.
+   */
+  readonly drill?: DrillProps;
   /** Who hears of alarms. Default: nobody; the alarms are there all the same. */
   readonly alarms?: AlarmProps;
   /** Whether each replica's Region has a dashboard of the group: AWS bills 3 $ a month for each. Default: true. */

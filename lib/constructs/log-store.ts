@@ -105,6 +105,21 @@ export class LogStore extends Construct {
     handler.allow(['s3:ListBucket'], [bucket]);
   }
 
+  /** Reading where every copy ends, and leaving the evidence of drills here, which goes after `keep`. */
+  grantDrill(handler: Handler, keep: Duration): void {
+    handler.allow(['dynamodb:GetItem'], this.#everywhere());
+    handler.allow(
+      ['s3:PutObject'],
+      [this.#bucket().drills],
+      'Drills are named by when they were due: the wildcard is bound to a prefix of their own.',
+    );
+    this.bucket.addLifecycleRule({
+      id: 'Drills',
+      prefix: `_drills/${this.#place.config.group}/`,
+      expiration: keep,
+    });
+  }
+
   /** Trimming the log here, by what every Region says that it needs: nobody else may delete a segment. */
   grantRetain(handler: Handler): void {
     const { bucket, segments } = this.#bucket();

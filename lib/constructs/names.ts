@@ -5,9 +5,9 @@ export const FUNCTIONS = ['capture', 'relay', 'apply', 'sentinel', 'failover', '
 export type FunctionName = (typeof FUNCTIONS)[number];
 /**
  * All functions that there is a bundle of: `deploy-check` runs while a stack is deployed, and never else; `leads` is
- * there where health checks move the DNS record.
+ * there where health checks move the DNS record, `drill` where drills are scheduled.
  */
-export const BUNDLES = [...FUNCTIONS, 'deploy-check', 'leads'] as const;
+export const BUNDLES = [...FUNCTIONS, 'deploy-check', 'leads', 'drill'] as const;
 export type BundleName = (typeof BUNDLES)[number];
 
 /** The tables that Understudy keeps in every Region; they have the same names in each. */

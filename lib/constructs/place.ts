@@ -36,10 +36,15 @@ export function tableArns(scope: Construct, { config }: Place, table: string): r
   return regions.map((region) => tableArn(scope, table, region));
 }
 
-/** ARNs of the log bucket in `region`, of the group's segments in it, and of its divergent changes. */
+/** ARNs of the log bucket in `region`, of the group's segments in it, of its divergent changes, and of its drills. */
 export function bucketArns(scope: Construct, place: Place, region: RegionId) {
   const name = bucketName(place.config.group, place.account, region);
   const bucket = Stack.of(scope).formatArn({ service: 's3', region: '', account: '', resource: name });
   const { group } = place.config;
-  return { bucket, segments: `${bucket}/${group}/*`, divergent: `${bucket}/_divergence/${group}/*` };
+  return {
+    bucket,
+    segments: `${bucket}/${group}/*`,
+    divergent: `${bucket}/_divergence/${group}/*`,
+    drills: `${bucket}/_drills/${group}/*`,
+  };
 }

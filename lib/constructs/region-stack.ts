@@ -1,10 +1,12 @@
 import { Duration, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { Alarms } from '#lib/constructs/alarms.ts';
+import type { DrillPlan } from '#lib/constructs/check-drill.ts';
 import { ControlStore } from '#lib/constructs/control-store.ts';
 import { Dashboard } from '#lib/constructs/dashboard.ts';
 import { DataStore } from '#lib/constructs/data-store.ts';
 import { DeployCheck } from '#lib/constructs/deploy-check.ts';
+import { DrillSchedule } from '#lib/constructs/drill-schedule.ts';
 import { STEP_TIMEOUT } from '#lib/constructs/failover-states.ts';
 import { FailoverWorkflow } from '#lib/constructs/failover-workflow.ts';
 import { FailureQueue } from '#lib/constructs/failure-queue.ts';
@@ -30,6 +32,8 @@ export type RegionStackProps = Place & {
   readonly alarmTopic?: string | undefined;
   /** Name of another, for what is to be paged on; `alarmTopic` if there is none. */
   readonly pageTopic?: string | undefined;
+  /** When drills take place; never if absent. */
+  readonly drill?: DrillPlan | undefined;
   /** Whether there is a dashboard. */
   readonly dashboard: boolean;
   readonly code: CodeOf;
@@ -55,6 +59,7 @@ export class RegionStack extends Stack {
       alarmTopic,
       pageTopic,
       dashboard,
+      drill,
       code,
       ...place
     }: RegionStackProps,
@@ -140,8 +145,16 @@ export class RegionStack extends Stack {
       maxLag,
       topicName: alarmTopic,
       pageTopicName: pageTopic,
+      drills: drill !== undefined,
     });
     this.alarms.grantReadLag(failover);
+    if (drill !== undefined) {
+      const { handler: rehearsal } = new DrillSchedule(this, 'Drill', { place, settings, drill, code });
+      log.grantDrill(rehearsal, drill.keep);
+      control.grantDrill(rehearsal);
+      this.workflow.grantStartAnywhere(rehearsal);
+      this.alarms.grantReadLag(rehearsal);
+    }
     if (dashboard) new Dashboard(this, 'Dashboard', { place, maxLag });
     this.check.comeFirst();
   }

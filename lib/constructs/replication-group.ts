@@ -40,7 +40,7 @@ export class ReplicationGroup extends Construct {
     if (!Stage.isStage(scope)) {
       throw invalidProp('scope', 'a group makes stacks of its own', 'Create it in an App or in a Stage.');
     }
-    const { config, failover, retention } = planGroupOf(id, props);
+    const { config, drill, failover, retention } = planGroupOf(id, props);
     this.group = config.group;
     this.#table = config.table;
     this.#account = props.account ?? scope.account ?? Aws.ACCOUNT_ID;
@@ -49,6 +49,7 @@ export class ReplicationGroup extends Construct {
       config,
       failover,
       retention,
+      drill,
       account: this.#account,
       removal,
       encryption: props.encryption ?? 'aws',

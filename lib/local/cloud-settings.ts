@@ -114,6 +114,7 @@ export class CloudSettings {
       logTable,
       controlTable,
       failureQueueUrl: made.queueUrl,
+      drill: { approvedBy: 'whoever runs the embedded cloud' },
       // Two in each minute of the alarms, as on AWS.
       reportMs: Math.ceil(this.alarmMinuteMs / 2),
       ...(made.zoneId !== undefined && { failover: this.#failoverConfig(made.zoneId) }),

@@ -5,6 +5,7 @@ import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import type { Context } from 'aws-lambda';
 import { handler as applyHandler } from '#functions/apply/handler.ts';
 import { handler as captureHandler } from '#functions/capture/handler.ts';
+import { handler as drillHandler, runDrillsBy } from '#functions/drill/handler.ts';
 import { handler as failoverHandler } from '#functions/failover/handler.ts';
 import { fenceHostsBy } from '#functions/failover-deps.ts';
 import { handler as leadsHandler } from '#functions/leads/handler.ts';
@@ -32,7 +33,7 @@ import { localHostFence } from '#lib/local/local-host-fence.ts';
 import { serveParent, tellParent } from '#lib/local/parent.ts';
 import { streamArnOf } from '#lib/local/provision.ts';
 import { LocalWorkflow, type Payload } from '#lib/local/workflow/local-workflow.ts';
-import { startRequested } from '#lib/local/workflow/requests.ts';
+import { RequestedWorkflow, startRequested } from '#lib/local/workflow/requests.ts';
 
 /*
  * The functions of one Region, run as Lambda runs them: the very handlers, fed by event sources and schedules.
@@ -117,6 +118,7 @@ function source(
 const isEntry = (record: StreamRecord): boolean =>
   record.eventName === 'INSERT' && record.dynamodb?.Keys?.at?.S?.startsWith('entry#') === true;
 
+type DrillEvent = { readonly kind: 'drill'; readonly due: string };
 type Handler<E> = (event: E, context: Context) => Promise<unknown>;
 const capture = invoker<StreamEvent>('capture', captureHandler as Handler<StreamEvent>, 60_000);
 const relay = invoker<StreamEvent | TickEvent>(
@@ -159,6 +161,11 @@ async function startWorkflow(): Promise<LocalWorkflow | undefined> {
     },
   });
   runFailoversBy(workflow);
+  const { controlTable: table, group } = config;
+  runDrillsBy((at) => new RequestedWorkflow({ dynamodb: peers.clients(at).dynamodb, group, table }));
+  const drill = invoker<DrillEvent>('drill', drillHandler as Handler<DrillEvent>, 900_000);
+  // EventBridge Scheduler's part: whoever runs the cloud says when.
+  process.on('SIGUSR2', () => void drill.invoke({ kind: 'drill', due: new Date().toISOString() }));
   return workflow;
 }
 

@@ -32,7 +32,8 @@ it('bundles each function once for all Regions, into a module that needs nothing
   const outdir = join(folder, 'out');
   const { failover } = fileOf();
   const record = { ...failover.record, flip: 'data-plane' };
-  await synthesize(JSON.stringify(fileOf({ failover: { ...failover, record } })), outdir);
+  const drill = { schedule: 'cron(0 10 1 * ? *)', approvedBy: 'the test', keepDays: 30 };
+  await synthesize(JSON.stringify(fileOf({ failover: { ...failover, record }, drill })), outdir);
   const files = await readdir(outdir);
   expect(files.filter((name) => name.endsWith('.template.json'))).toHaveLength(3);
 

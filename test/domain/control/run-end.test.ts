@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { endOfRun } from '#lib/cli/run-end.ts';
-import { followHistory } from '#lib/cli/workflow-access.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
+import { endOfRun } from '#lib/domain/control/run-end.ts';
 import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
-import { E1, E2 } from '../support/log-history.ts';
+import { followRun } from '#lib/usecases/control/follow-run.ts';
+import { E1, E2 } from '../../support/log-history.ts';
 
 const steps = (...each: readonly (readonly [step: string, outcome: object])[]) =>
   each.map(([step, outcome]) => ({ step, outcome }));
@@ -59,7 +59,7 @@ test('a run that falls silent is not waited for any longer than its bound', asyn
   await history.record({ ...decision, run: 'one' });
   const seen: string[] = [];
   const follow = async () => {
-    for await (const { run } of followHistory(history, input, time)) seen.push(run);
+    for await (const { run } of followRun(history, input, time)) seen.push(run);
   };
   await expect(follow()).rejects.toMatchObject({ code: 'REGION_UNREACHABLE' });
   expect(seen).toEqual(['one']);
