@@ -41,7 +41,7 @@ const DETAILS: {
   readonly [Name in Outcome['outcome']]?: (outcome: Extract<Outcome, { outcome: Name }>) => string;
 } = {
   claimed: ({ epoch, from }) => `claimed epoch ${epoch}, after ${from}`,
-  superseded: ({ epoch, leader }) => `epoch ${epoch} of ${leader} was first`,
+  superseded: ({ epoch }) => `another run has taken epoch ${epoch}`,
   refused: ({ code, why }) => `refused, ${code}: ${why}`,
   withheld: ({ why }) => why,
   fenced: ({ seals }) => sealsText(seals),
