@@ -9,7 +9,8 @@ import { parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { type FailoverState, knownBy } from '#lib/usecases/control/failover-deps.ts';
 
-const input = z.strictObject({
+/** What a run is started with, filled in by the state machine. */
+export const failoverInput = z.strictObject({
   group: z.string(),
   epoch: z.int().nonnegative().transform(parseEpoch),
   kind: z.enum(['failover', 'switchover']),
@@ -20,7 +21,7 @@ const input = z.strictObject({
   reason: z.string().exactOptional(),
   approval: z.boolean(),
 });
-const state = z.looseObject({ input });
+const state = z.looseObject({ input: failoverInput });
 const steps = z.enum(Object.keys(STEPS) as [keyof typeof STEPS, ...(keyof typeof STEPS)[]]);
 
 /** A state of the workflow that calls: which one, with its whole document. */

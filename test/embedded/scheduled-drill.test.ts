@@ -8,7 +8,9 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { parseGroup } from '#lib/domain/topology.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
+import type { RunEvent } from '#lib/local/workflow/run-history.ts';
 import { understudy } from '../cli/run.ts';
+import { isShown, WAY } from '../support/workflow-picture.ts';
 import { AP, EU, GROUP, US, until, untilCaughtUp } from './support.ts';
 
 const REGIONS = [EU, US, AP];
@@ -20,11 +22,18 @@ test('a scheduled drill hands leadership over and back, and its evidence is in t
     key: [{ name: 'id', type: 'S' }],
     regions: REGIONS.map((name) => ({ name })),
   });
+  const ways = new Map<string, readonly string[]>();
   await using cloud = await EmbeddedCloud.start({
     group,
     leader: EU,
     link: { forwardMs: 5, backMs: 5 },
     failover: { profile: 'fast', ttlSeconds: 1, propagationMs: 0 },
+    onMessage: ({ message }) => {
+      const { event, kind } = message as { readonly kind?: string; readonly event?: RunEvent };
+      if (kind === 'workflow' && event?.kind === 'entered' && isShown(event.state)) {
+        ways.set(event.run, [...(ways.get(event.run) ?? []), event.state]);
+      }
+    },
   });
   const peers = cloud.peers();
   /** What the bucket of a Region holds of drills. */
@@ -75,6 +84,8 @@ test('a scheduled drill hands leadership over and back, and its evidence is in t
     expect(leg.startedMs).toBeGreaterThanOrEqual(firedMs);
     expect(leg.rtoMs).toBeGreaterThan(0);
     expect(leg.rtoMs).toBeLessThanOrEqual(leg.endedMs - leg.startedMs);
+    // The way that docs/DRILLS.md draws. DNS may take more than one look.
+    expect((ways.get(leg.run) ?? []).filter((state, at, all) => state !== all[at - 1])).toEqual(WAY);
     // The evidence says what the decision log of the Region that coordinated it says.
     const decided = await decisionsOf(leg.from, leg.epoch);
     expect(leg.timeline).toEqual(decided.map(({ atMs, outcome, step }) => ({ atMs, step, outcome })));
