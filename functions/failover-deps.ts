@@ -1,11 +1,8 @@
 import { controlDeps } from '#functions/control-deps.ts';
+import { dnsDeps } from '#functions/dns-deps.ts';
 import { fenceAt } from '#functions/fence-deps.ts';
 import { theRuntime } from '#functions/runtime.ts';
-import { canonicalTarget } from '#lib/aws/dns-target.ts';
 import { lambdaHostFence } from '#lib/aws/host-fence.ts';
-import { createRoute53Client } from '#lib/aws/route53-client.ts';
-import { Route53Record } from '#lib/aws/route53-record.ts';
-import { ZoneVantages } from '#lib/aws/zone-vantages.ts';
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { membersOf } from '#lib/domain/topology.ts';
@@ -68,7 +65,7 @@ function askForAlarms(): ReadonlyMap<RegionId, AlarmStates> {
 
 function createDeps(): Omit<FailoverDeps, 'alarmsOf'> {
   const { config, peers, region } = theRuntime();
-  const { priorities = {}, noFailover = [], targets } = config.failover;
+  const { priorities = {}, noFailover = [] } = config.failover;
   return {
     ...controlDeps(),
     group: config,
@@ -81,8 +78,7 @@ function createDeps(): Omit<FailoverDeps, 'alarmsOf'> {
       }),
     fenceOf: fenceAt,
     ...optionalHostFence(),
-    ...optionalDns(),
-    targetOf: (leader) => canonicalTarget(targets[leader] ?? leader),
+    ...dnsDeps(),
     continues: config.failover.onLeaseLost === 'continue',
     rules: {
       priorityOf: (each) => priorities[each] ?? 0,
@@ -100,19 +96,4 @@ function optionalHostFence(): Pick<FailoverDeps, 'hostFence'> {
   if (hostFence === undefined) return {};
   const clientIn = (place: string) => peers.clients(place as RegionId).lambda!;
   return { hostFence: lambdaHostFence(hostFence.functions, hostFence.timeoutSeconds * 1000, clientIn) };
-}
-
-/** Where clients look for the leader, and what a failover changes there; nothing for a group without DNS. */
-function optionalDns(): Pick<FailoverDeps, 'record' | 'vantages'> {
-  const { config, region } = theRuntime();
-  const { record, targets } = config.failover;
-  if (record === undefined) return {};
-  const { dns, route53: endpoint, credentials } = config.endpoints[region] ?? {};
-  const vantages = new ZoneVantages({ name: record.name, ...(dns && { servers: [dns] }) });
-  if (record.flip === 'data-plane') return { vantages };
-  const route53 = createRoute53Client({
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(credentials === undefined ? {} : { credentials }),
-  });
-  return { vantages, record: new Route53Record({ route53, inventory: Object.values(targets), ...record }) };
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import middy from '@middy/core';
 import type { z } from 'zod';
 import { controlDeps } from '#functions/control-deps.ts';
+import { dnsDeps } from '#functions/dns-deps.ts';
 import { fenceAt } from '#functions/fence-deps.ts';
 import { parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
@@ -15,6 +16,7 @@ import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { type Fitness, noteFitness } from '#lib/usecases/control/note-fitness.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
 import { reattach } from '#lib/usecases/control/reattach.ts';
+import { type RecordLook, repairRecord } from '#lib/usecases/control/repair-record.ts';
 import { reportSafety, type SafetyDeps } from '#lib/usecases/control/report-safety.ts';
 import { Sentinel } from '#lib/usecases/control/sentinel.ts';
 import { surveyGroup } from '#lib/usecases/control/survey.ts';
@@ -34,6 +36,9 @@ let sentinel: Sentinel | undefined;
 let keeper: FenceKeeper | undefined;
 const settled = new Set<Epoch>();
 let fitness: Fitness | undefined;
+let dns: ReturnType<typeof dnsDeps> | undefined;
+/** What this Region has last found in DNS, as the leader. */
+let recordLook: RecordLook | undefined;
 /** Since when this Region has been waiting to be taken back in, by epoch. */
 let waiting: { readonly epoch: Epoch; readonly sinceMs: number } | undefined;
 
@@ -75,6 +80,8 @@ export const handler = middy<z.infer<typeof tick>, void>()
           duty(REATTACH_MS, takeBackIn, 'reattach-failed'),
           duty(reportMs, reportLag, 'watch-failed'),
           duty(reportMs, () => reportSafety(safetyDeps(sentinel!)), 'safety-failed'),
+          // So long may a run make no progress before it counts as dead.
+          duty(deps.profile.takeoverMs, () => repair(sentinel!), 'repair-failed'),
         ]
       : [
           duty(
@@ -144,6 +151,17 @@ function safetyDeps(sentinel: Sentinel): SafetyDeps {
       leaseLeft: () => sentinel.takeLeastLeft(),
     },
   };
+}
+
+/** What a run that died after the promotion has left undone in DNS, the leader does. */
+async function repair(leading: Sentinel): Promise<void> {
+  dns ??= dnsDeps();
+  const { record, targetOf } = dns;
+  if (record === undefined) return;
+  const { acceptors, region, telemetry } = controlDeps();
+  const leaseLeftMs = () => leading.leaseLeftMs;
+  const deps = { region, acceptor: acceptors.of(region), leaseLeftMs, record, targetOf, telemetry };
+  recordLook = await repairRecord(deps, recordLook);
 }
 
 /** The next step of this Region's way back, if it has one to go. */

@@ -125,7 +125,7 @@ export class RegionStack extends Stack {
       const target = rules.targets[place.region]!;
       const leaderCheck = new LeaderCheck(this, 'LeaderCheck', { place, settings, record, target, code });
       control.grantRead(leaderCheck.handler);
-    } else if (record !== undefined) grantRepoint(this, failover, record.zoneId);
+    } else if (record !== undefined) grantRepoint(this, record.zoneId, { failover, sentinel });
     grantFence(this, place, { sentinel, failover, probe });
     const hooks = Object.values(rules.hostFence?.functions ?? {});
     if (hooks.length > 0) failover.allow(['lambda:InvokeFunction'], hooks);
@@ -160,13 +160,19 @@ export class RegionStack extends Stack {
   }
 }
 
-/** Changing the clients' record, and seeing the change through. */
-function grantRepoint(scope: Stack, failover: Handler, zoneId: string): void {
+/** Changing the clients' record; a failover sees the change through, a leader looks again. */
+function grantRepoint(
+  scope: Stack,
+  zoneId: string,
+  { failover, sentinel }: { readonly failover: Handler; readonly sentinel: Handler },
+): void {
   const arn = (resource: string, resourceName: string) =>
     scope.formatArn({ service: 'route53', region: '', account: '', resource, resourceName });
-  failover.allow(
-    ['route53:ListResourceRecordSets', 'route53:ChangeResourceRecordSets'],
-    [arn('hostedzone', zoneId)],
-  );
+  for (const each of [failover, sentinel]) {
+    each.allow(
+      ['route53:ListResourceRecordSets', 'route53:ChangeResourceRecordSets'],
+      [arn('hostedzone', zoneId)],
+    );
+  }
   failover.allow(['route53:GetChange'], [arn('change', '*')], 'The id of a change is not known before.');
 }

@@ -34,6 +34,8 @@ export type Dependency = {
 const GLOBAL = ['route53', 'iam', 'organizations', 'cloudfront', 'account'] as const;
 /** Calls of theirs that the data plane answers, or that can wait. */
 const HARMLESS = new Set(['route53:GetChange', 'route53:ListResourceRecordSets']);
+/** Calls that a function makes beside the path of a failover: a leader puts right what a run has left undone. */
+const BESIDE: Readonly<Record<string, string>> = { sentinel: 'route53:ChangeResourceRecordSets' };
 /** The state of the workflow that makes a call, where it is one only. */
 const STEP_OF: Readonly<Record<string, string>> = { 'route53:ChangeResourceRecordSets': 'Repoint' };
 /** The functions in the path of a failover: what starts it, and what takes its steps. */
@@ -116,7 +118,7 @@ function calls(
     for (const action of actions) {
       const step = STEP_OF[action] ?? name;
       const service = GLOBAL.find((each) => action.startsWith(`${each}:`));
-      if (service !== undefined && !HARMLESS.has(action)) {
+      if (service !== undefined && !HARMLESS.has(action) && BESIDE[name] !== action) {
         found.push({
           rule: 'control-plane',
           region: stack.region,

@@ -345,6 +345,8 @@ describe('permissions', () => {
       'dynamodb:PutResourcePolicy': [HERE_DATA],
       'dynamodb:DeleteResourcePolicy': [HERE_DATA],
       'lambda:InvokeFunction': [probeIn('eu-west-1')],
+      'route53:ListResourceRecordSets': ['hostedzone/Z0123456789'],
+      'route53:ChangeResourceRecordSets': ['hostedzone/Z0123456789'],
     });
   });
 

@@ -1,12 +1,16 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { ScanCommand } from '@aws-sdk/client-dynamodb';
 import { expect, test } from 'vitest';
+import { claim, install } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { parseGroup } from '#lib/domain/topology.ts';
+import { advanceEpoch, parseEpoch } from '#lib/domain/lsn.ts';
+import { membersOf, parseGroup } from '#lib/domain/topology.ts';
 import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
+import { changeRegister } from '#lib/usecases/control/change-register.ts';
 import { AP, EU, US, until, untilCaughtUp } from './support.ts';
 
-test('two replicas and a witness outlive the leader, and take it back in', async () => {
+test('two replicas and a witness outlive the leader, take it back in, and put DNS right after a run that died', async () => {
   const group = parseGroup({
     group: 'witnessed',
     table: 'orders',
@@ -48,4 +52,23 @@ test('two replicas and a witness outlive the leader, and take it back in', async
     new ScanCommand({ TableName: cloud.resources.controlTable, ConsistentRead: true }),
   );
   expect(Items?.map(({ id }) => id?.S)).toEqual(['witnessed#acceptor']);
+
+  // A run promotes EU and dies before it has changed DNS.
+  const epoch = parseEpoch(2);
+  for (const region of [US, AP]) await peers.acceptor(region).vote(epoch, 'over');
+  const deps = {
+    acceptors: { members: membersOf(group), of: (region: RegionId) => peers.acceptor(region) },
+    region: AP,
+    chance: () => 'dies',
+    random: Math.random,
+    sleep: (ms: number) => pause(ms),
+  };
+  // Long enough that no other run does its work.
+  const run = { coordinator: AP, run: 'dies', cooldownUntilMs: Date.now() + 600_000 } as const;
+  await changeRegister(deps, (value) => claim(value, { ...run, epoch, phase: 'failing-over' }));
+  await changeRegister(deps, (value) => install(value, { ...run, epoch: advanceEpoch(epoch), leader: EU }));
+  await until('EU leads', async () => (await roleOf(EU)).leader === EU);
+  expect((await cloud.record().read())?.target.startsWith(US)).toBe(true);
+  await until('DNS names EU', async () => (await cloud.record().read())?.target.startsWith(EU) === true);
+  expect(await cloud.record().read()).toMatchObject({ epoch: 3 });
 });

@@ -204,7 +204,7 @@ function dnsOf({ dns }: Survey, { epoch, leader, phase }: Register): readonly Ad
   return [
     {
       kind: 'dns',
-      text: `The DNS record ${dns.name} ${names}, not epoch ${epoch}, so clients may not find the leader. If no failover is under way any more, redrive its workflow at Repoint.`,
+      text: `The DNS record ${dns.name} ${names}, not epoch ${epoch}, so clients may not find the leader. If the run that promoted it is gone, the leader's own sentinel puts that right after a moment; if that lasts, see its log for repair-failed, and redrive the workflow at Repoint.`,
     },
   ];
 }

@@ -448,11 +448,14 @@ export class Sentinel {
     const { epoch } = register;
     const need = majorityOf(acceptors.members.length);
     const votesIn = (each: ReadonlyMap<RegionId, Acceptor>) => countOf(each, ({ vote }) => vote === epoch);
-    const others = acceptors.members.filter((member) => member !== register.leader);
+    const guarded = guardOf(register, clock.now());
+    // A failover that is held can wait to hear of the leader from itself.
+    const awaited = acceptors.members.filter((at) => guarded !== undefined || at !== register.leader);
     const answers = await gather(
       this.#deps,
       (acceptor) => acceptor.read(),
-      (each) => votesIn(each) >= need || others.every((member) => each.has(member)),
+      (each) =>
+        (guarded === undefined && votesIn(each) >= need) || awaited.every((member) => each.has(member)),
       COUNT_LOOKS * profile.lookMs,
     );
     const ahead = [...answers.values()].some((each) => epochOf(each) > epoch);
@@ -460,15 +463,11 @@ export class Sentinel {
       await changeRegister(this.#deps, keep);
       return;
     }
-    if (votesIn(answers) >= need) {
+    const outvoted = votesIn(answers) >= need;
+    if (outvoted && guarded === undefined) {
       if (workflow === undefined || !this.#hasTurn(register, answers)) return;
       const before = this.#started?.epoch === epoch ? this.#started : undefined;
       if (before !== undefined && clock.steadyMs() - before.atMs < profile.takeoverMs) return;
-      const guarded = guardOf(register, clock.now());
-      if (guarded !== undefined) {
-        telemetry.event('failover-held', { epoch, why: guarded });
-        return;
-      }
       const tries = (before?.tries ?? 0) + 1;
       const run = runName(group, epoch, region, tries);
       const began = await workflow.start({
@@ -482,6 +481,10 @@ export class Sentinel {
       this.#started = { epoch, atMs: clock.steadyMs(), tries };
       telemetry.event('failover-started', { epoch, run, began });
       return;
+    }
+    // Nobody takes the leader's place for now: should it beat again, it is to be lent a lease again.
+    if (outvoted && guarded !== undefined && workflow !== undefined) {
+      telemetry.event('failover-held', { epoch, why: guarded });
     }
     const counters = new Map([...answers].map(([at, each]) => [at, counterOf(each, epoch)]));
     const beating = [...counters].some(([at, counter]) => counter > (this.#elsewhere.get(at) ?? counter));

@@ -420,6 +420,22 @@ describe('the failover that a majority has voted for', () => {
     expect(watchers.events('failover-held')).toBeGreaterThan(0);
   });
 
+  test('that is held is given up once the leader beats again, although a majority has voted', async () => {
+    const watchers = await peace({ paused: { by: 'jo', reason: 'a drill' } });
+    loseLeader(watchers);
+    await watchers.until(async () => (await watchers.vote(US)) === 1 && (await watchers.vote(AP)) === 1);
+    watchers.group.lost.delete(EU);
+    watchers.asleep.delete(EU);
+    await watchers.until(() => watchers.leaseLeftMs(EU) > 0, leaseMs + marginMs);
+    await watchers.pass(leaseMs);
+    expect([await watchers.vote(US), await watchers.vote(AP), watchers.runs]).toEqual([
+      undefined,
+      undefined,
+      [],
+    ]);
+    expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+  });
+
   test('is held until the cooldown is over', async () => {
     const cooldownUntilMs = new FailoverGroup(MEMBERS).now() + cooldownMs;
     const watchers = await peace({ cooldownUntilMs });
