@@ -8,6 +8,7 @@ import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { type FailoverState, knownBy } from '#lib/usecases/control/failover-deps.ts';
+import { takeStep } from '#lib/usecases/control/take-step.ts';
 
 /** What a run is started with, filled in by the state machine. */
 export const failoverInput = z.strictObject({
@@ -41,7 +42,11 @@ export const handler = middy<z.infer<typeof event>, object>()
     refuseForeign(document);
     if (step === 'approve') return ask(received.token, document);
     const known = knownBy(document);
-    return counted(step, document, await STEPS[step](failoverDeps(known), known));
+    return counted(
+      step,
+      document,
+      await takeStep<{ outcome: string }>(failoverDeps(known), known, step, STEPS[step]),
+    );
   });
 
 /** The answer matters only where the workflow is not that of Step Functions, which waits for the token. */

@@ -96,9 +96,17 @@ function conclude(
     say(options, { event: 'end', outcome: 'done' }, `The ${kind} is done.`);
     return 0;
   }
-  const { code, why } = end ?? { code: 'REGION_UNREACHABLE' as const, why: 'its end is not known' };
-  say(options, { event: 'end', outcome: 'failed', code, why });
-  throw new UnderstudyError(code, `the ${kind} failed: ${why}`, 'See understudy status for what to do next.');
+  const { code, why, stoppedAt } = end ?? {
+    code: 'REGION_UNREACHABLE' as const,
+    why: 'its end is not known',
+    stoppedAt: undefined,
+  };
+  say(options, { event: 'end', outcome: 'failed', code, why, ...(stoppedAt && { stoppedAt }) });
+  const next =
+    stoppedAt === undefined
+      ? 'See understudy status for what to do next.'
+      : `What was done before stands. See docs/RUNBOOK.md#${code.toLowerCase()}, then understudy status; if it does not go on by itself, redrive the run at ${stoppedAt} (docs/RUNBOOK.md#run_stopped).`;
+  throw new UnderstudyError(code, `the ${kind} failed: ${why.replace(/\.$/, '')}`, next);
 }
 
 function stepLine({ atMs, outcome, step }: Decision, begunMs: number): string {

@@ -64,6 +64,8 @@ const fenceOutcome = z.object({ outcome: z.string(), rungs: z.record(z.string(),
 
 /** Makes a decision again by the code of this release. */
 export function replay({ input, outcome, step }: Decision): Replayed {
+  // A try that failed has decided nothing.
+  if (Object(outcome).outcome === 'failed') return { kind: 'not-pure' };
   if (step === 'elect') return replayElection(input, outcome);
   if (step === 'claim') return replayClaim(input, outcome);
   if (step === 'fence') return replayFence(input, outcome);

@@ -52,6 +52,7 @@ export const ERRORS = {
   REGISTER_UNAVAILABLE: { summary: 'No majority of the Regions answered', retry: 'later' },
   REGISTER_CONTENDED: { summary: 'A change of the register lost too many races', retry: 'now' },
   NO_CANDIDATE: { summary: 'No replica may be promoted', retry: 'later' },
+  RUN_STOPPED: { summary: 'A failover stopped at a step that kept failing', retry: 'later' },
   PLAN_STALE: { summary: 'The group has changed since the plan was made', retry: 'now' },
   FAILOVER_REFUSED: { summary: 'A guard forbids the failover', retry: 'later' },
   DRILL_FAILED: { summary: 'A scheduled drill did not pass, or left no evidence', retry: 'never' },

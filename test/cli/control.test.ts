@@ -240,6 +240,21 @@ describe('failover', () => {
     ]);
     expect(await running).toMatchObject({ status: 5, stderr: expect.stringContaining('NO_CANDIDATE') });
   });
+
+  test('that stops at a step ends by what failed there, and says how it goes on', async () => {
+    await found();
+    await voteOut();
+    const running = group.run(['failover', '--to', US], [EU]);
+    const throttled = { outcome: 'failed', code: 'DNS_THROTTLED', why: 'Route 53 throttles. Try again.' };
+    const tries = Array.from({ length: 6 }, () => ['repoint', throttled] as const);
+    await makeSteps(US, await requested(US), [
+      ['promote', { outcome: 'promoted', epoch: 2, leader: US }],
+      ...tries,
+    ]);
+    const { status, stderr } = await running;
+    expect(status).not.toBe(0);
+    expect(stderr).toMatch(/DNS_THROTTLED: .*stopped at repoint.*redrive the run at repoint/s);
+  });
 });
 
 describe('switchover', () => {
@@ -363,11 +378,12 @@ describe('history', () => {
       ['claim', { outcome: 'claimed' }, { force: true, reason: 'x' }],
       ['fence', { outcome: 'fenced', rungs: judgeFence(EVIDENCE).rungs }, EVIDENCE],
       ['drain', { outcome: 'drained' }],
+      ['elect', { outcome: 'failed', code: 'REGION_UNREACHABLE', why: 'no answer' }],
       ['elect', elected(AP), given],
     ]);
     const same = await group.run(['history', '--replay']);
     expect(same.status).toBe(0);
-    expect(same.stdout).toContain('3 decisions come out the same, 0 differ, 1 rest');
+    expect(same.stdout).toContain('3 decisions come out the same, 0 differ, 2 rest');
     await makeSteps(US, run('two'), [['elect', elected(US), given]]);
     const differs = await group.run(['history', '--replay']);
     expect(differs.status).toBe(1);

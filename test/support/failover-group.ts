@@ -199,6 +199,7 @@ export class FailoverGroup extends ReplicatedGroup {
         acceptor: (at) => this.reach(at, this.acceptor(at)),
         log: (at) => this.reach(at, this.log(at)),
         control: (at) => this.reach(at, this.control(at)),
+        history: (at) => this.reach(at, this.history),
       },
       record: { name: 'orders.example.internal', of: this.record },
       clock: this.clock,

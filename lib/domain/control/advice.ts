@@ -124,18 +124,19 @@ function progressOf(survey: Survey, register: Register, { takeoverMs }: Profile)
   // A coordinator's counter is the time at which it made its last step.
   const sinceMs = survey.atMs - (newestBeat(survey, epoch)?.counter ?? survey.atMs);
   const history = `understudy history --epoch ${epoch}`;
+  const failed = failureIn(survey, register);
   if (sinceMs > 2 * takeoverMs) {
     return [
       {
         kind: 'stuck',
-        text: `The ${nounOf(phase)} of ${coordinator} (${run}) has made no step for ${seconds(sinceMs)}, and nobody has taken it over. See ${history} and whether the sentinels run, then begin anew: understudy failover.`,
+        text: `The ${nounOf(phase)} of ${coordinator} (${run}) has made no step for ${seconds(sinceMs)}, and nobody has taken it over.${failed} See ${history} and whether the sentinels run, then begin anew: understudy failover.`,
       },
     ];
   }
   return [
     {
       kind: 'in-progress',
-      text: `A ${nounOf(phase)} to epoch ${epoch} is under way, coordinated by ${coordinator}. Wait; ${history} shows its steps.`,
+      text: `A ${nounOf(phase)} to epoch ${epoch} is under way, coordinated by ${coordinator}.${failed} Wait; ${history} shows its steps.`,
     },
   ];
 }
@@ -183,7 +184,10 @@ function leadershipOf(
   return found;
 }
 
-function dnsOf({ dns }: Survey, { epoch, leader, phase }: Register): readonly Advice[] {
+function dnsOf(survey: Survey, register: Register): readonly Advice[] {
+  const { dns } = survey;
+  const { epoch, leader, phase } = register;
+  const failed = failureIn(survey, register);
   if (dns === undefined) return [];
   if ('error' in dns) {
     return [
@@ -204,9 +208,17 @@ function dnsOf({ dns }: Survey, { epoch, leader, phase }: Register): readonly Ad
   return [
     {
       kind: 'dns',
-      text: `The DNS record ${dns.name} ${names}, not epoch ${epoch}, so clients may not find the leader. If the run that promoted it is gone, the leader's own sentinel puts that right after a moment; if that lasts, see its log for repair-failed, and redrive the workflow at Repoint.`,
+      text: `The DNS record ${dns.name} ${names}, not epoch ${epoch}, so clients may not find the leader.${failed} If the run that promoted it is gone, the leader's own sentinel puts that right after a moment; if that lasts, see its log for repair-failed, and redrive the workflow at Repoint.`,
     },
   ];
+}
+
+/** What the newest run has failed at last, as a sentence; empty if it has not. */
+function failureIn({ regions }: Survey, { run }: Register): string {
+  const failed = regions.find((each) => each.failed?.run === run)?.failed;
+  if (failed === undefined) return '';
+  const code = failed.code ?? 'RUN_STOPPED';
+  return ` ${run} failed last at ${failed.step}, ${code}: ${failed.why} (docs/RUNBOOK.md#${code.toLowerCase()}).`;
 }
 
 function regionsOf({ regions }: Survey): readonly Advice[] {

@@ -5,17 +5,37 @@ export type Step = { readonly step: string; readonly outcome: unknown };
 
 export type RunEnd =
   | { readonly kind: 'done' }
-  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly why: string };
+  | {
+      readonly kind: 'failed';
+      readonly code: ErrorCode;
+      readonly why: string;
+      /** The step that kept failing: the run goes on from there if it is redriven. Absent where the run is over for good. */
+      readonly stoppedAt?: string;
+    };
 
 /** After how many tries the workflow gives up: see constructs/failover-states.ts. */
 const TRIES: Readonly<Record<string, number>> = { claim: 10, fence: 60, drain: 300, dns: 30, verify: 10 };
+/** How often it takes a step that fails, before the run stops there. */
+const FAILING_TRIES = 6;
 
 /** How a run ended, by the steps that it has made so far; undefined while it goes on. */
 export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]): RunEnd | undefined {
   const last = steps.at(-1);
   if (last === undefined) return undefined;
   const { code, epoch, leader, outcome, stopped, why } = last.outcome as Record<string, unknown>;
-  const tried = steps.filter(({ step }) => step === last.step).length;
+  const alike = (each: Step) => each.step === last.step && outcomeOf(each) === outcome;
+  if (outcome === 'failed') {
+    // The handover that keeps failing is taken back.
+    if (
+      last.step === 'handover' ||
+      steps.length - 1 - steps.findLastIndex((each) => !alike(each)) < FAILING_TRIES
+    ) {
+      return undefined;
+    }
+    const end = failed((code ?? 'RUN_STOPPED') as ErrorCode, `it stopped at ${last.step}: ${why}`);
+    return { ...end, stoppedAt: last.step };
+  }
+  const tried = steps.filter((each) => each.step === last.step && outcomeOf(each) !== 'failed').length;
   const tired = tried >= (TRIES[last.step] ?? Number.POSITIVE_INFINITY);
   // A switchover takes back what the leader has yielded: its end is then `abandon`.
   const takenBack = kind === 'switchover' && (last.step === 'claim' || last.step === 'yield');
@@ -49,8 +69,12 @@ export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]
   return undefined;
 }
 
-function failed(code: ErrorCode, why: string): RunEnd {
+function failed(code: ErrorCode, why: string): RunEnd & { readonly kind: 'failed' } {
   return { kind: 'failed', code, why };
+}
+
+function outcomeOf({ outcome }: Step): unknown {
+  return (outcome as { readonly outcome?: unknown }).outcome;
 }
 
 /** Why a run was given up, by the newest step that said so. */

@@ -29,6 +29,13 @@ export type RegionSurvey = {
   readonly divergences?: readonly KnownDivergence[];
   /** A run that waits here for a person. */
   readonly approval?: { readonly run: string; readonly askedAtMs: number };
+  /** The try of the newest run's that was made here last, if it failed. */
+  readonly failed?: {
+    readonly run: string;
+    readonly step: string;
+    readonly code?: string;
+    readonly why: string;
+  };
   /** The group's alarms here, or why nobody knows; absent where nobody asked. */
   readonly alarms?: readonly AlarmState[] | { readonly error: string };
 };

@@ -9,8 +9,16 @@ import type {
   RepointResult,
   SealReport,
 } from '#lib/usecases/control/failover-deps.ts';
+import type { FailedTry } from '#lib/usecases/control/take-step.ts';
 
-type Outcome = ClaimResult | FenceResult | ElectResult | DrainResult | PromoteResult | RepointResult;
+type Outcome =
+  | FailedTry
+  | ClaimResult
+  | FenceResult
+  | ElectResult
+  | DrainResult
+  | PromoteResult
+  | RepointResult;
 type Line = readonly [kind: string, fields: Readonly<Record<string, string | number | boolean>>];
 
 /** What a decision rests on, a line of telemetry each: the rungs of a fence, the candidates of an election. */
@@ -52,6 +60,7 @@ const DETAILS: {
   draining: ({ lsn, target }) => `at LSN ${lsn} of ${target}`,
   promoted: ({ leader, epoch }) => `${leader} leads in epoch ${epoch}`,
   submitted: ({ target }) => `to ${target}`,
+  failed: ({ code, why }) => (code === undefined ? why : `${code}: ${why}`),
   already: ({ target }) => `names ${target} already`,
 };
 

@@ -1,4 +1,5 @@
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
+import type { Register } from '#lib/domain/control/register.ts';
 import {
   cameToNothing,
   type KnownDivergence,
@@ -14,10 +15,12 @@ import type { Approvals } from '#lib/ports/approvals.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { Divergences } from '#lib/ports/divergences.ts';
 import type { DnsVantages } from '#lib/ports/dns-vantages.ts';
+import type { History } from '#lib/ports/history.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { SteadyClock } from '#lib/ports/telemetry.ts';
 import { roleOf } from '#lib/usecases/control/role-of.ts';
+import type { FailedTry } from '#lib/usecases/control/take-step.ts';
 
 /** Reads alone: what is made from a survey cannot have changed anything. */
 export type SurveyDeps = {
@@ -30,6 +33,7 @@ export type SurveyDeps = {
     /** These are asked only where they are given. */
     divergences?(region: RegionId): Pick<Divergences, 'of'>;
     approvals?(region: RegionId): Pick<Approvals, 'pending'>;
+    history?(region: RegionId): Pick<History, 'of'>;
     alarms?(region: RegionId): AlarmStates;
   };
   /** The alarms that are asked for. */
@@ -110,11 +114,13 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
   const role = await roleOf(peers.control(region));
   if (role !== undefined) known.role = role;
   const newest = Math.max(accepted?.value.epoch ?? 0, role?.epoch ?? 0);
-  const [head, { applied, snapshot, unfit }, divergences, approval] = await Promise.all([
+  const register = accepted?.value;
+  const [head, { applied, snapshot, unfit }, divergences, approval, failed] = await Promise.all([
     peers.log(region).head(LANE_0),
     peers.control(region).applyState(LANE_0),
     peers.divergences && divergencesOf(peers.divergences(region), newest, role),
     peers.approvals?.(region).pending(),
+    register && peers.history && failureOf(peers.history(region), register),
   ]);
   known.head = head;
   if (applied !== undefined) {
@@ -123,9 +129,21 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
   known.copying = snapshot !== undefined;
   if (unfit !== undefined) known.unfit = unfit;
   if (divergences !== undefined) known.divergences = divergences;
+  if (failed !== undefined) known.failed = failed;
   if (approval !== undefined) {
     known.approval = { run: approval.input.run, askedAtMs: approval.askedAtMs };
   }
+}
+
+/** The try that a run has made last here, if it failed. */
+async function failureOf(
+  history: Pick<History, 'of'>,
+  { epoch, run }: Register,
+): Promise<RegionSurvey['failed']> {
+  const last = (await history.of(epoch)).findLast((each) => each.run === run);
+  const { outcome, code, why } = Object(last?.outcome) as Partial<FailedTry>;
+  if (last === undefined || outcome !== 'failed') return undefined;
+  return { run, step: last.step, why: String(why), ...(code !== undefined && { code }) };
 }
 
 async function divergencesOf(

@@ -31,6 +31,24 @@ describe('a run', () => {
     expect(endOfRun('failover', made)).toMatchObject({ kind: 'failed', code });
   });
 
+  test('stops at a step that keeps failing, by the code of the failure', () => {
+    const throttled = ['repoint', { outcome: 'failed', code: 'DNS_THROTTLED', why: 'busy' }] as const;
+    const end = { kind: 'failed', code: 'DNS_THROTTLED', stoppedAt: 'repoint' };
+    expect(endOfRun('failover', steps(...times(5, throttled)))).toBeUndefined();
+    expect(endOfRun('failover', steps(...times(6, throttled)))).toMatchObject(end);
+    const strange = ['drain', { outcome: 'failed', why: 'Error: odd' }] as const;
+    expect(endOfRun('failover', steps(...times(6, strange)))).toMatchObject({ code: 'RUN_STOPPED' });
+    // Tries that came to nothing are not those that the workflow counts, and a success begins the count anew.
+    const pending = ['dns', { outcome: 'pending' }] as const;
+    const failing = ['dns', { outcome: 'failed', why: 'x' }] as const;
+    const mixed = [...times(5, failing), ...times(29, pending), ...times(5, failing)];
+    expect(endOfRun('failover', steps(...mixed))).toBeUndefined();
+    expect(endOfRun('failover', steps(...mixed, pending))).toMatchObject({ code: 'DNS_THROTTLED' });
+    // What fails before a switchover has its end is taken back.
+    const handover = ['handover', { outcome: 'failed', code: 'REGION_UNREACHABLE', why: 'x' }] as const;
+    expect(endOfRun('switchover', steps(...times(6, handover)))).toBeUndefined();
+  });
+
   test('of a switchover ends only once what was yielded is taken back', () => {
     const claim = [
       ['yield', { outcome: 'yielded', lsn: '7' }],

@@ -13,6 +13,7 @@ import { failoverDefinition } from '#lib/local/workflow/definition.ts';
 import { LocalWorkflow, type RunEnd } from '#lib/local/workflow/local-workflow.ts';
 import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import { takeStep } from '#lib/usecases/control/take-step.ts';
 import { FailoverGroup, targetOf } from '../../support/failover-group.ts';
 import { E1, E2, GROUP } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
@@ -60,10 +61,15 @@ function depsOf(coordinator: RegionId): FailoverDeps {
 async function take(step: Step, coordinator: RegionId, state: FailoverState) {
   // DNS's servers have by now what they were told before.
   if (step === 'dns') group.record.settle();
-  return group.run<{ outcome: string }>(STEPS[step](depsOf(coordinator), state));
+  return group.run(takeStep<{ outcome: string }>(depsOf(coordinator), state, step, STEPS[step]));
 }
 
-type Ran = { readonly end: RunEnd; readonly code: ErrorCode | undefined; readonly state: FailoverState };
+type Ran = {
+  readonly end: RunEnd;
+  readonly told: ReturnType<typeof endOfRun>;
+  readonly code: ErrorCode | undefined;
+  readonly state: FailoverState;
+};
 
 /** Runs the workflow that is deployed, over the group, to its end. `code`: what the command line says of that. */
 async function run(given: Partial<FailoverInput> = {}, coordinator: RegionId = US): Promise<Ran> {
@@ -97,7 +103,7 @@ async function run(given: Partial<FailoverInput> = {}, coordinator: RegionId = U
     (each) => each.run === input.run,
   );
   const told = endOfRun(input.kind, decisions);
-  return { end, code: told?.kind === 'failed' ? told.code : undefined, state: last };
+  return { end, told, code: told?.kind === 'failed' ? told.code : undefined, state: last };
 }
 
 /** Without the ballots: a read of the register is a change of it to what it is. */
@@ -293,6 +299,7 @@ describe('Route 53', () => {
     group.record.changeByHand('somewhere.example.com');
     const ran = await run();
     expect(ran.end).toMatchObject({ kind: 'failed', state: 'Repoint', error: 'DNS_RECORD_FOREIGN' });
+    expect(ran.told).toMatchObject({ code: 'DNS_RECORD_FOREIGN', stoppedAt: 'repoint' });
     await expectRunbook('DNS_RECORD_FOREIGN');
     expect(ran.state.promote).toMatchObject({ outcome: 'promoted', leader: US });
     expect(group.record.served).toEqual({ epoch: E1, target: 'somewhere.example.com' });
@@ -311,6 +318,15 @@ describe('Route 53', () => {
     record = { read: () => real.read(), flip: throttled, status: (change) => real.status(change) };
     const ran = await run();
     expect(ran.end).toMatchObject({ kind: 'failed', state: 'Repoint', error: 'DNS_THROTTLED' });
+    expect(ran.told).toEqual({
+      kind: 'failed',
+      code: 'DNS_THROTTLED',
+      stoppedAt: 'repoint',
+      why: 'it stopped at repoint: Route 53 throttles. Try again in a moment.',
+    });
+    const failed = (await advice()).find(({ kind }) => kind === 'dns')!.text;
+    expect(failed).toContain('run failed last at repoint, DNS_THROTTLED: Route 53 throttles.');
+    expect(failed).toContain('docs/RUNBOOK.md#dns_throttled');
     await expectRunbook('DNS_THROTTLED');
     await expectRedrive(ran);
     await redriven(ran);
