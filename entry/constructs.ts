@@ -7,6 +7,7 @@ export { type DynamoEngineProps, Engine } from '#lib/constructs/engine.ts';
 export type {
   AlarmProps,
   DnsProps,
+  DrillProps,
   ReplicaProps,
   ReplicationGroupProps,
   ZoneProps,
