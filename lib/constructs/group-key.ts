@@ -1,5 +1,5 @@
 import { Duration, Stack } from 'aws-cdk-lib';
-import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
+import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import { explainWildcard } from '#lib/constructs/explain-wildcard.ts';
@@ -41,7 +41,7 @@ export function groupKey(scope: Construct, { config, encryption, removal }: Plac
  * Using the group's keys of all Regions, through the services that hold its data. The ids of the other Regions' keys
  * are known to nobody here: the condition on the alias is what names them.
  */
-export function grantGroupKeys(role: Role, { config }: Place): void {
+export function grantGroupKeys(role: IRole, { config }: Pick<Place, 'config'>): void {
   const stack = Stack.of(role);
   const regions = membersOf(config);
   const resources = regions.map((region) =>

@@ -1,12 +1,31 @@
-import { Aws, RemovalPolicy, Stage, Tags, Token } from 'aws-cdk-lib';
+import { Aws, RemovalPolicy, Stack, Stage, Tags, Token } from 'aws-cdk-lib';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { planGroupOf } from '#lib/constructs/check-group.ts';
+import { grantGroupKeys } from '#lib/constructs/group-key.ts';
 import type { ReplicationGroupProps } from '#lib/constructs/group-props.ts';
+import { tableNames } from '#lib/constructs/names.ts';
+import type { Place } from '#lib/constructs/place.ts';
 import { prebuiltCode } from '#lib/constructs/prebuilt-code.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
 import { RegionStack } from '#lib/constructs/region-stack.ts';
 import { WitnessStack } from '#lib/constructs/witness-stack.ts';
+import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
+
+/** What an application does with a table. */
+const CLIENT_ACTIONS = [
+  'dynamodb:BatchGetItem',
+  'dynamodb:BatchWriteItem',
+  'dynamodb:ConditionCheckItem',
+  'dynamodb:DeleteItem',
+  'dynamodb:GetItem',
+  'dynamodb:PutItem',
+  'dynamodb:Query',
+  'dynamodb:Scan',
+  'dynamodb:UpdateItem',
+];
 
 /**
  * A group of replicas with failover between them: a stack in each Region, a smaller one in that of a witness.
@@ -28,6 +47,8 @@ export class ReplicationGroup extends Construct {
   /** The witnesses' stacks by Region. */
   readonly witnesses: Readonly<Record<string, WitnessStack>>;
   readonly #account: string;
+  readonly #failover: FailoverConfig;
+  readonly #place: Omit<Place, 'region'>;
   readonly #table: string;
 
   /**
@@ -43,6 +64,7 @@ export class ReplicationGroup extends Construct {
     const { config, drill, failover, retention } = planGroupOf(id, props);
     this.group = config.group;
     this.#table = config.table;
+    this.#failover = failover;
     this.#account = props.account ?? scope.account ?? Aws.ACCOUNT_ID;
     const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, dashboard = true, alarms, engine } = props;
     const given = {
@@ -60,6 +82,7 @@ export class ReplicationGroup extends Construct {
       dashboard,
       code,
     };
+    this.#place = given;
     this.replicas = Object.fromEntries(
       config.regions.map(({ name }) => [name, new RegionStack(this, { ...given, region: name })]),
     );
@@ -68,6 +91,38 @@ export class ReplicationGroup extends Construct {
     );
     this.#refuseClash();
     Tags.of(this).add('understudy:group', this.group);
+  }
+
+  /**
+   * Lets a function of an application read and write the table wherever the leader is, and tells it how to find the leader:
+   * `connectLeader(JSON.parse(process.env.UNDERSTUDY_CLIENT!))`. Indexes of the table are not included.
+   *
+   * Throws CONFIG_INVALID that names `dns` if the group has none.
+   */
+  grantClient(application: LambdaFunction): void {
+    const { countedWrites = false, record, targets } = this.#failover;
+    if (record === undefined) {
+      throw invalidProp('dns', 'a client finds the leader by it', 'Give the group a record.');
+    }
+    const arns = (resourceName: string) =>
+      Object.keys(this.replicas).map((region) =>
+        Stack.of(application).formatArn({
+          service: 'dynamodb',
+          region,
+          account: this.#account,
+          resource: 'table',
+          resourceName,
+        }),
+      );
+    const allow = (actions: readonly string[], resources: readonly string[]) =>
+      application.addToRolePolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
+    allow(CLIENT_ACTIONS, arns(this.#table));
+    const look = countedWrites ? ['dynamodb:GetItem', 'dynamodb:UpdateItem'] : ['dynamodb:GetItem'];
+    allow(look, arns(tableNames(this.group).control));
+    if (this.#place.encryption === 'customer') grantGroupKeys(application.role!, this.#place);
+    const { name, ttlSeconds } = record;
+    const options = { group: this.group, name, ttlSeconds, endpoints: targets };
+    application.addEnvironment('UNDERSTUDY_CLIENT', JSON.stringify(options));
   }
 
   /** Two groups of one account may share neither their name nor a Region's table. */
