@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { table } from '#lib/cli/table.ts';
+import { PROFILES } from '#lib/domain/control/profile.ts';
 import { billOf, DEFAULT_LOAD, globalTablesOf, type Load, unitsOf } from '#lib/domain/cost/bill.ts';
 import { type BillLine, PRICES, totalOf } from '#lib/domain/cost/price-list.ts';
 import { factsOf, isOurs, type StackFacts } from '#lib/domain/cost/stack-facts.ts';
@@ -30,6 +31,7 @@ export async function costCommand(options: CostOptions): Promise<number> {
   const load = loadOf(options);
   const stacks = await stacksOf(options);
   const idle = totalOf(billOf(stacks, { ...load, records: 0 }));
+  const idleBy = idleByProfile(stacks, load);
   const lines = billOf(stacks, load);
   const others = globalTablesOf(stacks, load);
   const follower = stacks.filter(({ replica }) => replica)[1]!.region;
@@ -43,13 +45,15 @@ export async function costCommand(options: CostOptions): Promise<number> {
       over: Math.max(0, followerUsd - FOLLOWER_GOAL),
     },
   ];
-  const totals = { total: totalOf(lines), idle, globalTables: totalOf(others) };
+  const totals = { total: totalOf(lines), idle, idleByProfile: idleBy, globalTables: totalOf(others) };
   if (options.json) {
     console.log(jsonLine({ load, prices: PRICES.asOf, lines, totals, goals, globalTables: others }));
     return 0;
   }
   for (const line of table(HEAD, [...lines].map(cells))) console.log(line);
   console.log(`\nTotal ${usd(totals.total)} a month; idle ${usd(idle)}.`);
+  const profiles = Object.entries(idleBy).map(([name, sum]) => `${name} ${usd(sum)}`);
+  console.log(`Idle by profile: ${profiles.join(', ')}.`);
   console.log(`Global tables, replication alone: ${usd(totals.globalTables)}.`);
   for (const { goal, limit, over } of goals) {
     const largest = [...(goal === 'idle' ? billOf(stacks, { ...load, records: 0 }) : lines)]
@@ -70,6 +74,16 @@ export async function costCommand(options: CostOptions): Promise<number> {
     `Prices of ${PRICES.asOf} for ${PRICES.region}, without free tiers: lib/domain/cost/prices.json.`,
   );
   return 0;
+}
+
+/** What the same stacks would cost while nobody writes, by how soon a lost leader is noticed, USD a month. */
+function idleByProfile(stacks: readonly StackFacts[], load: Load): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.values(PROFILES).map(({ name }) => {
+      const under = stacks.map((stack) => ({ ...stack, profile: name }));
+      return [name, totalOf(billOf(under, { ...load, records: 0 }))];
+    }),
+  );
 }
 
 const HEAD = ['service', 'Region', 'what', 'quantity', 'unit', '$ a unit', '$'];

@@ -17,7 +17,7 @@ test('the bill of the sample group adds up, and says by how much a goal is misse
   expect([status, stderr]).toEqual([0, '']);
   const [bill] = jsonLines(stdout) as {
     lines: { region: string; usd: number }[];
-    totals: { total: number };
+    totals: { total: number; idle: number; idleByProfile: Record<string, number> };
     goals: { goal: string; usd: number; limit: number; over: number }[];
   }[];
   expect(new Set(bill!.lines.map(({ region }) => region)).size).toBe(3);
@@ -27,6 +27,11 @@ test('the bill of the sample group adds up, and says by how much a goal is misse
     ['follower us-east-1', 600],
   ]);
   for (const { limit, over, usd } of bill!.goals) expect(over).toBeCloseTo(Math.max(0, usd - limit), 6);
+  // The sample is `balanced`; who notices sooner beats more often.
+  const { cautious, balanced, fast } = bill!.totals.idleByProfile;
+  expect(balanced).toBe(bill!.totals.idle);
+  expect(cautious).toBeLessThan(balanced!);
+  expect(fast).toBeGreaterThan(balanced!);
 }, 60_000);
 
 test.each([
