@@ -480,7 +480,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'superseded-goes-on',
     breaks: 'a coordinator whose epoch was taken over changes nothing',
-    seeds: [83],
+    seeds: [111, 285],
     steps: (sound) => ({
       promote: async (deps, state) => {
         const result = await sound.promote(deps, state);
@@ -495,7 +495,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'roles-go-back',
     breaks: 'a role is refused where a later epoch is known',
-    seeds: [31, 28],
+    seeds: [154, 88],
     control: controlBy((sound) => {
       let role: Awaited<ReturnType<Control['role']>> | undefined;
       return {
