@@ -299,6 +299,20 @@ export const BUGS: readonly Bug[] = [
     }),
   },
   {
+    name: 'followers-without-a-proof',
+    breaks:
+      'a Region follows without a comparison only if its log is proven a prefix of what the winner holds',
+    seeds: [1, 2],
+    steps: (sound) => ({
+      elect: async (deps, state) => {
+        const result = (await sound.elect(deps, state)) as ElectResult;
+        if (result.outcome !== 'elected') return result;
+        const others = result.candidates.filter(({ region }) => region !== result.winner);
+        return { ...result, followers: others.map(({ region }) => region) };
+      },
+    }),
+  },
+  {
     name: 'promoted-before-the-drain',
     breaks: 'a leader holds what the survivors hold before it is promoted',
     seeds: [6, 3],

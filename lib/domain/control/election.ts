@@ -17,6 +17,8 @@ export type Candidate = {
   readonly unfit?: string;
   /** Its log and store are known to be a prefix of an earlier leader's. */
   readonly attached: boolean;
+  /** It has led an earlier epoch itself: its store may hold what no log does, until it is re-attached. */
+  readonly hasLed?: true;
   readonly noFailover: boolean;
   /** Higher is preferred among equals. */
   readonly priority: number;
@@ -32,6 +34,8 @@ export type Election = {
   readonly winner?: RegionId;
   /** The Regions whose log the winner pulls from first: they hold more than its own. */
   readonly pullFrom: readonly RegionId[];
+  /** The Regions whose log and store are a prefix of what the winner has pulled: they follow it without a comparison. */
+  readonly followers: readonly RegionId[];
 };
 
 type Rules = {
@@ -78,13 +82,17 @@ export function elect(candidates: readonly Candidate[], rules: Rules): Election 
     verdicts.some((each) => each.region === region && each.eligible),
   );
   const winner = eligible.toSorted((a, b) => byPosition(a, b) || nearest(a, b, rules.near))[0];
-  if (winner === undefined) return { verdicts, pullFrom: [] };
+  if (winner === undefined) return { verdicts, pullFrom: [], followers: [] };
   // Only logs that are prefixes of one fit together.
   const pullFrom = candidates.filter((each) => winner.attached && each.attached && isAhead(each, winner));
+  const furthest = pullFrom.toSorted(byPosition)[0] ?? winner;
   return {
     verdicts,
     winner: winner.region,
     pullFrom: pullFrom.toSorted(byPosition).map(({ region }) => region),
+    followers: candidates
+      .filter((each) => each !== winner && winner.attached && isPrefix(each, furthest))
+      .map(({ region }) => region),
   };
 }
 
@@ -132,6 +140,16 @@ function reasonAgainst(candidate: Candidate, ends: Ends, rules: Rules): string |
 
 function isAhead(a: Candidate, b: Candidate): boolean {
   return a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.lastLsn > b.lastLsn);
+}
+
+/**
+ * Are the log and the store of `each` a prefix of the log of `end`, which is no shorter? Only one leader ever writes an epoch, so
+ * of two logs that end in the same one, one is a prefix of the other. A log that ends in an earlier epoch may have parted before.
+ */
+function isPrefix(each: Candidate, end: Candidate): boolean {
+  const { appliedLsn, attached, copying, hasLed, lastEpoch, lastLsn } = each;
+  const isStoreWithin = !copying && appliedLsn !== undefined && appliedLsn <= lastLsn;
+  return attached && hasLed !== true && isStoreWithin && lastEpoch === end.lastEpoch;
 }
 
 function byPosition(a: Candidate, b: Candidate): number {

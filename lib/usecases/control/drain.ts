@@ -77,7 +77,7 @@ export function hasDrained(at: ApplyState, head: Head): boolean {
 }
 
 /** Can the store be brought to where its log ends, by the log alone? */
-function isWhole({ applied, snapshot }: ApplyState, head: Head): boolean {
+export function isWhole({ applied, snapshot }: ApplyState, head: Head): boolean {
   return snapshot === undefined && applied !== undefined && applied.lsn <= head.lastLsn;
 }
 

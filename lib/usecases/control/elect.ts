@@ -74,6 +74,7 @@ export async function electAmong(
     outcome: 'elected',
     winner: election.winner,
     pullFrom: election.pullFrom,
+    followers: election.followers,
     candidates: reports,
     rpo: { records: loss.records ?? null, ms: loss.ms ?? null },
   });
@@ -130,6 +131,7 @@ async function candidateOf(
       ? { appliedLsn: head.lastLsn, appliedCommitMs: head.lastCommitMs }
       : applied && { appliedLsn: applied.lsn, appliedCommitMs: applied.commitMs }),
     copying: snapshot !== undefined,
+    ...((role.leader === region || role.led !== undefined) && { hasLed: true as const }),
     role,
     noFailover: deps.rules.noFailover(region),
     priority: deps.rules.priorityOf(region),

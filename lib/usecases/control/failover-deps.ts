@@ -125,6 +125,8 @@ export type ElectResult =
       readonly outcome: 'elected';
       readonly winner: RegionId;
       readonly pullFrom: readonly RegionId[];
+      /** The Regions that follow the winner without a comparison; absent where nobody knows. */
+      readonly followers?: readonly RegionId[];
       readonly candidates: readonly CandidateReport[];
       /** The most that may be lost; null for unknown, which is not 0. */
       readonly rpo: { readonly records: number | null; readonly ms: number | null };

@@ -1,4 +1,5 @@
 import { install } from '#lib/domain/control/register.ts';
+import { attachFollower } from '#lib/usecases/control/attach-follower.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
 import {
   decided,
@@ -44,9 +45,14 @@ export async function promoteWinner(
     );
   }
   if (state.drain?.outcome === 'drained') await deps.peers.control(leader).nameLeader({ epoch, leader });
+  const followers = (state.elect?.outcome === 'elected' ? state.elect.followers : undefined) ?? [];
   // The others learn it from their own sentinels too; this is sooner, and one that is away holds up nobody.
   for (const { name } of deps.group.regions) {
-    if (name !== leader) void patiently(deps, deps.peers.control(name).nameLeader({ epoch, leader }));
+    if (name === leader) continue;
+    const told = followers.includes(name)
+      ? attachFollower(deps, name, { epoch, leader })
+      : deps.peers.control(name).nameLeader({ epoch, leader });
+    void patiently<unknown>(deps, told);
   }
   return decided(deps, state, 'promote', { leader }, { outcome: 'promoted', leader, epoch });
 }

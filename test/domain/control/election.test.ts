@@ -51,11 +51,32 @@ describe('elect', () => {
     ]);
   });
 
+  test.each<readonly [string, Partial<Candidate>, boolean]>([
+    ['as long', {}, true],
+    ['shorter', { ...lsn(5), appliedLsn: parseLsn(4) }, true],
+    ['not attached', { attached: false }, false],
+    ['of an earlier leader', { hasLed: true }, false],
+    ['ended in an earlier epoch, so that it may have parted there', { lastEpoch: parseEpoch(0) }, false],
+    ['behind its own store', { ...lsn(5) }, false],
+    ['of a store that is being copied', { copying: true }, false],
+  ])('lets a replica follow at once by its log and store: one that is %s', (_, given, follows) => {
+    const { followers, winner } = elect([candidate(AP, { priority: 1 }), candidate(US, given)], RULES);
+    expect(winner).toBe(AP);
+    expect(followers).toEqual(follows ? [US] : []);
+  });
+
+  test('lets nobody follow one that is not attached itself at once', () => {
+    const parted = candidate(AP, { attached: false });
+    const { followers, winner } = elect([parted, candidate(US)], { ...RULES, asked: AP, force: true });
+    expect([winner, followers]).toEqual([AP, []]);
+  });
+
   test('neither takes a replica that is not attached, nor pulls from it, nor goes by how new it is', () => {
     const parted = candidate(US, { ...lsn(20), attached: false, lastCommitMs: 90_000 });
     expect(elect([parted, candidate(AP)], RULES)).toEqual({
       winner: AP,
       pullFrom: [],
+      followers: [],
       verdicts: [
         { region: US, eligible: false, why: 'it is not re-attached yet' },
         { region: AP, eligible: true, why: 'eligible' },
@@ -68,6 +89,7 @@ describe('elect', () => {
     expect(elect([rest], RULES)).toEqual({
       verdicts: [{ region: US, eligible: false, why: 'its store has no position yet' }],
       pullFrom: [],
+      followers: [],
     });
   });
 
@@ -170,7 +192,7 @@ describe('elect', () => {
   });
 
   test('finds nobody among none', () => {
-    expect(elect([], RULES)).toEqual({ verdicts: [], pullFrom: [] });
+    expect(elect([], RULES)).toEqual({ verdicts: [], pullFrom: [], followers: [] });
   });
 
   const anyCandidates = fc.uniqueArray(fc.constantFrom(EU, US, AP, SA), { maxLength: 4 }).chain((regions) =>

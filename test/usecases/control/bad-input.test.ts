@@ -203,7 +203,7 @@ describe('a plan that went stale', () => {
     expect(code).toBe('PLAN_STALE');
     await expectRunbook('PLAN_STALE');
     expect(await everything()).toEqual(untouched);
-    expect((await advice()).map(({ kind }) => kind)).toEqual(['no-lease', 'not-attached', 'cooldown']);
+    expect((await advice()).map(({ kind }) => kind)).toEqual(['no-lease', 'cooldown']);
   });
 
   test('because somebody has moved the record meanwhile leaves it alone; status says to mend DNS', async () => {
