@@ -16,11 +16,10 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import type { Construct } from 'constructs';
+import { FAILING_TRIES, WAITING_TRIES } from '#lib/domain/control/run-end.ts';
 
 /** How long the function may take for one step; some wait inside, for as long as 20 s. */
 export const STEP_TIMEOUT = Duration.seconds(60);
-/** Tries of a step that has to wait for others before the run gives up. The function counts them. */
-const TRIES = { claim: 10, fence: 60, drain: 300, dns: 30, verify: 10 } as const;
 
 type Rule = readonly [when: Condition, next: IChainable];
 
@@ -86,7 +85,7 @@ export function retried(task: LambdaInvoke): LambdaInvoke {
     interval: Duration.seconds(1),
     backoffRate: 2,
     maxDelay: Duration.seconds(5),
-    maxAttempts: 5,
+    maxAttempts: FAILING_TRIES - 1,
     jitterStrategy: JitterType.FULL,
   }) as LambdaInvoke;
 }
@@ -95,7 +94,7 @@ export function is(step: string, outcome: string): Condition {
   return Condition.stringEquals(`$.${step}.outcome`, outcome);
 }
 
-/** The outcome of a step that may be tried once more. */
-export function again(step: keyof typeof TRIES, outcome: string): Condition {
-  return Condition.and(is(step, outcome), Condition.numberLessThan(`$.${step}.tries`, TRIES[step]));
+/** The outcome of a step that may be tried once more. The function counts the tries. */
+export function again(step: keyof typeof WAITING_TRIES, outcome: string): Condition {
+  return Condition.and(is(step, outcome), Condition.numberLessThan(`$.${step}.tries`, WAITING_TRIES[step]));
 }

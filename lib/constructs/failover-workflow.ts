@@ -14,6 +14,7 @@ import { failoverGraph } from '#lib/constructs/failover-graph.ts';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { workflowName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
 
 /** What a state machine needs to send its log to a log group; CloudWatch knows no resources for it. */
 const LOG_DELIVERY = [
@@ -89,30 +90,22 @@ export class FailoverWorkflow extends Construct {
 
   /** Starting an execution in any replica's Region: a switchover begins where the leader is. */
   grantStartAnywhere(handler: Handler): void {
-    handler.allow(['states:StartExecution'], workflowArns(this, this.#place));
+    const { regions } = this.#place.config;
+    handler.allow(
+      ['states:StartExecution'],
+      regions.map(({ name }) => workflowArn(this, this.#place, name)),
+    );
     handler.tell({ failover: { stateMachineArn: workflowArn(this, this.#place) } });
   }
 }
 
-/** ARNs of the group's workflow in every replica's Region. */
-function workflowArns(scope: Construct, { config }: Place): readonly string[] {
-  return config.regions.map(({ name: region }) =>
-    Stack.of(scope).formatArn({
-      service: 'states',
-      region,
-      resource: 'stateMachine',
-      resourceName: workflowName(config.group),
-      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
-    }),
-  );
-}
-
-/** ARN of the workflow here: by its name, as its function has to know it, too. */
-export function workflowArn(scope: Construct, place: Place): string {
+/** ARN of the workflow here, or in another Region: by its name, as its function has to know it, too. */
+export function workflowArn(scope: Construct, { config }: Place, region?: RegionId): string {
   return Stack.of(scope).formatArn({
     service: 'states',
+    ...(region && { region }),
     resource: 'stateMachine',
-    resourceName: workflowName(place.config.group),
+    resourceName: workflowName(config.group),
     arnFormat: ArnFormat.COLON_RESOURCE_NAME,
   });
 }

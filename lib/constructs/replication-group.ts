@@ -1,4 +1,4 @@
-import { Aws, RemovalPolicy, Stack, Stage, Tags, Token } from 'aws-cdk-lib';
+import { Aws, RemovalPolicy, Stage, Tags, Token } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
@@ -6,7 +6,7 @@ import { planGroupOf } from '#lib/constructs/check-group.ts';
 import { grantGroupKeys } from '#lib/constructs/group-key.ts';
 import type { ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { tableNames } from '#lib/constructs/names.ts';
-import type { Place } from '#lib/constructs/place.ts';
+import { type Place, tableArn } from '#lib/constructs/place.ts';
 import { prebuiltCode } from '#lib/constructs/prebuilt-code.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
 import { RegionStack } from '#lib/constructs/region-stack.ts';
@@ -105,15 +105,7 @@ export class ReplicationGroup extends Construct {
       throw invalidProp('dns', 'a client finds the leader by it', 'Give the group a record.');
     }
     const arns = (resourceName: string) =>
-      Object.keys(this.replicas).map((region) =>
-        Stack.of(application).formatArn({
-          service: 'dynamodb',
-          region,
-          account: this.#account,
-          resource: 'table',
-          resourceName,
-        }),
-      );
+      this.#place.config.regions.map(({ name }) => tableArn(application, resourceName, name));
     const allow = (actions: readonly string[], resources: readonly string[]) =>
       application.addToRolePolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
     allow(CLIENT_ACTIONS, arns(this.#table));

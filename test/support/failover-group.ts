@@ -1,5 +1,4 @@
 import { BALLOT_ZERO, ballotAfter } from '#lib/domain/control/acceptor.ts';
-import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { Plan, PlanRequest } from '#lib/domain/control/plan.ts';
 import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { founded, type Register } from '#lib/domain/control/register.ts';
@@ -42,16 +41,6 @@ const targetsOf = (named: string | undefined) => (named === undefined ? [] : [na
 export function targetOf(region: RegionId): string {
   return `${region}.example.internal`;
 }
-
-/** What a run is started with, unless a test says otherwise. */
-const _RUN: FailoverInput = {
-  group: GROUP,
-  epoch: E1,
-  kind: 'failover',
-  run: 'orders-2-run',
-  trigger: 'operator',
-  approval: false,
-};
 
 /** A group with its control core, in memory and in a time that tests move. Regions can be lost, and come back. */
 export class FailoverGroup extends ReplicatedGroup {

@@ -13,10 +13,10 @@ export type RunEnd =
       readonly stoppedAt?: string;
     };
 
-/** After how many tries the workflow gives up: see constructs/failover-states.ts. */
-const TRIES: Readonly<Record<string, number>> = { claim: 10, fence: 60, drain: 300, dns: 30, verify: 10 };
-/** How often it takes a step that fails, before the run stops there. */
-const FAILING_TRIES = 6;
+/** Tries of a step that has to wait for others before the workflow gives the run up. */
+export const WAITING_TRIES = { claim: 10, fence: 60, drain: 300, dns: 30, verify: 10 } as const;
+/** How often the workflow takes a step that fails, before the run stops there. */
+export const FAILING_TRIES = 6;
 
 /** How a run ended, by the steps that it has made so far; undefined while it goes on. */
 export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]): RunEnd | undefined {
@@ -36,7 +36,7 @@ export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]
     return { ...end, stoppedAt: last.step };
   }
   const tried = steps.filter((each) => each.step === last.step && outcomeOf(each) !== 'failed').length;
-  const tired = tried >= (TRIES[last.step] ?? Number.POSITIVE_INFINITY);
+  const tired = tried >= triesOf(last.step);
   // A switchover takes back what the leader has yielded: its end is then `abandon`.
   const takenBack = kind === 'switchover' && (last.step === 'claim' || last.step === 'yield');
   switch (`${last.step} ${outcome}`) {
@@ -67,6 +67,10 @@ export function endOfRun(kind: 'failover' | 'switchover', steps: readonly Step[]
     return failed(code as ErrorCode, String(why));
   }
   return undefined;
+}
+
+function triesOf(step: string): number {
+  return step in WAITING_TRIES ? WAITING_TRIES[step as keyof typeof WAITING_TRIES] : Number.POSITIVE_INFINITY;
 }
 
 function failed(code: ErrorCode, why: string): RunEnd & { readonly kind: 'failed' } {
