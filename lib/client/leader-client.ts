@@ -93,8 +93,11 @@ export class LeaderClient<H> {
           if (!options.idempotent) throw unknown(target, error);
         }
         if (now() >= until) throw doubtful ? unknown(target, error) : error;
-        this.#heed(error, named, target);
-        if (!isFailure(error, 'LEASE_SPENT')) finder.forget();
+        // Who has to grant more writes first is the leader.
+        if (!isFailure(error, 'LEASE_SPENT')) {
+          this.#heed(error, named, target);
+          finder.forget();
+        }
         await sleep(pauseMs);
       }
     }

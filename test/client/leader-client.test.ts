@@ -104,6 +104,13 @@ describe('a write at the leader', () => {
     expect(tries).toEqual(['eu', ...Array.from({ length: 99 }, () => 'us'), 'eu']);
   });
 
+  test('stays where it was sent while the leader there has yet to grant more writes', async () => {
+    const spent = new UnderstudyError('LEASE_SPENT', 'us has granted no more', 'Try again in a moment.');
+    fates = [sentTo('us-east-1'), spent];
+    expect(await write(false)).toBe('us');
+    expect(tries).toEqual(['eu', 'us', 'us']);
+  });
+
   test('goes back to where DNS points from one that does not answer, or that knows better', async () => {
     fates = [sentTo('us-east-1'), lost];
     expect(await write(true)).toBe('eu');
