@@ -195,19 +195,24 @@ export async function goesOn(deps: FailoverDeps, state: FailoverState): Promise<
   return superseding(deps, state, await sayOn(deps, state, (each) => each.size >= need));
 }
 
-/** Says in every Region that the run makes progress, until `enough` have answered where they stand. */
+/**
+ * Says in every Region that the run makes progress, until `enough` have answered where they stand.
+ *
+ * @param asking a Region that asks for its own lease meanwhile: what it says of itself stays there.
+ */
 export async function sayOn(
   deps: FailoverDeps,
   state: FailoverState,
   enough: (answers: Answers<Acceptor>) => boolean,
+  asking?: RegionId,
 ): Promise<Answers<Acceptor>> {
   const { clock } = deps;
   // The time is a counter that grows from step to step, whichever process runs it.
   const beat: Beat = { epoch: epochOfRun(state), counter: clock.now(), leaseUntilMs: 0 };
   return gather(
     deps,
-    async (acceptor) =>
-      state.promote === undefined ? (await acceptor.beat(beat)).acceptor : acceptor.read(),
+    async (acceptor, at) =>
+      state.promote === undefined && at !== asking ? (await acceptor.beat(beat)).acceptor : acceptor.read(),
     enough,
   );
 }

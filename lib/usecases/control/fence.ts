@@ -21,8 +21,14 @@ const GRACE_MS = 60;
 /**
  * Fences the epoch that ends, rung by rung, all at once: seals every log that answers, looks whether the lease is over,
  * asks the old Region itself, raises the engine's own fence, calls the user's hook. Says of each whether it is proven.
+ *
+ * @param asking as for `sayOn`.
  */
-export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promise<FenceResult> {
+export async function fenceOld(
+  deps: FailoverDeps,
+  state: FailoverState,
+  asking?: RegionId,
+): Promise<FenceResult> {
   const epoch = epochOfRun(state);
   const regions = deps.group.regions.map(({ name }) => name);
   const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
@@ -30,7 +36,7 @@ export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promis
   const oldSeal = old === undefined ? undefined : sealLog(deps, old, epoch);
   const began = deps.clock.now();
   const [{ over, votes }, ...sealed] = await Promise.all([
-    withdrawn(deps, state),
+    withdrawn(deps, state, asking),
     ...regions.filter((region) => region !== old).map((region) => sealLog(deps, region, epoch)),
   ]);
   if (over !== undefined) return decided(deps, state, 'fence', {}, over);
@@ -82,10 +88,10 @@ export async function fenceOld(deps: FailoverDeps, state: FailoverState): Promis
 }
 
 /** Does the run go on, and how many Regions have withdrawn their grant from the epoch that ends, as they say now? */
-async function withdrawn(deps: FailoverDeps, state: FailoverState) {
+async function withdrawn(deps: FailoverDeps, state: FailoverState, asking: RegionId | undefined) {
   const need = majorityOf(deps.acceptors.members.length);
   const hasVoted = ({ vote }: Acceptor) => vote !== undefined && vote >= state.input.epoch;
-  const answers = await sayOn(deps, state, (each) => countOf(each, hasVoted) >= need);
+  const answers = await sayOn(deps, state, (each) => countOf(each, hasVoted) >= need, asking);
   return { over: await superseding(deps, state, answers), votes: countOf(answers, hasVoted) };
 }
 

@@ -209,7 +209,7 @@ async function finish(
     const moving = begun.sealing.then(
       (sealed) => sealed && relay(own, begun.ahead.to, LANE_0, epoch, sealed.head),
     );
-    const fencing = fenceOld(deps, state);
+    const fencing = fenceOld(deps, state, successor);
     // The leader is fenced by now: its log is sealed, and a majority has withdrawn its grant, or there would be no claim.
     // The other rungs are for the report.
     const ready = patiently(deps, moving).then((moved) => {
