@@ -207,7 +207,7 @@ async function finish(
     const own = peers.log(region);
     const { head: end } = await own.seal(LANE_0, epoch);
     const moving = begun.sealing.then(
-      (sealed) => sealed && relay(own, begun.ahead.to, LANE_0, epoch, sealed.head),
+      (sealed) => sealed && relay(begun.ahead.from, begun.ahead.to, LANE_0, epoch, sealed.head),
     );
     const fencing = fenceOld(deps, state, successor);
     // The leader is fenced by now: its log is sealed, and a majority has withdrawn its grant, or there would be no claim.

@@ -3,18 +3,24 @@ import type { Head } from '#lib/domain/log.ts';
 import { advance } from '#lib/domain/lsn.ts';
 import { MAX_APPEND, type ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { LogWriter } from '#lib/usecases/relay.ts';
-import type { LogReader } from '#lib/usecases/remember-segments.ts';
+import { type LogReader, rememberSegments } from '#lib/usecases/remember-segments.ts';
 
 /** Segments on their way to another Region before anybody knows where its log ends. */
 export type SentAhead = {
   /** Sends what has been logged since `known`. */
   readonly send: () => void;
+  /** The log that they are of: what was sent is not read from there again. */
+  readonly from: LogReader;
   /** The log that they are for: an append finds there what was sent. */
   readonly to: LogWriter;
 };
 
+/** Bytes of segments that are kept to be sent, at the most. */
+const KEPT_BYTES = 64 << 20;
+
 /** @param known the end of `to` as last seen; older is more work, never wrong. */
-export function sendAhead(from: LogReader, to: ReplicaLog, known: Head): SentAhead {
+export function sendAhead(log: LogReader, to: ReplicaLog, known: Head): SentAhead {
+  const from = rememberSegments(log, KEPT_BYTES);
   const sent = new Map<string, Promise<void>>();
   const putSegment = (hash: string, bytes: Uint8Array, at: Pick<Head, 'generation'>): Promise<void> => {
     const name = `${hash}.${at.generation}`;
@@ -31,6 +37,7 @@ export function sendAhead(from: LogReader, to: ReplicaLog, known: Head): SentAhe
   };
   return {
     send: () => void send().catch(() => {}),
+    from,
     to: {
       putSegment,
       head: (lane) => to.head(lane),

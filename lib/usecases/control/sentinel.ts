@@ -44,7 +44,7 @@ export type SentinelDeps = RegisterDeps & {
 /** How many beats' time a canary may take before the write path counts as broken: overload is not death. */
 const CANARY_LEASES = 20;
 /** Between two looks of a Region that everybody waits for, ms. */
-const NEXT_MS = 20;
+const NEXT_MS = 10;
 /** Stands for a counter while a vote is in force that another has cast. */
 const HANDING_OVER = -1;
 /** How much of the margin the leader has to answer a probe. */

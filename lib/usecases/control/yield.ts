@@ -20,7 +20,7 @@ import { countOf, gather } from '#lib/usecases/control/gather.ts';
 
 /** How long the leader's capture may take to log the last writes before the switchover is given up, ms. */
 const CAPTURE_MS = 5_000;
-const POLL_MS = 20;
+const POLL_MS = 10;
 
 /**
  * The leader's own vote ends the lease that its clients read. Whoever holds the mark that it bears knows that no lease has
