@@ -4,6 +4,7 @@ import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
 import { readStored } from '#lib/aws/stored-item.ts';
 import {
   type Acceptor,
+  type Answer,
   BALLOT_ZERO,
   type Ballot,
   type Beat,
@@ -11,6 +12,7 @@ import {
   type Draw,
   draw,
   epochOf,
+  isReleased,
   NO_ACCEPTOR,
   runOf,
 } from '#lib/domain/control/acceptor.ts';
@@ -49,10 +51,7 @@ export function prepareWrite(ballot: Ballot): AcceptorWrite<'promised' | 'outbid
   };
 }
 
-export function acceptWrite(
-  ballot: Ballot,
-  value: Register,
-): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
+function acceptWrite(ballot: Ballot, value: Register): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
   const released = value.epoch === 1 ? '' : ' AND (epoch >= :epoch OR vote >= :before)';
   return {
     update: {
@@ -69,6 +68,50 @@ export function acceptWrite(
     done: 'accepted',
     refused: ({ promised }) => (promised > ballot ? 'outbid' : 'withheld'),
   };
+}
+
+/** An acceptance that casts the vote which it needs. Where the Region has voted by itself, the plain one is for it. */
+function acceptWithVoteWrite(
+  ballot: Ballot,
+  value: Register,
+  by: Consent,
+): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
+  return {
+    update: {
+      UpdateExpression:
+        'SET promised = :ballot, ballot = :ballot, epoch = :epoch, #value = :value, vote = :before, voteBy = :by',
+      ConditionExpression:
+        '(attribute_not_exists(promised) OR promised <= :ballot) AND (attribute_not_exists(epoch) OR epoch <= :before) AND ' +
+        '(attribute_not_exists(vote) OR vote < :before OR (vote = :before AND begins_with(voteBy, :run)))',
+      ExpressionAttributeNames: { '#value': 'value' },
+      ExpressionAttributeValues: {
+        ':ballot': { S: ballot },
+        ':epoch': number(value.epoch),
+        ':value': { S: JSON.stringify(value) },
+        ':before': number(value.epoch - 1),
+        ':by': { S: by },
+        ':run': { S: runOf(by) },
+      },
+    },
+    done: 'accepted',
+    refused: ({ promised }) => (promised > ballot ? 'outbid' : 'withheld'),
+  };
+}
+
+/** The acceptance as at most two writes: of the second, only the condition is another. */
+export async function acceptBy(
+  write: (
+    write: AcceptorWrite<'accepted' | 'outbid' | 'withheld'>,
+  ) => Promise<Answer<'accepted' | 'outbid' | 'withheld'>>,
+  ballot: Ballot,
+  value: Register,
+  by: Consent | undefined,
+): Promise<Answer<'accepted' | 'outbid' | 'withheld'>> {
+  if (by !== undefined) {
+    const answer = await write(acceptWithVoteWrite(ballot, value, by));
+    if (answer.kind !== 'withheld' || !isReleased(answer.acceptor, value.epoch)) return answer;
+  }
+  return write(acceptWrite(ballot, value));
 }
 
 export function beatWrite({

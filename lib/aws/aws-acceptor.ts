@@ -1,7 +1,7 @@
 import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import {
   type AcceptorWrite,
-  acceptWrite,
+  acceptBy,
   beatWrite,
   drawWrite,
   prepareWrite,
@@ -35,8 +35,8 @@ export class AwsAcceptor implements AcceptorStore {
     return this.#write(prepareWrite(ballot));
   }
 
-  accept(ballot: Ballot, value: Register) {
-    return this.#write(acceptWrite(ballot, value));
+  accept(ballot: Ballot, value: Register, by?: Consent) {
+    return acceptBy((write) => this.#write(write), ballot, value, by);
   }
 
   beat(beat: Beat) {

@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import {
   type AcceptorWrite,
-  acceptWrite,
+  acceptBy,
   beatWrite,
   drawWrite,
   prepareWrite,
@@ -72,8 +72,8 @@ class MrscAcceptor implements AcceptorStore {
     return this.#write(prepareWrite(ballot));
   }
 
-  accept(ballot: Ballot, value: Register) {
-    return this.#write(acceptWrite(ballot, value));
+  accept(ballot: Ballot, value: Register, by?: Consent) {
+    return acceptBy((write) => this.#write(write), ballot, value, by);
   }
 
   beat(beat: Beat) {

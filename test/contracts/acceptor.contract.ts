@@ -106,6 +106,22 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
       expect((await acceptor.beat({ epoch: E1, counter: 9, leaseUntilMs: 0 })).kind).toBe('deposed');
     });
 
+    test('takes it with the vote in one where the leader consents, and leaves a vote of its own as it is', async () => {
+      const { acceptor } = await open();
+      const next = { ...founded(US, E2, 'r2'), phase: 'switching-over' as const };
+      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      await acceptor.prepare(ballot(3));
+      expect((await acceptor.accept(ballot(2), next, 'run/1')).kind).toBe('outbid');
+      expect((await acceptor.accept(ballot(3), { ...next, epoch: E3 }, 'run/1')).kind).toBe('accepted');
+      expect(await acceptor.read()).toMatchObject({ vote: 2, voteBy: 'run/1' });
+      const [another] = (await open()).others;
+      await another!.accept(ballot(1), founded(EU, E1, 'r1'));
+      await another!.vote(E1, 0);
+      expect(await another!.accept(ballot(2), next, 'run/1')).toMatchObject({ kind: 'accepted' });
+      const voice = await another!.read();
+      expect([voice.vote, voice.voteBy]).toEqual([1, undefined]);
+    });
+
     test('lets no more be drawn than was granted, however many draw at once', async () => {
       const { acceptor } = await open();
       await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));

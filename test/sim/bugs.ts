@@ -43,7 +43,7 @@ function acceptorBy(
     const store: AcceptorStore = {
       read: async () => item,
       prepare: async (ballot) => keep(by.prepare(item, ballot)),
-      accept: async (ballot, value) => keep(by.accept(item, ballot, value)),
+      accept: async (...call) => keep(by.accept(item, ...call)),
       beat: async (sent) => keep(by.beat(item, sent)),
       vote: async (...call) => keep(by.vote(item, ...call)),
       unvote: async (...call) => keep(by.unvote(item, ...call)),
@@ -147,7 +147,7 @@ export const BUGS: readonly Bug[] = [
           return {
             read: () => at.read(),
             prepare: (ballot) => at.prepare(plain(ballot)),
-            accept: (ballot, value) => at.accept(plain(ballot), value),
+            accept: (ballot, ...rest) => at.accept(plain(ballot), ...rest),
             beat: (sent) => at.beat(sent),
             vote: (...call) => at.vote(...call),
             unvote: (...call) => at.unvote(...call),
@@ -172,7 +172,7 @@ export const BUGS: readonly Bug[] = [
           if (at !== first) return sound.of(at);
           const own = proxies.get(at) ?? { ...sound.of(at) };
           own.prepare = (ballot) => sound.of(region).prepare(ballot);
-          own.accept = (ballot, value) => sound.of(region).accept(ballot, value);
+          own.accept = (...call) => sound.of(region).accept(...call);
           proxies.set(at, own);
           return own;
         },

@@ -180,7 +180,12 @@ export class RegionTwin {
           control,
           divergences,
           rejects: { put: async () => {} },
-          telemetry,
+          telemetry: {
+            ...telemetry,
+            metrics: ({ LocalWritesAtFollower }) => {
+              if (LocalWritesAtFollower !== undefined) monitor.data.reported(region, batch);
+            },
+          },
         },
         LANE_0,
         shard,

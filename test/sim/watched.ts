@@ -28,8 +28,8 @@ export function watchedAcceptor(
     vote: (...call) => seen(inner.vote(...call)),
     unvote: (...call) => seen(inner.unvote(...call)),
     draw: (...call) => seen(inner.draw(...call)),
-    async accept(ballot, value) {
-      const answer = await seen(inner.accept(ballot, value));
+    async accept(ballot, value, by) {
+      const answer = await seen(inner.accept(ballot, value, by));
       if (answer.kind === 'accepted') monitor.leadership.accepted(region, ballot, value);
       return answer;
     },
@@ -58,7 +58,10 @@ export function watchedControl(inner: Control, region: RegionId, monitor: Monito
     },
     async attach(epoch) {
       const outcome = await inner.attach(epoch);
-      if (outcome === 'attached') monitor.log.attached(region, epoch);
+      if (outcome === 'attached') {
+        monitor.log.attached(region, epoch);
+        monitor.data.attached(region);
+      }
       return outcome;
     },
   };

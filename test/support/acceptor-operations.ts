@@ -22,7 +22,7 @@ import { AP, EU, US } from './memory-group.ts';
 /** A call of an acceptor, by name and parameters. */
 export type Operation =
   | readonly ['prepare', Ballot]
-  | readonly ['accept', Ballot, Register]
+  | readonly ['accept', Ballot, Register, Consent | undefined]
   | readonly ['beat', Beat]
   | readonly ['vote', Epoch, number | 'over', Consent | undefined]
   | readonly ['unvote', Epoch, Consent | undefined]
@@ -50,7 +50,7 @@ function pure(item: Acceptor, operation: Operation) {
     case 'prepare':
       return prepare(item, operation[1]);
     case 'accept':
-      return accept(item, operation[1], operation[2]);
+      return accept(item, operation[1], operation[2], operation[3]);
     case 'beat':
       return beat(item, operation[1]);
     case 'vote':
@@ -67,7 +67,7 @@ export function perform(store: AcceptorStore, operation: Operation) {
     case 'prepare':
       return store.prepare(operation[1]);
     case 'accept':
-      return store.accept(operation[1], operation[2]);
+      return store.accept(operation[1], operation[2], operation[3]);
     case 'beat':
       return store.beat(operation[1]);
     case 'vote':
@@ -129,7 +129,7 @@ const anyConsent = fc.constantFrom<Consent | undefined>(undefined, 'run/1', 'run
 
 const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   fc.tuple(fc.constant('prepare' as const), anyBallot),
-  fc.tuple(fc.constant('accept' as const), anyBallot, anyRegister),
+  fc.tuple(fc.constant('accept' as const), anyBallot, anyRegister, anyConsent),
   fc.tuple(fc.constant('beat' as const), anyBeat),
   fc.tuple(
     fc.constant('vote' as const),

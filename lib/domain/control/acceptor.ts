@@ -91,16 +91,25 @@ export function prepare(item: Acceptor, ballot: Ballot): Answer<'promised' | 'ou
  * Phase 2. A value of a higher epoch than the accepted one is taken only while this Region's vote against the epoch
  * before it, or a later one, is in force (`withheld` if not): so the majority that accepts an epoch has withdrawn its
  * grant from the one before. The first epoch of a group has none before it.
+ *
+ * @param by the leader of the epoch before has given up its lease to this switchover: the vote is cast with it.
  */
 export function accept(
   item: Acceptor,
   ballot: Ballot,
   value: Register,
+  by?: Consent,
 ): Answer<'accepted' | 'outbid' | 'withheld'> {
   if (item.promised > ballot) return { kind: 'outbid', acceptor: item };
-  const released = epochOf(item) >= value.epoch || (item.vote ?? -1) >= value.epoch - 1 || value.epoch === 1;
-  if (!released) return { kind: 'withheld', acceptor: item };
-  return { kind: 'accepted', acceptor: { ...item, promised: ballot, accepted: { ballot, value } } };
+  const before = (value.epoch - 1) as Epoch;
+  const voted = by === undefined ? item : vote(item, before, 'over', by).acceptor;
+  if (!isReleased(voted, value.epoch)) return { kind: 'withheld', acceptor: item };
+  return { kind: 'accepted', acceptor: { ...voted, promised: ballot, accepted: { ballot, value } } };
+}
+
+/** Whether a value of this epoch may be accepted: this Region lends nothing to the leader of the epoch before it. */
+export function isReleased(item: Acceptor, epoch: Epoch): boolean {
+  return epochOf(item) >= epoch || (item.vote ?? -1) >= epoch - 1 || epoch === 1;
 }
 
 /**

@@ -28,8 +28,8 @@ export class MemoryAcceptor implements AcceptorStore {
     return this.#keep(prepare(this.#item, ballot));
   }
 
-  async accept(ballot: Ballot, value: Register) {
-    return this.#keep(accept(this.#item, ballot, value));
+  async accept(ballot: Ballot, value: Register, by?: Consent) {
+    return this.#keep(accept(this.#item, ballot, value, by));
   }
 
   async beat(sent: Beat) {

@@ -1,14 +1,16 @@
 import {
   type Acceptor,
+  type Answer,
   BALLOT_ZERO,
   type Ballot,
   ballotAfter,
+  type Consent,
   majorityOf,
 } from '#lib/domain/control/acceptor.ts';
 import type { Change, Register } from '#lib/domain/control/register.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { Acceptors } from '#lib/ports/acceptor-store.ts';
+import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
 import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
 
 /** Proposals that one change may lose to rivals. */
@@ -30,12 +32,26 @@ export type RegisterDeps = {
 };
 
 /**
+ * A change whose first phase is over: a majority has promised to hear no lower ballot, and said what it has accepted. It
+ * keeps: whatever happens until the second phase outbids it. Good for one change.
+ */
+export type Begun = { readonly ballot: Ballot; readonly promises: Answers<Answer<'promised' | 'outbid'>> };
+
+export type ChangeOptions = {
+  readonly begun?: Begun;
+  /** The leader of the epoch before consents to the change: see `accept` in domain/control/acceptor.ts. */
+  readonly by?: Consent;
+};
+
+/** The first phase of a change that is not known yet: one round trip less once it is. Throws REGISTER_UNAVAILABLE. */
+export async function beginChange(deps: RegisterDeps): Promise<Begun> {
+  return firstPhase(deps, await promisedNearby(deps), new Set());
+}
+
+/**
  * One change of the group's register by CASPaxos (Rystsov, "CASPaxos: Replicated State Machines without logs", 2018):
  * learn the value of a majority under a new ballot, change it, have a majority accept the result. `change` may be
  * called more than once, and must hold for a value that it has made itself.
- *
- * @param ready what the change rests on: it is learned what is in force meanwhile, and nothing is changed before. The
- * change is not made if it rejects.
  *
  * Throws REGISTER_UNAVAILABLE without an answer from a majority, REGISTER_CONTENDED after too many lost races, and
  * GROUP_NOT_FOUNDED if the group has no leader yet.
@@ -43,7 +59,7 @@ export type RegisterDeps = {
 export function changeRegister(
   deps: RegisterDeps,
   change: (register: Register) => Change,
-  ready?: Promise<unknown>,
+  options: ChangeOptions = {},
 ): Promise<Change> {
   return propose(
     deps,
@@ -51,7 +67,7 @@ export function changeRegister(
       if (register === undefined) throw notFounded();
       return change(register);
     },
-    ready,
+    options,
   );
 }
 
@@ -75,23 +91,16 @@ export function keep(register: Register): Change {
 async function propose(
   deps: RegisterDeps,
   change: (register: Register | undefined) => Change,
-  ready?: Promise<unknown>,
+  { begun, by }: ChangeOptions = {},
 ): Promise<Change> {
   const { members } = deps.acceptors;
   const need = majorityOf(members.length);
-  let highest = await promisedNearby(deps);
+  let highest = begun?.ballot ?? (await promisedNearby(deps));
   // Regions whose accepted value was too far ahead of the others to be completed: any majority will do without them.
   const ahead = new Set<RegionId>();
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
-    const ballot = ballotAfter(highest, deps.region, deps.chance());
-    const promises = await gather(
-      deps,
-      (acceptor) => acceptor.prepare(ballot),
-      (each) =>
-        countOf(each, ({ kind }, at) => kind === 'promised' && !ahead.has(at)) >= need ||
-        (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
-    );
-    await ready;
+    const { ballot, promises } =
+      tries === 0 && begun !== undefined ? begun : await firstPhase(deps, highest, ahead);
     highest = highestOf(ballot, promises);
     const heard = [...promises].filter(([at, { kind }]) => kind === 'promised' && !ahead.has(at));
     if (heard.length >= need) {
@@ -99,9 +108,13 @@ async function propose(
       const changed = change(accepted);
       // A refusal too stands only if the value that it rests on is a majority's: `register` is that value.
       const value = changed.register;
+      // A consent is to this change alone, not to what somebody else has made of the register.
+      const consent = changed.kind === 'changed' ? by : undefined;
       const answers = await gather(
         deps,
-        (acceptor) => acceptor.accept(ballot, value),
+        consent === undefined
+          ? (acceptor) => acceptor.accept(ballot, value)
+          : acceptingBy(deps, ballot, value, consent),
         (each) =>
           countOf(each, ({ kind }) => kind === 'accepted') >= need ||
           (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
@@ -118,8 +131,6 @@ async function propose(
         }
         if (members.length - ahead.size < need) ahead.clear();
       }
-    } else if (promises.size < need) {
-      throw unavailable(promises.size, members.length);
     }
     await deps.sleep(deps.random() * PAUSE_MS * (tries + 1));
   }
@@ -128,6 +139,40 @@ async function propose(
     `a change of the register lost ${MAX_TRIES} races`,
     'Try again; somebody else is changing it at the same time.',
   );
+}
+
+/**
+ * The leader's own acceptor first, which its own vote releases: from then on nobody can take that vote back. The others
+ * follow a consent that stands, however late they hear of it.
+ */
+function acceptingBy(
+  { acceptors, region }: RegisterDeps,
+  ballot: Ballot,
+  value: Register,
+  consent: Consent,
+): (acceptor: AcceptorStore, at: RegionId) => ReturnType<AcceptorStore['accept']> {
+  const own = acceptors.of(region).accept(ballot, value);
+  return async (acceptor, at) => {
+    const { kind } = await own;
+    if (at === region) return own;
+    return acceptor.accept(ballot, value, kind === 'accepted' ? consent : undefined);
+  };
+}
+
+/** @param ahead Regions whose promise does not count. */
+async function firstPhase(deps: RegisterDeps, above: Ballot, ahead: ReadonlySet<RegionId>): Promise<Begun> {
+  const { members } = deps.acceptors;
+  const need = majorityOf(members.length);
+  const ballot = ballotAfter(above, deps.region, deps.chance());
+  const promises = await gather(
+    deps,
+    (acceptor) => acceptor.prepare(ballot),
+    (each) =>
+      countOf(each, ({ kind }, at) => kind === 'promised' && !ahead.has(at)) >= need ||
+      (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
+  );
+  if (promises.size < need) throw unavailable(promises.size, members.length);
+  return { ballot, promises };
 }
 
 /** The ballot that the own Region has promised, which is mostly the highest: to begin above it saves a lost round. */

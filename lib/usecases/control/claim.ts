@@ -2,7 +2,7 @@ import { type Acceptor, counterOf } from '#lib/domain/control/acceptor.ts';
 import { claim } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
-import { changeRegister } from '#lib/usecases/control/change-register.ts';
+import { type ChangeOptions, changeRegister } from '#lib/usecases/control/change-register.ts';
 import {
   type ClaimResult,
   decided,
@@ -19,12 +19,12 @@ const SILENT_MS = 150;
  * Takes the next epoch for this run: the register's change from (e, leading) to (e + 1, failing over, this run). Only
  * one run ever gets it, and only once a majority of the Regions has withdrawn its grant from e.
  *
- * @param ready resolves once they have, if that is under way.
+ * @param options of a switchover: the leader's consent, by which they withdraw it.
  */
 export async function claimEpoch(
   deps: FailoverDeps,
   state: FailoverState,
-  ready?: Promise<unknown>,
+  options: ChangeOptions = {},
 ): Promise<ClaimResult> {
   const { input } = state;
   const hearing = listen(deps);
@@ -59,7 +59,7 @@ export async function claimEpoch(
         ...(input.successor === undefined ? {} : { successor: input.successor }),
       });
     },
-    ready,
+    options,
   );
   const { register } = change;
   if (guarded !== undefined) return decide({ outcome: 'refused', code: 'FAILOVER_REFUSED', why: guarded });

@@ -6,7 +6,7 @@ import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { LeaderInDns } from '#lib/ports/leader-record.ts';
-import { readRegister } from '#lib/usecases/control/change-register.ts';
+import { beginChange, readRegister } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import { candidatesIn, electAmong, hear, rulesOf } from '#lib/usecases/control/elect.ts';
 import {
@@ -27,7 +27,7 @@ import {
 import { fenceOld } from '#lib/usecases/control/fence.ts';
 import { promoteWinner } from '#lib/usecases/control/promote.ts';
 import { type SentAhead, sendAhead } from '#lib/usecases/control/send-ahead.ts';
-import { giveUpLease, lastWrites, withdrawGrants } from '#lib/usecases/control/yield.ts';
+import { giveUpLease, lastWrites } from '#lib/usecases/control/yield.ts';
 import { relay } from '#lib/usecases/relay.ts';
 
 type Claimed = Extract<ClaimResult, { readonly outcome: 'claimed' }>;
@@ -76,12 +76,14 @@ const POLL_MS = 50;
 export async function handOver(deps: FailoverDeps, given: FailoverState): Promise<HandoverResult> {
   const prepared = await prepare(deps, given);
   if (prepared.outcome === 'handed-over') return prepared;
+  // Writes go on meanwhile.
+  const begun = await beginChange(deps);
   const consent = prepared.outcome === 'fit' ? await giveUpLease(deps, prepared.state) : prepared;
   if (consent.outcome === 'refused') {
     return decided(deps, given, 'yield', { ...given.input }, { ...consent, stopped: false });
   }
   const state = prepared.outcome === 'fit' ? prepared.state : given;
-  const claiming = claimEpoch(deps, state, withdrawGrants(deps, state, consent.by));
+  const claiming = claimEpoch(deps, state, { begun, by: consent.by });
   const ahead = prepared.outcome === 'fit' ? sendingTo(deps, prepared) : undefined;
   ahead?.send();
   const yielding = lastWrites(deps, consent.by);
@@ -89,7 +91,7 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
     () => ahead?.send(),
     () => {},
   );
-  const [claim, yielded, begun] = await Promise.all([
+  const [claim, yielded, started] = await Promise.all([
     claiming,
     yielding.then((last) => decided(deps, state, 'yield', { ...state.input }, last)),
     claiming.then((claimed) => ahead && begin(deps, { ...state, claim: claimed }, ahead)),
@@ -102,7 +104,7 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
   const known = { ...state, claim, yield: yielded };
   const rest =
     prepared.outcome === 'fit'
-      ? await finish(deps, known, { ...prepared, asked: given.input }, begun)
+      ? await finish(deps, known, { ...prepared, asked: given.input }, started)
       : undefined;
   return rest === undefined
     ? { outcome: 'claimed', claim, yield: yielded }

@@ -1,6 +1,6 @@
 import { install } from '#lib/domain/control/register.ts';
 import { attachFollower } from '#lib/usecases/control/attach-follower.ts';
-import { changeRegister } from '#lib/usecases/control/change-register.ts';
+import { beginChange, changeRegister } from '#lib/usecases/control/change-register.ts';
 import {
   decided,
   epochOfRun,
@@ -26,10 +26,11 @@ export async function promoteWinner(
   const epoch = epochOfRun(state);
   const leader = winnerOf(state);
   const cooldownUntilMs = state.input.kind === 'switchover' ? 0 : deps.clock.now() + deps.profile.cooldownMs;
+  const [begun] = await Promise.all([ready && beginChange(deps), ready]);
   const { kind, register } = await changeRegister(
     deps,
     (value) => install(value, { epoch, run: state.input.run, leader, cooldownUntilMs }),
-    ready,
+    { ...(begun && { begun }) },
   );
   if (kind !== 'changed') {
     return decided(

@@ -1,7 +1,6 @@
-import { type Acceptor, type Consent, majorityOf } from '#lib/domain/control/acceptor.ts';
+import type { Consent } from '#lib/domain/control/acceptor.ts';
 import { HANDOVER_MS } from '#lib/domain/control/application-lease.ts';
 import { install } from '#lib/domain/control/register.ts';
-import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import { changeRegister, readRegister } from '#lib/usecases/control/change-register.ts';
@@ -16,7 +15,6 @@ import {
   type Refused,
   type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
-import { countOf, gather } from '#lib/usecases/control/gather.ts';
 
 /** How long the leader's capture may take to log the last writes before the switchover is given up, ms. */
 const CAPTURE_MS = 5_000;
@@ -36,27 +34,6 @@ export async function giveUpLease(
   return own.kind === 'beaten'
     ? { outcome: 'refused', code: 'FAILOVER_REFUSED', why: 'the leader is handing over already' }
     : { outcome: 'refused', code: 'PLAN_STALE', why: 'a higher epoch has been claimed' };
-}
-
-/** With the leader's consent, a majority withdraws its grant. Throws REGISTER_UNAVAILABLE if none answers. */
-export async function withdrawGrants(
-  deps: FailoverDeps,
-  { input }: FailoverState,
-  by: Consent,
-): Promise<void> {
-  const need = majorityOf(deps.acceptors.members.length);
-  const inForce = ({ acceptor }: { readonly acceptor: Acceptor }) => acceptor.vote === input.epoch;
-  const votes = await gather(
-    deps,
-    (acceptor) => acceptor.vote(input.epoch, 'over', by),
-    (each) => countOf(each, inForce) >= need,
-  );
-  if (countOf(votes, inForce) >= need) return;
-  throw new UnderstudyError(
-    'REGISTER_UNAVAILABLE',
-    'no majority of the Regions has withdrawn its grant from the leader that hands over',
-    'Wait until more Regions can be reached; the switchover is taken back.',
-  );
 }
 
 /** Waits until every write that counts is made and in the log. Runs in the leader's Region, by whose clock it goes. */

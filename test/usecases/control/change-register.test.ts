@@ -2,11 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BALLOT_ZERO, ballotAfter } from '#lib/domain/control/acceptor.ts';
 import { amend, claim, founded, type Register } from '#lib/domain/control/register.ts';
-import type { RegionId } from '#lib/domain/ids.ts';
+import { parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import {
+  beginChange,
   changeRegister,
   foundGroup,
   glanceAtRegister,
@@ -145,6 +146,69 @@ describe('a value that a minority has accepted', () => {
       epoch: 2,
       coordinator: AP,
     });
+  });
+});
+
+describe('a change by consent of the leader', () => {
+  test('casts the votes that it needs, of those who accept it', async () => {
+    const group = await founding();
+    await group.vote(E1, EU);
+    group.lost.add(AP);
+    const change = changeRegister(group.registerDeps(EU), claimBy(EU), { by: 'switch/1' });
+    expect((await group.run(change)).kind).toBe('changed');
+    const voices = await Promise.all(MEMBERS.map((at) => group.acceptor(at).read()));
+    expect(voices.map(({ vote, voteBy }) => [vote, voteBy])).toEqual([
+      [1, undefined],
+      [1, 'switch/1'],
+      [undefined, undefined],
+    ]);
+  });
+
+  test('asks nothing of the others where it does not stand any more', async () => {
+    const group = await founding();
+    const change = changeRegister(group.registerDeps(EU), claimBy(EU), { by: 'switch/1' });
+    expect((await group.run(change)).kind).toBe('withheld');
+    for (const at of MEMBERS) expect((await group.acceptor(at).read()).vote).toBeUndefined();
+  });
+
+  test('helps nobody else: what another has half claimed gets no votes by it', async () => {
+    const members = [...MEMBERS, parseRegionId('sa-east-1'), parseRegionId('ca-central-1')];
+    const group = await new FailoverGroup(members).found(EU);
+    await group.vote(E1, EU, US);
+    const ballot = ballotAfter((await group.acceptor(US).read()).promised, US, 'half');
+    await group.acceptor(US).accept(ballot, claimBy(US)((await group.registers())[0]!).register);
+    const change = changeRegister(group.registerDeps(EU), claimBy(EU), { by: 'switch/1' });
+    expect(await group.run(change)).toMatchObject({
+      kind: 'changed',
+      register: { epoch: 2, coordinator: EU },
+    });
+  });
+
+  test('that was begun before costs one round trip, and begins again where it was outbid', async () => {
+    const group = await founding();
+    await group.vote(E1, EU);
+    const deps = group.registerDeps(EU);
+    let prepared = 0;
+    const of = (at: RegionId): AcceptorStore => {
+      const acceptor = deps.acceptors.of(at);
+      return Object.assign(Object.create(acceptor) as AcceptorStore, {
+        prepare: (...call: Parameters<AcceptorStore['prepare']>) => {
+          prepared += 1;
+          return acceptor.prepare(...call);
+        },
+      });
+    };
+    const counted = { ...deps, acceptors: { members: MEMBERS, of } };
+    const begun = await group.run(beginChange(counted));
+    expect(prepared).toBe(3);
+    const change = await group.run(changeRegister(counted, claimBy(EU), { begun, by: 'switch/1' }));
+    expect(change).toMatchObject({ kind: 'changed', register: { epoch: 2 } });
+    expect(prepared).toBe(3);
+    const first = await group.run(beginChange(counted));
+    await group.run(readRegister(group.registerDeps(US)));
+    const outbid = await group.run(changeRegister(counted, keep, { begun: first }));
+    expect(outbid).toMatchObject({ kind: 'changed', register: { epoch: 2, coordinator: EU } });
+    expect(prepared).toBe(9);
   });
 });
 

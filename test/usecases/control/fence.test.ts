@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { replay } from '#lib/cli/replay.ts';
-import type { Acceptor, Beat } from '#lib/domain/control/acceptor.ts';
+import type { Acceptor, Beat, Consent } from '#lib/domain/control/acceptor.ts';
 import type { Proof } from '#lib/domain/control/fence.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import type { HostFenceRequest } from '#lib/ports/sentinel-ports.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import type { FailoverDeps, FailoverState, FenceResult } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
-import { giveUpLease, lastWrites, withdrawGrants } from '#lib/usecases/control/yield.ts';
+import { giveUpLease, lastWrites } from '#lib/usecases/control/yield.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
 import { E1, E2, E3, GROUP } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
@@ -30,8 +30,13 @@ async function open(): Promise<FailoverGroup> {
 }
 
 /** The state of a run in `region` once it has claimed its epoch. */
-async function claimed(group: FailoverGroup, deps: FailoverDeps, state = START): Promise<FailoverState> {
-  const claim = await group.run(claimEpoch(deps, state));
+async function claimed(
+  group: FailoverGroup,
+  deps: FailoverDeps,
+  state = START,
+  by?: Consent,
+): Promise<FailoverState> {
+  const claim = await group.run(claimEpoch(deps, state, by && { by }));
   expect(claim.outcome).toBe('claimed');
   return { ...state, claim };
 }
@@ -107,10 +112,9 @@ describe('the fence of an epoch that was claimed', () => {
     const input = { ...START.input, kind: 'switchover', trigger: 'operator', successor: US } as const;
     const given = await group.run(giveUpLease(deps, { input }));
     if (given.outcome !== 'given-up') throw new Error(given.why);
-    await group.run(withdrawGrants(deps, { input }, given.by));
     const yielded = await group.run(lastWrites(deps, given.by));
     expect(yielded.outcome).toBe('yielded');
-    const result = await fence(group, deps, await claimed(group, deps, { input, yield: yielded }));
+    const result = await fence(group, deps, await claimed(group, deps, { input, yield: yielded }, given.by));
     expect(provenOf(result)).toEqual(['log', 'lease', 'watchdog', 'engine']);
   });
 

@@ -8,7 +8,7 @@ import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import type { FailoverState } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
 import { handOver } from '#lib/usecases/control/hand-over.ts';
-import { abandonSwitchover, giveUpLease, withdrawGrants } from '#lib/usecases/control/yield.ts';
+import { abandonSwitchover, giveUpLease } from '#lib/usecases/control/yield.ts';
 import { FailoverGroup, targetOf } from '../../support/failover-group.ts';
 import { never } from '../../support/intercepted-log.ts';
 import { E1, E2, E3, GROUP } from '../../support/log-history.ts';
@@ -165,6 +165,20 @@ describe('a switchover', () => {
     expect(await group.record.read()).toEqual({ epoch: E1, target: targetOf(EU) });
   });
 
+  test('in which no majority promises to hear the claim stops nothing', async () => {
+    const deps = group.failoverDeps(EU);
+    const { acceptors } = deps;
+    const of = (at: typeof US) =>
+      at === EU
+        ? acceptors.of(at)
+        : Object.assign(Object.create(acceptors.of(at)) as ReturnType<typeof acceptors.of>, {
+            prepare: () => Promise.reject(new Error('lost')),
+          });
+    const handing = handOver({ ...deps, acceptors: { ...acceptors, of } }, STATE);
+    await expect(group.run(handing)).rejects.toMatchObject({ code: 'REGISTER_UNAVAILABLE' });
+    expect(await votes()).toEqual([undefined, undefined, undefined]);
+  });
+
   test('goes on without a third Region', async () => {
     group.lost.add(AP);
     expect((await run()).outcome).toBe('handed-over');
@@ -228,8 +242,7 @@ describe('a switchover', () => {
     const deps = group.failoverDeps(EU);
     const given = await group.run(giveUpLease(deps, STATE));
     if (given.outcome !== 'given-up') throw new Error(given.why);
-    await group.run(withdrawGrants(deps, STATE, given.by));
-    await group.run(claimEpoch(deps, STATE));
+    await group.run(claimEpoch(deps, STATE, { by: given.by }));
     expect(await run()).toMatchObject({
       outcome: 'claimed',
       claim: { outcome: 'claimed', epoch: E2 },
