@@ -68,19 +68,19 @@ export function callsOf(course: {
   );
   at('each step', members).call('DynamoDB', 'UpdateItem', acceptor, 'beats for the coordinator');
   if (kind === 'switchover') {
-    at('yield', members).call(
-      'DynamoDB',
-      'UpdateItem',
-      acceptor,
-      `votes against epoch ${epoch}, with its consent`,
-    );
     at('yield', [from])
+      .call('DynamoDB', 'UpdateItem', acceptor, `votes against epoch ${epoch}: its consent`)
       .call('DynamoDB', 'PutItem', table, 'heartbeat: the last write of the epoch')
       .call('DynamoDB', 'GetItem', `${logTable}/head`, 'waits until it is logged');
   }
   at('claim', members)
     .call('DynamoDB', 'GetItem', acceptor, 'reads votes and beats')
-    .call('DynamoDB', 'UpdateItem', acceptor, `proposes epoch ${epoch + 1}`);
+    .call(
+      'DynamoDB',
+      'UpdateItem',
+      acceptor,
+      `proposes epoch ${epoch + 1}${kind === 'switchover' ? ' and votes, with its consent' : ''}`,
+    );
   at('fence', replicas).call(
     'DynamoDB',
     'UpdateItem',

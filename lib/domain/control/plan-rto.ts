@@ -49,7 +49,7 @@ function phasesOf(course: Course): readonly Phase[] | undefined {
   const repoint = record === undefined ? [] : [repointOf(record, step)];
   if (kind === 'switchover') {
     return [
-      step('yield', HANDOVER_MS + 2 * trip, 'writes under way end and are logged; beside it, the claim'),
+      step('yield', HANDOVER_MS + trip, 'writes under way end and are logged; beside it, the claim'),
       step('promote', 4 * trip, 'the last records to the successor, register, first beat'),
       ...repoint,
     ];
