@@ -8,6 +8,7 @@ import { parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { Duty } from '#functions/sentinel/duty.ts';
 import { theWorkflow } from '#functions/workflow.ts';
+import type { Plan } from '#lib/domain/control/plan.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
@@ -64,7 +65,11 @@ export const handler = middy<z.infer<typeof tick>, void>()
       log: deps.peers.log(region),
       fence: fenceAt(region),
       ...(config.failover.onLeaseLost && { onLeaseLost: config.failover.onLeaseLost }),
-      ...(holdsData && { control, workflow: theWorkflow() }),
+      ...(holdsData && {
+        control,
+        workflow: theWorkflow(),
+        hasCandidate: async () => (await planNow()).winner !== undefined,
+      }),
     });
     const duty = (everyMs: number, work: () => Promise<unknown>, failed: string) =>
       new Duty({
@@ -122,9 +127,9 @@ async function reportLag(): Promise<void> {
   fitness = await noteFitness({ check: () => store.checkFitness(), control, telemetry }, fitness);
 }
 
-/** What a leader says of the whole group rests on the same plan that `understudy plan` shows. */
-function safetyDeps(sentinel: Sentinel): SafetyDeps {
-  const { acceptors, clock, control, peers, profile, region, sleep, telemetry } = controlDeps();
+/** The plan that `understudy plan` shows. */
+function planNow(): Promise<Plan> {
+  const { clock, peers, profile, sleep } = controlDeps();
   const { config } = theRuntime();
   const survey = () =>
     surveyGroup({
@@ -139,6 +144,12 @@ function safetyDeps(sentinel: Sentinel): SafetyDeps {
       sleep,
       patienceMs: SURVEY_MS,
     });
+  return planGroup({ config, profile, survey }, { kind: 'failover', force: false });
+}
+
+/** What a leader says of the whole group rests on that plan. */
+function safetyDeps(sentinel: Sentinel): SafetyDeps {
+  const { acceptors, control, peers, region, telemetry } = controlDeps();
   return {
     region,
     acceptor: acceptors.of(region),
@@ -147,7 +158,7 @@ function safetyDeps(sentinel: Sentinel): SafetyDeps {
       control,
       divergences: peers.divergences(region),
       settled,
-      plan: () => planGroup({ config, profile, survey }, { kind: 'failover', force: false }),
+      plan: planNow,
       leaseLeft: () => sentinel.takeLeastLeft(),
     },
   };

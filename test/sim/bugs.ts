@@ -88,7 +88,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'accept-without-vote',
     breaks: 'a Region accepts an epoch only after it has voted against the one before',
-    seeds: [25],
+    seeds: [156, 134],
     acceptor: acceptorBy({
       accept: (item, ballot, value) => accept({ ...item, vote: (value.epoch - 1) as Epoch }, ballot, value),
     }),
@@ -509,7 +509,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'roles-go-back',
     breaks: 'a role is refused where a later epoch is known',
-    seeds: [154, 88],
+    seeds: [42, 143],
     control: controlBy((sound) => {
       let role: Awaited<ReturnType<Control['role']>> | undefined;
       return {

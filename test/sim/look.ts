@@ -1,3 +1,4 @@
+import type { Plan } from '#lib/domain/control/plan.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Role } from '#lib/domain/topology.ts';
@@ -14,9 +15,21 @@ const PATIENCE_MS = 5_000;
 
 /** What an operator's `plan` does, from any Region, in the middle of whatever goes on. The world sees that it changes nothing. */
 export async function lookAhead(world: World, process: Process): Promise<void> {
-  const { group, hooks, members, monitor, replicas } = world;
+  const { hooks, monitor } = world;
+  const sound = surveyDeps(world, process);
+  await planBy(world, hooks.survey?.(sound, (region) => world.log(process, region)) ?? sound);
+  monitor.counts.looks += 1;
+}
+
+/** What a sentinel finds out of an election to come. */
+export async function hasCandidate(world: World, process: Process): Promise<boolean> {
+  return (await planBy(world, surveyDeps(world, process))).winner !== undefined;
+}
+
+function surveyDeps(world: World, process: Process): SurveyDeps {
+  const { members, replicas } = world;
   const acceptors = world.acceptors(process);
-  const sound: SurveyDeps = {
+  return {
     replicas,
     witnesses: members.filter((region) => !replicas.includes(region)),
     peers: {
@@ -30,7 +43,9 @@ export async function lookAhead(world: World, process: Process): Promise<void> {
     sleep: process.sleep,
     patienceMs: PATIENCE_MS,
   };
-  const deps = hooks.survey?.(sound, (region) => world.log(process, region)) ?? sound;
+}
+
+function planBy({ group, members, profile }: World, deps: SurveyDeps): Promise<Plan> {
   const config = {
     group: group.group,
     table: group.table,
@@ -43,8 +58,7 @@ export async function lookAhead(world: World, process: Process): Promise<void> {
     },
   };
   const survey = () => surveyGroup(deps);
-  await planGroup({ config, profile: world.profile, survey }, { kind: 'failover', force: false });
-  monitor.counts.looks += 1;
+  return planGroup({ config, profile, survey }, { kind: 'failover', force: false });
 }
 
 /** What a follower's sentinel tells of its lag, against the true lag when the last of what it goes by was read. */

@@ -13,7 +13,7 @@ import { reattach } from '#lib/usecases/control/reattach.ts';
 import { Sentinel, type SentinelDeps } from '#lib/usecases/control/sentinel.ts';
 import { pull } from '#lib/usecases/pull.ts';
 import type { SentinelLike } from './bug.ts';
-import { lookAhead, tellLag } from './look.ts';
+import { hasCandidate, lookAhead, tellLag } from './look.ts';
 import { plain } from './network.ts';
 import type { Kind, Lasting, Process } from './process.ts';
 import { decode, encode, type Local } from './store.ts';
@@ -136,6 +136,7 @@ export class RegionTwin {
               this.workflow.start(input),
             ),
         },
+        hasCandidate: () => hasCandidate(world, process),
       }),
       telemetry: this.#telemetry(process),
     };

@@ -23,6 +23,8 @@ export class Watchers {
   readonly answerMs = new Map<RegionId, number>();
   /** What a leader does without a lease. */
   onLeaseLost: 'fence' | 'continue' = 'fence';
+  /** What a sentinel hears of an election to come. */
+  hasCandidate: () => Promise<boolean> = async () => true;
   /** Called before a Region casts its own vote. */
   beforeVote: (region: RegionId) => Promise<void> = async () => {};
   readonly #cuts = new Set<string>();
@@ -101,7 +103,11 @@ export class Watchers {
       group: GROUP,
       profile: group.profile,
       // A witness votes, and has neither a data path to tell nor a workflow.
-      ...(!witness && { control: group.control(region), workflow: this.#workflow(region) }),
+      ...(!witness && {
+        control: group.control(region),
+        workflow: this.#workflow(region),
+        hasCandidate: () => this.hasCandidate(),
+      }),
       log: group.own(region),
       writePath: {
         canary: async (at) => {

@@ -20,6 +20,7 @@ import { hasDrained } from '#lib/usecases/control/drain.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
+import { Outlook } from '#lib/usecases/control/outlook.ts';
 import { roleOf } from '#lib/usecases/control/role-of.ts';
 import { WriteCount } from '#lib/usecases/control/write-count.ts';
 
@@ -38,6 +39,8 @@ export type SentinelDeps = RegisterDeps & {
   readonly onLeaseLost?: 'fence' | 'continue';
   /** Absent at a witness, which votes and leaves the failover to the replicas: nobody is promoted without one. */
   readonly workflow?: Workflow;
+  /** Would an election find somebody to promote now? Asked only after an epoch that was claimed in vain. */
+  readonly hasCandidate?: () => Promise<boolean>;
   readonly telemetry: Telemetry;
 };
 
@@ -83,6 +86,7 @@ export class Sentinel {
   #probe: { readonly watch: Watch; writable: boolean | undefined } | undefined;
   readonly #writes = new WriteCount();
   readonly #keeper: FenceKeeper;
+  readonly #outlook: Outlook;
   /** The newest lease that an item of this Region told, by whichever process: a beat without one wipes it out there. */
   #told: { readonly epoch: Epoch; readonly untilMs: number } | undefined;
   /** Counter of the last beat that this process has sent. */
@@ -100,6 +104,7 @@ export class Sentinel {
   constructor(deps: SentinelDeps) {
     this.#deps = deps;
     this.#keeper = new FenceKeeper(deps);
+    this.#outlook = new Outlook(deps);
   }
 
   /** What is left of this Region's lease, ms; 0 without one. */
@@ -404,6 +409,7 @@ export class Sentinel {
     const still = stillMs(this.#watch, now);
     // Begun so early that its answer, or its silence, is there when the time has come.
     if (leading && still >= patience - profile.marginMs) this.#tryLeader(register.leader, this.#watch);
+    if (still >= patience / 4) this.#outlook.look(register);
     if (still < patience) return;
     if (leading) {
       const { writable } = this.#probe!;
@@ -448,7 +454,8 @@ export class Sentinel {
     const { epoch } = register;
     const need = majorityOf(acceptors.members.length);
     const votesIn = (each: ReadonlyMap<RegionId, Acceptor>) => countOf(each, ({ vote }) => vote === epoch);
-    const guarded = guardOf(register, clock.now());
+    this.#outlook.look(register);
+    const guarded = guardOf(register, clock.now()) ?? this.#outlook.holds(register);
     // A failover that is held can wait to hear of the leader from itself.
     const awaited = acceptors.members.filter((at) => guarded !== undefined || at !== register.leader);
     const answers = await gather(

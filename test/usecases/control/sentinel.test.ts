@@ -2,8 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import { claim, install, type Register } from '#lib/domain/control/register.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import { changeRegister, readRegister } from '#lib/usecases/control/change-register.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
+import { never } from '../../support/intercepted-log.ts';
 import { E1, E2 } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
 import { Watchers } from '../../support/watchers.ts';
@@ -463,5 +465,83 @@ describe('the failover that a majority has voted for', () => {
     expect(took).toBeGreaterThanOrEqual(takeoverMs - lookMs);
     await watchers.until(() => watchers.runs.length > 0);
     expect(watchers.runs[0]!.input.epoch).toBe(2);
+  });
+});
+
+describe('after an epoch that was claimed in vain, the next', () => {
+  /** EU is lost, and `claims` epochs have had no leader since. US and AP have just heard of the last. */
+  async function inVain(claims: number): Promise<Watchers> {
+    const watchers = await peace();
+    loseLeader(watchers);
+    const { group } = watchers;
+    for (let index = 0; index < claims; index++) {
+      const epoch = (E1 + index) as Epoch;
+      await group.vote(epoch, US, AP);
+      const by = { epoch, coordinator: US, run: `run-${index}`, phase: 'failing-over' as const };
+      const claimed = changeRegister(group.registerDeps(US), (value) => claim(value, by));
+      expect((await group.run(claimed)).kind).toBe('changed');
+    }
+    return watchers;
+  }
+  /** How long until the next is begun, ms. */
+  const begun = (watchers: Watchers) => watchers.until(() => watchers.runs.length > 0, 100 * takeoverMs);
+  const usual = takeoverMs + 10 * lookMs;
+
+  test('waits where an election would find nobody, twice as long each time, up to a bound', async () => {
+    const waits: number[] = [];
+    for (const claims of [1, 2, 3, 9]) {
+      const watchers = await inVain(claims);
+      watchers.hasCandidate = async () => false;
+      waits.push(await begun(watchers));
+      expect(watchers.runs[0]!.input.epoch).toBe(1 + claims);
+      expect(watchers.events('failover-held')).toBeGreaterThan(0);
+    }
+    for (const [index, times] of [2, 4, 8, 64].entries()) {
+      expect(waits[index]).toBeGreaterThanOrEqual(times * takeoverMs);
+      expect(waits[index]).toBeLessThan(times * takeoverMs + usual);
+    }
+  });
+
+  test('is begun as soon as there is a candidate', async () => {
+    const watchers = await inVain(5);
+    watchers.hasCandidate = async () => false;
+    await watchers.pass(5 * takeoverMs);
+    expect(watchers.runs).toEqual([]);
+    watchers.hasCandidate = async () => true;
+    expect(await begun(watchers)).toBeLessThan(usual);
+  });
+
+  test('is not held up where somebody may be promoted, or where nobody knows', async () => {
+    const answers = [
+      async () => true,
+      () => never as Promise<boolean>,
+      () => Promise.reject(new Error('no answer')),
+    ];
+    for (const answer of answers) {
+      const watchers = await inVain(5);
+      watchers.hasCandidate = answer;
+      expect(await begun(watchers)).toBeLessThan(usual);
+    }
+  });
+
+  test('asks nothing while there is a leader, or while the first failover is under way', async () => {
+    const watchers = await peace();
+    let asked = 0;
+    watchers.hasCandidate = async () => {
+      asked += 1;
+      return false;
+    };
+    loseLeader(watchers);
+    await watchers.until(() => watchers.runs.length > 0);
+    const { group } = watchers;
+    const by = { epoch: E1, coordinator: US, run: 'run', phase: 'failing-over' as const };
+    await group.run(changeRegister(group.registerDeps(US), (value) => claim(value, by)));
+    for (let index = 0; index < 10; index++) {
+      await watchers.pass(takeoverMs / 8);
+      for (const region of [US, AP]) {
+        await group.acceptor(region).beat({ epoch: E2, counter: group.now(), leaseUntilMs: 0 });
+      }
+    }
+    expect([asked, watchers.runs.length]).toEqual([0, 1]);
   });
 });
