@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Entry, Head } from '#lib/domain/log.ts';
 import { type Epoch, type Lsn, sortableLsn } from '#lib/domain/lsn.ts';
-import type { Marks } from '#lib/domain/marks.ts';
+import type { Mark, Marks } from '#lib/domain/marks.ts';
 
 /*
  * The items of a log table. Partition key `lane` = `<group>#<lane>`; sort key `at` = `head`, or `entry#` and the
@@ -25,14 +25,12 @@ const bigint = number.transform(({ N }) => BigInt(N));
 const lsn = bigint.transform((value) => value as Lsn);
 const epoch = integer.transform((value) => value as Epoch);
 const hash = z.object({ S: z.string().regex(/^[0-9a-f]{64}$/) }).transform(({ S }) => S);
-const marks = z
-  .object({
-    M: z.record(z.string(), z.object({ M: z.object({ s: z.object({ S: z.string() }), t: integer }) })),
-  })
+const mark = z
+  .object({ M: z.object({ s: z.object({ S: z.string() }), t: integer, b: integer.exactOptional() }) })
   .transform(
-    ({ M }): Marks =>
-      Object.fromEntries(Object.entries(M).map(([k, { M: m }]) => [k, { sequence: m.s.S, atMs: m.t }])),
+    ({ M: { s, t, b } }): Mark => ({ sequence: s.S, atMs: t, ...(b !== undefined && { beatMs: b }) }),
   );
+const marks = z.object({ M: z.record(z.string(), mark) }).transform(({ M }): Marks => M);
 const version = z.object({ N: z.literal(VERSION) });
 
 const headSchema = z
@@ -112,9 +110,11 @@ export function entryAttributes(entry: Entry): SdkItem {
 }
 
 function writeMarks(value: Marks): AttributeValue {
-  const shards = Object.entries(value).map(([shard, { sequence, atMs }]) => [
+  const shards = Object.entries(value).map(([shard, { sequence, atMs, beatMs }]) => [
     shard,
-    { M: { s: { S: sequence }, t: { N: `${atMs}` } } },
+    {
+      M: { s: { S: sequence }, t: { N: `${atMs}` }, ...(beatMs !== undefined && { b: { N: `${beatMs}` } }) },
+    },
   ]);
   return { M: Object.fromEntries(shards) };
 }

@@ -1,5 +1,6 @@
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SFNClient } from '@aws-sdk/client-sfn';
@@ -16,6 +17,7 @@ export class RegionClients {
   readonly #region: RegionId;
   readonly #endpoints: RegionEndpoints | undefined;
   #dynamodb?: DynamoDBClient;
+  #streams?: DynamoDBStreamsClient;
   #s3?: S3Client;
   #sqs?: SQSClient;
   #sfn?: SFNClient;
@@ -31,6 +33,14 @@ export class RegionClients {
   get dynamodb(): DynamoDBClient {
     this.#dynamodb ??= new DynamoDBClient({ ...this.#common(), ...endpoint(this.#endpoints?.dynamodb) });
     return this.#dynamodb;
+  }
+
+  get streams(): DynamoDBStreamsClient {
+    this.#streams ??= new DynamoDBStreamsClient({
+      ...this.#common(),
+      ...endpoint(this.#endpoints?.dynamodb),
+    });
+    return this.#streams;
   }
 
   get s3(): S3Client {
@@ -87,6 +97,7 @@ export class RegionClients {
   /** Closes the connections of all clients. */
   destroy(): void {
     this.#dynamodb?.destroy();
+    this.#streams?.destroy();
     this.#s3?.destroy();
     this.#sqs?.destroy();
     this.#sfn?.destroy();

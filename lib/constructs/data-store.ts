@@ -71,6 +71,9 @@ export class DataStore extends Construct {
       ],
       this.#everywhere(),
     );
+    // A switchover proves of every shard of the stream here that its last write is logged.
+    handler.allow(['dynamodb:BatchWriteItem'], [this.#tableArn]);
+    handler.allow(['dynamodb:DescribeStream'], [this.table.tableStreamArn!]);
   }
 
   /** Invokes `handler` with the changes of the table, shard by shard, in order. */

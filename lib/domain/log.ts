@@ -210,7 +210,12 @@ export function rewind(head: Head, entry: Entry): Head {
 function chainOf(entry: Omit<Entry, 'chain'>): string {
   const marks = Object.entries(entry.marks)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([shard, mark]) => [shard, mark.sequence, mark.atMs]);
+    .map(([shard, { sequence, atMs, beatMs }]) => [
+      shard,
+      sequence,
+      atMs,
+      ...(beatMs === undefined ? [] : [beatMs]),
+    ]);
   const { prev, first, count, bytes, totalBytes, epoch, hash, minCommitMs, maxCommitMs } = entry;
   const place = [prev, `${first}`, count, bytes, `${totalBytes}`, epoch, hash];
   return sha256(JSON.stringify([...place, minCommitMs, maxCommitMs, marks]));

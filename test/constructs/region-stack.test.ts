@@ -403,6 +403,8 @@ describe('permissions', () => {
     'dynamodb:DeleteItem': everywhere(DATA),
     'dynamodb:Scan': everywhere(DATA),
     'dynamodb:DescribeTable': everywhere(DATA),
+    'dynamodb:BatchWriteItem': [HERE_DATA],
+    'dynamodb:DescribeStream': ['StoreTable.StreamArn'],
     's3:GetObject': buckets('/orders/*'),
     's3:PutObject': buckets('/orders/*'),
     's3:ListBucket': buckets(''),

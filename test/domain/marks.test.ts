@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { compareSequence, isCaptured, MARK_LIFE_MS, type Marks, mergeMarks } from '#lib/domain/marks.ts';
+import {
+  beatenShards,
+  compareSequence,
+  isCaptured,
+  MARK_LIFE_MS,
+  type Marks,
+  mergeMarks,
+} from '#lib/domain/marks.ts';
 
 /** Sequence numbers as DynamoDB writes them: up to 40 digits, with zeros in front or without. */
 const digits = fc.bigInt({ min: 0n, max: 10n ** 40n - 1n });
@@ -52,6 +59,29 @@ describe('marks', () => {
         }
       }),
     );
+  });
+
+  test('remember the newest heartbeat of a shard, whatever comes after it', () => {
+    const merged = (...moves: readonly Marks[]) => moves.reduce(mergeMarks, {});
+    const beat = { 'eu/1': { sequence: '5', atMs: 50, beatMs: 50 } };
+    expect(merged(beat, { 'eu/1': { sequence: '6', atMs: 60 } })['eu/1']).toEqual({
+      sequence: '6',
+      atMs: 60,
+      beatMs: 50,
+    });
+    expect(merged(beat, { 'eu/1': { sequence: '6', atMs: 60, beatMs: 40 } })['eu/1']!.beatMs).toBe(50);
+    // A batch that comes again, or late, says nothing new.
+    expect(merged(beat, { 'eu/1': { sequence: '4', atMs: 60, beatMs: 70 } })).toEqual(beat);
+  });
+
+  test('say in which shards of a Region a heartbeat of some moment has come', () => {
+    const marks = {
+      'eu/1': { sequence: '1', atMs: 90, beatMs: 50 },
+      'eu/2': { sequence: '1', atMs: 90, beatMs: 49 },
+      'eu/3': { sequence: '1', atMs: 90 },
+      'eu-2/1': { sequence: '1', atMs: 90, beatMs: 60 },
+    };
+    expect([...beatenShards(marks, 'eu', 50)]).toEqual(['eu/1']);
   });
 
   test('of shards that can deliver no more are dropped, all others are kept', () => {

@@ -163,7 +163,7 @@ export class RegionTwin {
       log: (each: RegionId) => logs.get(each)!,
       control: (each: RegionId) => world.control(process, each),
     };
-    const shard = `${region}`;
+    const shard = shardOf(region);
     const monitor = world.monitor;
     let since: { readonly epoch: Epoch; readonly ms: number } | undefined;
 
@@ -315,6 +315,11 @@ export class RegionTwin {
       },
       storeOf: (region) => world.store(process, region),
       writePath: { canary: (region) => world.store(process, region).canary() },
+      stream: {
+        newestShards: async () => [shardOf(this.region)],
+        beat: () => world.store(process, this.region).canary(),
+        maxBeats: 1,
+      },
       fenceOf: (region) => world.store(process, region),
       record: world.leaderRecord(process),
       vantages: world.vantages(process),
@@ -387,6 +392,11 @@ export class RegionTwin {
     };
     return this.workflow.start(input);
   }
+}
+
+/** The one shard of a Region's stream. */
+function shardOf(region: RegionId): string {
+  return `${region}/shard`;
 }
 
 /** The next changes of a stream, some `limit`, up to the end of a transaction. */

@@ -195,12 +195,17 @@ export function encode(shard: string, changes: readonly Local[], monitor: Monito
         bytes: bytes.length,
         minCommitMs: Math.min(...changes.map(({ commitMs }) => commitMs)),
         maxCommitMs: Math.max(...changes.map(({ commitMs }) => commitMs)),
-        marks: { [shard]: { sequence: `${last.uid}`, atMs: last.commitMs } },
+        marks: { [shard]: { sequence: `${last.uid}`, atMs: last.commitMs, ...newestBeat(changes) } },
       },
     },
     applied: 0,
     rejects: [],
   };
+}
+
+function newestBeat(changes: readonly Local[]): { readonly beatMs?: number } {
+  const beats = changes.flatMap(({ commitMs, id }) => (id === 0 ? [commitMs] : []));
+  return beats.length === 0 ? {} : { beatMs: Math.max(...beats) };
 }
 
 /** The changes of a segment, without canaries. */

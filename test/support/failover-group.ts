@@ -18,6 +18,7 @@ import { MemoryItemStore } from '#lib/local/memory/memory-item-store.ts';
 import { MemoryLeaderRecord } from '#lib/local/memory/memory-leader-record.ts';
 import { MemoryVantages } from '#lib/local/memory/memory-vantages.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
+import type { ChangeStream } from '#lib/ports/change-stream.ts';
 import type { EngineFence, WritePath } from '#lib/ports/sentinel-ports.ts';
 import { capture } from '#lib/usecases/capture.ts';
 import type { FailoverDeps } from '#lib/usecases/control/failover-deps.ts';
@@ -60,9 +61,14 @@ export class FailoverGroup extends ReplicatedGroup {
   profile: Profile = PROFILES.fast;
   /** Does a Region's capture run as soon as something is written there? */
   capturing = true;
+  /** The shards of a Region's stream that no other follows, and into which of all a key comes. */
+  shards: readonly string[] = ['shard'];
+  shardOf: (key: string) => string = () => 'shard';
+  /** Shards that capture does not come to. */
+  readonly stuck = new Set<string>();
   readonly #acceptors = new Map<RegionId, MemoryAcceptor>();
   readonly #tables = new Map<RegionId, MemoryItemStore>();
-  readonly #streams = new Map<RegionId, StreamRecord[]>();
+  readonly #streams = new Map<RegionId, Map<string, StreamRecord[]>>();
   #sequence = 0;
   #chance = 0;
 
@@ -165,6 +171,7 @@ export class FailoverGroup extends ReplicatedGroup {
       },
       storeOf: (at, leader) => this.replica(at, leader),
       writePath: this.writePath,
+      stream: this.stream(region),
       fenceOf: (at) => this.reach(at, this.fenceAt(at)),
       record: this.record,
       vantages: new MemoryVantages(() => new Map([['dns', targetsOf(this.record.served?.target)]])),
@@ -223,6 +230,19 @@ export class FailoverGroup extends ReplicatedGroup {
     },
   };
 
+  /** The stream of a Region: a shard for each name that `shardOf` gives to keys. */
+  stream(region: RegionId): ChangeStream {
+    return {
+      newestShards: async () => this.shards.map((shard) => `${region}/${shard}`),
+      beat: async (count, atMs) => {
+        if (this.broken.has(region)) throw new Error(`the store of ${region} refuses writes`);
+        for (let nth = 0; nth < count; nth++) this.store(region).put(heartbeatItem(PK, atMs, nth));
+        if (this.capturing) await this.capture(region);
+      },
+      maxBeats: 64,
+    };
+  }
+
   fenceAt(region: RegionId): EngineFence {
     return {
       raise: async (epoch) => {
@@ -249,13 +269,16 @@ export class FailoverGroup extends ReplicatedGroup {
 
   /** What a Region's capture does with what its stream holds by now. A follower's is read and dropped. */
   override async capture(region: RegionId): Promise<void> {
-    const batch = this.#streams.get(region) ?? [];
-    this.#streams.set(region, []);
     const engine = new DynamoCapture({ group: GROUP, table: 'orders', key: PK });
     const rejects = { put: async () => {} };
     const { control, telemetry, peers } = this.deps(region);
     const deps = { region, engine, log: peers.log(region), control, rejects, telemetry };
-    await capture({ ...deps, divergences: this.divergences.get(region)! }, LANE_0, 'shard', batch);
+    const divergences = this.divergences.get(region)!;
+    const streams = this.#streams.get(region) ?? new Map<string, StreamRecord[]>();
+    for (const [shard, batch] of [...streams].filter(([shard]) => !this.stuck.has(shard))) {
+      streams.delete(shard);
+      await capture({ ...deps, divergences }, LANE_0, `${region}/${shard}`, batch);
+    }
   }
 
   /** Brings followers up to the leader. */
@@ -286,8 +309,13 @@ export class FailoverGroup extends ReplicatedGroup {
       onChange: ({ before, after }) => {
         const record = streamRecord(PK, ++this.#sequence, before && image(before), after && image(after));
         const dynamodb = { ...record.dynamodb, ApproximateCreationDateTime: Math.floor(this.now() / 1000) };
-        const stream = this.#streams.get(region) ?? [];
-        this.#streams.set(region, [...stream, { ...record, dynamodb }]);
+        const streams = this.#streams.get(region) ?? new Map<string, StreamRecord[]>();
+        const { pk } = dynamodb.Keys!;
+        const shard = this.shardOf((pk as { readonly S: string }).S);
+        this.#streams.set(
+          region,
+          streams.set(shard, [...(streams.get(shard) ?? []), { ...record, dynamodb }]),
+        );
       },
     });
   }

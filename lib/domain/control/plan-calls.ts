@@ -70,8 +70,9 @@ export function callsOf(course: {
   if (kind === 'switchover') {
     at('yield', [from])
       .call('DynamoDB', 'UpdateItem', acceptor, `votes against epoch ${epoch}: its consent`)
-      .call('DynamoDB', 'PutItem', table, 'heartbeat: the last write of the epoch')
-      .call('DynamoDB', 'GetItem', `${logTable}/head`, 'waits until it is logged');
+      .call('DynamoDB', 'DescribeTable, DescribeStream', table, 'lists the shards of its stream')
+      .call('DynamoDB', 'BatchWriteItem', table, 'heartbeats: the last write to each shard')
+      .call('DynamoDB', 'GetItem', `${logTable}/head`, 'waits until they are logged');
   }
   at('claim', members)
     .call('DynamoDB', 'GetItem', acceptor, 'reads votes and beats')

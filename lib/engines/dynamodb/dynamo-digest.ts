@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
-import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
+import { isHeartbeat } from '#lib/engines/dynamodb/heartbeat.ts';
 import type { BucketDigest, DigestSource } from '#lib/ports/digest-source.ts';
 import type { ItemStore } from '#lib/ports/item-store.ts';
 
@@ -11,12 +11,10 @@ const BUCKETS = 256;
 export class DynamoDigest implements DigestSource {
   readonly #store: ItemStore;
   readonly #key: KeySchema;
-  readonly #heartbeat: string;
 
   constructor(deps: { store: ItemStore; key: KeySchema }) {
     this.#store = deps.store;
     this.#key = deps.key;
-    this.#heartbeat = keyText(heartbeatKey(deps.key), deps.key);
   }
 
   async buckets(): Promise<readonly BucketDigest[]> {
@@ -55,8 +53,7 @@ export class DynamoDigest implements DigestSource {
     do {
       const page = await this.#store.scan(cursor);
       for (const { item } of page.rows) {
-        const key = keyText(item, this.#key);
-        if (key !== this.#heartbeat) visit(key, item);
+        if (!isHeartbeat(item, this.#key)) visit(keyText(item, this.#key), item);
       }
       cursor = page.cursor;
     } while (cursor !== undefined);

@@ -5,9 +5,8 @@ import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import type { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
-import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
+import { isHeartbeat } from '#lib/engines/dynamodb/heartbeat.ts';
 import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
-import { ItemEncoder } from '#lib/engines/dynamodb/item-encoder.ts';
 import type { ApplyLease } from '#lib/ports/control.ts';
 import type { Rewinder } from '#lib/ports/divergences.ts';
 
@@ -24,15 +23,15 @@ export class DynamoRewinder implements Rewinder {
   read(bytes: Uint8Array, entry?: Entry): readonly DivergentChange[] {
     const segment = openSegment(bytes);
     const decoder = new ItemDecoder(segment.info.schema);
-    const heartbeat = Buffer.from(new ItemEncoder().key(heartbeatKey(this.#key), this.#key));
     const changes: DivergentChange[] = [];
     segment.forEach((record, ordinal) => {
-      if (heartbeat.equals(record.key)) return;
+      const key = decoder.key(record.key, this.#key);
+      if (isHeartbeat(key, this.#key)) return;
       const after = record.after && decoder.item(record.after);
       const before = record.before && decoder.before(record.before, after);
       changes.push({
         kind: record.kind,
-        key: decoder.key(record.key, this.#key),
+        key,
         keyBytes: Buffer.from(record.key),
         ...(before && { before }),
         ...(after && { after }),

@@ -4,7 +4,7 @@ import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import { SegmentWriter } from '#lib/domain/segment/write.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
-import { heartbeatKey, heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
+import { heartbeatTime, isHeartbeat } from '#lib/engines/dynamodb/heartbeat.ts';
 import { ItemEncoder } from '#lib/engines/dynamodb/item-encoder.ts';
 import { itemSize, MAX_ITEM_BYTES, MAX_REPLICATED_BYTES, tooLarge } from '#lib/engines/dynamodb/item-size.ts';
 import { originOf } from '#lib/engines/dynamodb/stamp.ts';
@@ -28,11 +28,11 @@ export function encodeBatch(
 ): EncodedBatch {
   const writer = new SegmentWriter(source.group);
   const encoder = new ItemEncoder();
-  const heartbeat = Buffer.from(encoder.key(heartbeatKey(source.key), source.key));
   const rejects: { index: number; reject: Reject }[] = [];
   let applied = 0;
   let sequence = '';
   let newest = 0;
+  let newestBeat: number | undefined;
 
   for (let index = 0; index < records.length; index++) {
     const record = records[index]!;
@@ -79,7 +79,8 @@ export function encodeBatch(
       }
       const streamMs = Math.floor((change.ApproximateCreationDateTime ?? 0) * 1000);
       // A heartbeat is more exact than the stream's seconds, but never from later: lag would look smaller than it is.
-      const beatMs = heartbeat.equals(key) ? heartbeatTime(NewImage) : undefined;
+      const said = heartbeatTime(NewImage);
+      const beatMs = said !== undefined && isHeartbeat(Keys, source.key) ? said : undefined;
       const commitMs = Math.min(beatMs ?? streamMs, streamMs + 999);
       const keyBytes = key.length;
       const afterBytes = NewImage && encoder.item(NewImage);
@@ -98,6 +99,7 @@ export function encodeBatch(
       });
       // By the stream's clock: a heartbeat's own time must not age the marks of other shards.
       if (streamMs > newest) newest = streamMs;
+      if (beatMs !== undefined) newestBeat = Math.max(newestBeat ?? 0, commitMs);
     } catch (error) {
       const failure = isFailure(error) ? error : rejected('a part of it is of the wrong type', error);
       rejects.push({
@@ -117,7 +119,8 @@ export function encodeBatch(
   if (writer.count === 0) return { segment: undefined, applied, rejects };
   const written = writer.finish({ tables: [source.table], shards: [source.shard], schema: encoder.schema() });
   const { bytes, hash, count, rawBytes, minCommitMs, maxCommitMs } = written;
-  const marks = { [source.shard]: { sequence, atMs: newest } };
+  const mark = { sequence, atMs: newest, ...(newestBeat !== undefined && { beatMs: newestBeat }) };
+  const marks = { [source.shard]: mark };
   return {
     segment: { bytes, draft: { hash, count, bytes: rawBytes, minCommitMs, maxCommitMs, marks } },
     applied,

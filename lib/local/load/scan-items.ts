@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
-import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
+import type { Item } from '#lib/domain/attribute-value.ts';
 import { isFailure, type UnderstudyError } from '#lib/domain/errors.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
-import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
+import { isHeartbeat } from '#lib/engines/dynamodb/heartbeat.ts';
 import { type DecodedItem, decodeItem, type LoadFormat } from '#lib/local/load/decode-item.ts';
 import { checkKey, type KeyNames, keySchemaOf } from '#lib/local/load/key-schema.ts';
 import { loadSources } from '#lib/local/load/load-source.ts';
@@ -28,7 +28,7 @@ export async function* scanItems(
   path: string,
   names: KeyNames,
 ): AsyncGenerator<ScannedLine, void, undefined> {
-  let known: (LoadShape & { readonly heartbeat: Item }) | undefined;
+  let known: LoadShape | undefined;
   for await (const at of scanText(path)) {
     const { line, place } = at;
     if (at.kind === 'malformed') {
@@ -40,8 +40,9 @@ export async function* scanItems(
       const shape = known ?? shapeOf(decoded, names, place);
       checkFormat(decoded.format, shape.format, place);
       checkKey(decoded.item, shape.key, place);
-      known ??= { ...shape, heartbeat: heartbeatKey(shape.key) };
-      if (!holds(decoded.item, known.heartbeat))
+      known ??= shape;
+      // That of the cloud that the export came from is no data: this one has its own.
+      if (!isHeartbeat(decoded.item, shape.key))
         yield { kind: 'item', line, place, item: decoded.item, shape: known };
     } catch (error) {
       if (!isFailure(error) || error.code === 'LOAD_FILE_UNREADABLE') throw error;
@@ -89,15 +90,4 @@ function checkFormat(found: LoadFormat, expected: LoadFormat, place: string): vo
       : 'it is {"Item":{…}}, and the first item was plain JSON',
     'Keep the two formats in files of their own.',
   );
-}
-
-/** The heartbeat of the cloud that the export came from is no data: this one has its own. */
-function holds(item: Item, key: Item): boolean {
-  return Object.entries(key).every(([name, value]) => keyText(item[name]!) === keyText(value));
-}
-
-function keyText(value: AttributeValue): string {
-  if ('S' in value) return value.S;
-  if ('N' in value) return value.N;
-  return 'B' in value ? Buffer.from(value.B as Uint8Array).toString('latin1') : '';
 }

@@ -8,6 +8,7 @@ import type {
   PromoteResult,
   RepointResult,
   SealReport,
+  YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
 import type { FailedTry } from '#lib/usecases/control/take-step.ts';
 
@@ -18,7 +19,8 @@ type Outcome =
   | ElectResult
   | DrainResult
   | PromoteResult
-  | RepointResult;
+  | RepointResult
+  | YieldResult;
 type Line = readonly [kind: string, fields: Readonly<Record<string, string | number | boolean>>];
 
 /** What a decision rests on, a line of telemetry each: the rungs of a fence, the candidates of an election. */
@@ -48,6 +50,8 @@ export function detailOf(outcome: unknown): string | undefined {
 const DETAILS: {
   readonly [Name in Outcome['outcome']]?: (outcome: Extract<Outcome, { outcome: Name }>) => string;
 } = {
+  yielded: ({ lsn, unproven }) =>
+    unproven === undefined ? `up to LSN ${lsn}` : `up to LSN ${lsn}; not proven to be all: ${unproven}`,
   claimed: ({ epoch, from }) => `claimed epoch ${epoch}, after ${from}`,
   superseded: ({ epoch }) => `another run has taken epoch ${epoch}`,
   refused: ({ code, why }) => `refused, ${code}: ${why}`,

@@ -161,6 +161,8 @@ function mostLost(
   furthest: Candidate,
   heard: Answers<Acceptor>,
 ): Loss {
+  const { yield: yielded } = state;
+  if (yielded?.outcome === 'yielded' && yielded.unproven !== undefined) return UNKNOWN;
   if (holdsAll(state, furthest, heard)) return { records: 0, ms: 0 };
   if (deps.continues === true) return UNKNOWN;
   const { lastEpoch, lastLsn: lsn, lastCommitMs: commitMs } = furthest;

@@ -7,6 +7,7 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import { advanceEpoch, type Epoch } from '#lib/domain/lsn.ts';
 import type { GroupConfig } from '#lib/domain/topology.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
+import type { ChangeStream } from '#lib/ports/change-stream.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { DnsVantages } from '#lib/ports/dns-vantages.ts';
 import type { History } from '#lib/ports/history.ts';
@@ -31,6 +32,7 @@ export type FailoverDeps = RegisterDeps & {
   /** The store of `region`, which takes snapshots, if any, from `leader`'s. */
   readonly storeOf: (region: RegionId, leader: RegionId) => ReplicaStore;
   readonly writePath: WritePath;
+  readonly stream: ChangeStream;
   readonly fenceOf: (region: RegionId) => EngineFence;
   /** What the user has to fence the hosts of a Region with. */
   readonly hostFence?: HostFence;
@@ -71,9 +73,12 @@ export type FailoverState = {
 export type Superseded = { readonly outcome: 'superseded'; readonly epoch: Epoch; readonly leader: RegionId };
 export type Refused = { readonly outcome: 'refused'; readonly code: string; readonly why: string };
 
-/** `lsn`: where the leader's log ends, for as long as its vote bears the mark `by`. */
+/**
+ * `lsn`: where the leader's log ends, for as long as its vote bears the mark `by`. `unproven`: why writes of its
+ * store may be in no log, so that nobody can tell what is lost.
+ */
 export type YieldResult =
-  | { readonly outcome: 'yielded'; readonly lsn: string; readonly by: Consent }
+  | { readonly outcome: 'yielded'; readonly lsn: string; readonly by: Consent; readonly unproven?: string }
   | Refused;
 
 export type ClaimResult =

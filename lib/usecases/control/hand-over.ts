@@ -8,6 +8,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import type { LeaderInDns } from '#lib/ports/leader-record.ts';
 import { beginChange, readRegister } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
+import { type Cover, coverShards } from '#lib/usecases/control/cover-shards.ts';
 import { candidatesIn, electAmong, hear, rulesOf } from '#lib/usecases/control/elect.ts';
 import {
   type ClaimResult,
@@ -57,6 +58,7 @@ type Fit = {
   readonly state: FailoverState;
   readonly candidates: readonly Candidate[];
   readonly end: Head;
+  readonly cover: Cover;
 };
 
 /** `resumed`: the leader has given up its lease already. */
@@ -86,7 +88,8 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
   const claiming = claimEpoch(deps, state, { begun, by: consent.by });
   const ahead = prepared.outcome === 'fit' ? sendingTo(deps, prepared) : undefined;
   ahead?.send();
-  const yielding = lastWrites(deps, consent.by);
+  const cover = prepared.outcome === 'fit' ? prepared.cover : await coverShards(deps);
+  const yielding = lastWrites(deps, consent.by, cover);
   yielding.then(
     () => ahead?.send(),
     () => {},
@@ -144,13 +147,15 @@ async function prepare(deps: FailoverDeps, state: FailoverState): Promise<Prepar
       .map((each) => `${each.region}: ${each.why}`);
     return refuse('FAILOVER_REFUSED', `there is no successor: ${whys.join(', ')}`);
   }
+  const cover = await coverShards(deps);
   const behind = await catchUp(deps, winner);
   if (behind > 0n) {
     const why = `the store of ${winner} is ${behind} records behind after ${CATCH_UP_MS} ms`;
     return refuse('FAILOVER_REFUSED', why);
   }
   const end = await deps.peers.log(winner).head(LANE_0);
-  return { outcome: 'fit', state: { ...state, input: { ...input, successor: winner } }, candidates, end };
+  const fit = { ...state, input: { ...input, successor: winner } };
+  return { outcome: 'fit', state: fit, candidates, end, cover };
 }
 
 /** Waits until the successor's store holds what is logged now. Returns the records that it lacks if it takes too long. */

@@ -2,8 +2,10 @@ import type { Consent } from '#lib/domain/control/acceptor.ts';
 import { HANDOVER_MS } from '#lib/domain/control/application-lease.ts';
 import { install } from '#lib/domain/control/register.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { beatenShards } from '#lib/domain/marks.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import { changeRegister, readRegister } from '#lib/usecases/control/change-register.ts';
+import type { Cover } from '#lib/usecases/control/cover-shards.ts';
 import {
   decided,
   epochOfRun,
@@ -19,6 +21,8 @@ import {
 /** How long the leader's capture may take to log the last writes before the switchover is given up, ms. */
 const CAPTURE_MS = 5_000;
 const POLL_MS = 10;
+/** Between two lists of the stream's shards, of which DynamoDB answers ten a second, ms. */
+const RELIST_MS = 250;
 
 /**
  * The leader's own vote ends the lease that its clients read. Whoever holds the mark that it bears knows that no lease has
@@ -36,9 +40,12 @@ export async function giveUpLease(
     : { outcome: 'refused', code: 'PLAN_STALE', why: 'a higher epoch has been claimed' };
 }
 
-/** Waits until every write that counts is made and in the log. Runs in the leader's Region, by whose clock it goes. */
-export async function lastWrites(deps: FailoverDeps, by: Consent): Promise<YieldResult> {
-  const { clock, region, sleep, writePath } = deps;
+/**
+ * Waits until every write that counts is made and in the log: until a heartbeat that was written later has come in each
+ * shard of the stream, or in one that follows it. Runs in the leader's Region, by whose clock it goes.
+ */
+export async function lastWrites(deps: FailoverDeps, by: Consent, cover: Cover): Promise<YieldResult> {
+  const { clock, region, sleep, stream } = deps;
   await sleep(HANDOVER_MS);
   const log = deps.peers.log(region);
   let head = await log.head(LANE_0);
@@ -46,16 +53,29 @@ export async function lastWrites(deps: FailoverDeps, by: Consent): Promise<Yield
   const begunMs = clock.now();
   while (clock.now() <= head.lastCommitMs && clock.now() - begunMs <= CAPTURE_MS) await sleep(POLL_MS);
   const markMs = Math.max(clock.now(), head.lastCommitMs + 1);
-  await writePath.canary(region);
-  while (head.lastCommitMs < markMs) {
+  await stream.beat(cover.beats, markMs);
+  let { shards } = cover;
+  let listedMs = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    head = await log.head(LANE_0);
+    const beaten = beatenShards(head.marks, region, markMs);
+    const left = shards.filter((shard) => !beaten.has(shard));
+    if (beaten.size > 0 && left.length === 0) break;
     if (clock.now() - markMs > CAPTURE_MS) {
-      const why = `the last writes were not logged within ${CAPTURE_MS} ms`;
+      const where = shards.length > 1 ? ` in ${left.length} of ${shards.length} shards` : '';
+      const why = `the last writes were not logged within ${CAPTURE_MS} ms${where}`;
       return { outcome: 'refused', code: 'FAILOVER_REFUSED', why };
     }
+    // One of them has ended since they were listed, and heartbeats come in those that follow it.
+    const hasEnded = left.length > 0 && [...beaten].some((shard) => !shards.includes(shard));
+    if (hasEnded && cover.unproven === undefined && clock.now() - listedMs > RELIST_MS) {
+      listedMs = clock.now();
+      shards = (await patiently(deps, stream.newestShards())) ?? shards;
+    }
     await sleep(POLL_MS);
-    head = await log.head(LANE_0);
   }
-  return { outcome: 'yielded', lsn: `${head.lastLsn}`, by };
+  const { unproven } = cover;
+  return { outcome: 'yielded', lsn: `${head.lastLsn}`, by, ...(unproven !== undefined && { unproven }) };
 }
 
 /**

@@ -151,6 +151,8 @@ describe('the digest of a table', () => {
     const beat = (atMs: number) => digestOver([{ item }, { item: heartbeatItem(PK, atMs) }]).buckets();
     expect(await beat(1)).toEqual(await beat(2));
     expect(await beat(1)).toEqual(await digestOver([{ item }]).buckets());
+    const further = digestOver([{ item }, { item: heartbeatItem(PK, 1, 17) }]);
+    expect(await further.buckets()).toEqual(await beat(1));
   });
 
   test('finds rows again by the text of a key with binary', async () => {

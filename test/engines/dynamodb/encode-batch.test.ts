@@ -236,6 +236,26 @@ describe('a batch of stream records', () => {
     }
   });
 
+  test('marks the newest heartbeat of the shard, and none where there was none', () => {
+    const key = (nth: number) => heartbeatKey(PK, nth).pk;
+    const item = { pk: s('a'), _understudyHeartbeatMs: n(1_700_000_009_999) };
+    const marked = (...items: readonly Item[]) =>
+      encodeBatch(
+        SOURCE,
+        items.map((each, index) => streamRecord(PK, index + 1, undefined, each)),
+      ).segment!.draft.marks['shard-1'];
+    expect(marked(item)).toEqual({ sequence: '1', atMs: 1_700_000_001_000 });
+    const beats = [heartbeatItem(PK, 1_700_000_001_700, 3), heartbeatItem(PK, 1_700_000_001_500)];
+    expect(marked(...beats, item)).toEqual({
+      sequence: '3',
+      atMs: 1_700_000_003_000,
+      beatMs: 1_700_000_001_700,
+    });
+    // By a clock that is ahead: no later than the stream says.
+    expect(marked(heartbeatItem(PK, 1_700_000_009_000))!.beatMs).toBe(1_700_000_001_999);
+    expect(new Set([key(0), key(1), key(1_023)].map((each) => JSON.stringify(each))).size).toBe(3);
+  });
+
   test('never takes a heartbeat for later than the stream says: lag would look smaller than it is', () => {
     const ahead = heartbeatItem(PK, 1_700_000_001_000 + 3_600_000);
     const [beat] = changesIn(encodeBatch(SOURCE, [streamRecord(PK, 1, undefined, ahead)]));

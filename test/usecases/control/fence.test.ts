@@ -5,6 +5,7 @@ import type { Proof } from '#lib/domain/control/fence.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import type { HostFenceRequest } from '#lib/ports/sentinel-ports.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
+import { coverShards } from '#lib/usecases/control/cover-shards.ts';
 import type { FailoverDeps, FailoverState, FenceResult } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
 import { giveUpLease, lastWrites } from '#lib/usecases/control/yield.ts';
@@ -112,7 +113,7 @@ describe('the fence of an epoch that was claimed', () => {
     const input = { ...START.input, kind: 'switchover', trigger: 'operator', successor: US } as const;
     const given = await group.run(giveUpLease(deps, { input }));
     if (given.outcome !== 'given-up') throw new Error(given.why);
-    const yielded = await group.run(lastWrites(deps, given.by));
+    const yielded = await group.run(lastWrites(deps, given.by, await group.run(coverShards(deps))));
     expect(yielded.outcome).toBe('yielded');
     const result = await fence(group, deps, await claimed(group, deps, { input, yield: yielded }, given.by));
     expect(provenOf(result)).toEqual(['log', 'lease', 'watchdog', 'engine']);

@@ -179,6 +179,116 @@ describe('a switchover', () => {
     expect(await votes()).toEqual([undefined, undefined, undefined]);
   });
 
+  describe('of a table whose stream has several shards', () => {
+    /** Of keys that begin with `_`, by the number after them; all others are in the first. */
+    const byNumber = (count: number) => (key: string) =>
+      `shard-${key.startsWith('_') ? Number(key.split('.').at(-1)) % count || 0 : 0}`;
+    const shards = (count: number) => Array.from({ length: count }, (_, index) => `shard-${index}`);
+    const rpoOf = (result: Awaited<ReturnType<typeof run>>) =>
+      result.outcome === 'handed-over' && result.elect.outcome === 'elected' ? result.elect.rpo : undefined;
+    const ZERO = { records: 0, ms: 0 };
+    const UNKNOWN = { records: null, ms: null };
+
+    type Stream = ReturnType<FailoverGroup['stream']>;
+    /** @param changed what is done otherwise at the trial and at the last writes. */
+    const handOverWith = (changed: Partial<Stream> & { readonly lastBeats?: () => void } = {}) => {
+      const { stream, ...deps } = group.failoverDeps(EU);
+      const beat: Stream['beat'] = async (count, atMs) => {
+        const isTrial = (await votes()).every((vote) => vote === undefined);
+        if (!isTrial) changed.lastBeats?.();
+        counts.push(count);
+        await stream.beat(count, atMs);
+        if (isTrial) await group.follow(US, AP);
+      };
+      return group.run(handOver({ ...deps, stream: { ...stream, beat, ...changed } }, STATE));
+    };
+    /** How many heartbeats were put, each time. */
+    let counts: number[];
+
+    beforeEach(() => {
+      counts = [];
+      group.shards = shards(3);
+      group.shardOf = byNumber(3);
+    });
+
+    test('loses nothing, as a heartbeat has come in each of them', async () => {
+      group.put(EU, 'c', 4);
+      expect(rpoOf(await handOverWith())).toEqual(ZERO);
+      expect(counts).toEqual([48, 48]);
+      const { marks } = await endOf(US);
+      expect(Object.keys(marks).toSorted()).toEqual(['shard', ...shards(3)].map((shard) => `${EU}/${shard}`));
+    });
+
+    test('is taken back where one of them is not captured to its end', async () => {
+      const result = await handOverWith({ lastBeats: () => group.stuck.add('shard-1') });
+      expect(result).toMatchObject({
+        outcome: 'refused',
+        stopped: true,
+        why: expect.stringContaining('1 of 3 shards'),
+      });
+    });
+
+    test('tries more heartbeats where the first miss one', async () => {
+      group.shards = ['shard-0', 'shard-2'];
+      group.shardOf = (key) => (key.endsWith('.37') ? 'shard-2' : 'shard-0');
+      expect(rpoOf(await handOverWith())).toEqual(ZERO);
+      expect(counts).toEqual([32, 64, 64]);
+    });
+
+    test('says that nobody can tell what is lost where no heartbeat comes in one of them', async () => {
+      group.shards = shards(4);
+      const result = await handOverWith();
+      expect(result).toMatchObject({
+        yield: { unproven: '1 of the 4 shards of its stream showed none of 64 heartbeats' },
+      });
+      expect(rpoOf(result)).toEqual(UNKNOWN);
+    });
+
+    test('says so, too, where the shards cannot be listed', async () => {
+      const result = await handOverWith({ newestShards: () => Promise.reject(new Error('not authorized')) });
+      expect(result).toMatchObject({ yield: { unproven: expect.stringContaining('not authorized') } });
+      expect(rpoOf(result)).toEqual(UNKNOWN);
+    });
+
+    test('lists them again where one has ended since', async () => {
+      let lists = 0;
+      const newestShards = async () => {
+        lists += 1;
+        return group.shards.map((shard) => `${EU}/${shard}`);
+      };
+      const lastBeats = () => {
+        group.shards = ['shard-0', 'shard-1', 'shard-2a', 'shard-2b'];
+        group.shardOf = (key) => {
+          const shard = byNumber(3)(key);
+          return shard === 'shard-2' ? `shard-2${key.length % 2 === 0 ? 'a' : 'b'}` : shard;
+        };
+      };
+      expect(rpoOf(await handOverWith({ newestShards, lastBeats }))).toEqual(ZERO);
+      expect(lists).toBe(2);
+    });
+
+    test('takes one heartbeat, and no trial, where there is one', async () => {
+      group.shards = ['shard'];
+      group.shardOf = () => 'shard';
+      expect(rpoOf(await handOverWith())).toEqual(ZERO);
+      expect(counts).toEqual([1]);
+    });
+  });
+
+  test('is not over with a record of a later time: that is no heartbeat', async () => {
+    const { stream, ...deps } = group.failoverDeps(EU);
+    const beat: typeof stream.beat = async () => {
+      // The stream's clock may be ahead of the sentinel's.
+      group.scheduler.advance(2_000);
+      group.put(EU, 'late', 1);
+      await group.capture(EU);
+    };
+    expect(await group.run(handOver({ ...deps, stream: { ...stream, beat } }, STATE))).toMatchObject({
+      outcome: 'refused',
+      why: expect.stringContaining('not logged'),
+    });
+  });
+
   test('goes on without a third Region', async () => {
     group.lost.add(AP);
     expect((await run()).outcome).toBe('handed-over');
