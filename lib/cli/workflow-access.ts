@@ -5,13 +5,13 @@ import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { RequestedWorkflow } from '#lib/local/workflow/requests.ts';
 import type { Decision } from '#lib/ports/history.ts';
-import type { Workflow } from '#lib/ports/sentinel-ports.ts';
+import type { Executions, Workflow } from '#lib/ports/sentinel-ports.ts';
 import { followRun } from '#lib/usecases/control/follow-run.ts';
 
 /** The failover workflows of all Regions. */
 export interface WorkflowStarter {
   start(region: RegionId, input: FailoverInput): Promise<'started' | 'exists'>;
-  /** The steps of a run as they are made, up to its end. Throws REGION_UNREACHABLE if it falls silent before. */
+  /** The steps of a run as they are made, up to its end. Throws RUN_STOPPED or REGION_UNREACHABLE if it ends otherwise. */
   follow(region: RegionId, input: FailoverInput): AsyncIterable<Decision>;
 }
 
@@ -21,7 +21,7 @@ export function workflowsOf(
   peers: AwsPeers,
   time: { readonly now: () => number; readonly sleep: (ms: number) => Promise<void> },
 ): WorkflowStarter {
-  const workflowIn = (region: RegionId): Workflow => {
+  const workflowIn = (region: RegionId): Workflow & Executions => {
     const { dynamodb, sfn } = peers.clients(region);
     if (sfn !== undefined) return new SfnWorkflow({ sfn, stateMachineArn: workflowArnIn(config, region) });
     const { controlTable: table, group } = config;
@@ -29,6 +29,6 @@ export function workflowsOf(
   };
   return {
     start: (region, input) => workflowIn(region).start(input),
-    follow: (region, input) => followRun(peers.history(region), input, time),
+    follow: (region, input) => followRun(peers.history(region), input, time, workflowIn(region)),
   };
 }

@@ -33,7 +33,7 @@ import { localHostFence } from '#lib/local/local-host-fence.ts';
 import { serveParent, tellParent } from '#lib/local/parent.ts';
 import { streamArnOf } from '#lib/local/provision.ts';
 import { LocalWorkflow, type Payload } from '#lib/local/workflow/local-workflow.ts';
-import { RequestedWorkflow, startRequested } from '#lib/local/workflow/requests.ts';
+import { RequestedWorkflow, startRequested, tellStop } from '#lib/local/workflow/requests.ts';
 
 /*
  * The functions of one Region, run as Lambda runs them: the very handlers, fed by event sources and schedules.
@@ -158,6 +158,9 @@ async function startWorkflow(): Promise<LocalWorkflow | undefined> {
       if (event.kind !== 'failed') return;
       const StateMachineArn = `arn:aws:states:${region}:000000000000:stateMachine:${workflowName(config.group)}`;
       figures.add('AWS/States', 'ExecutionsFailed', { StateMachineArn }, 1);
+      tellStop({ dynamodb, group: config.group, table: config.controlTable }, event).catch((error) =>
+        tellParent({ kind: 'requests-failed', why: String(error) }),
+      );
     },
   });
   runFailoversBy(workflow);

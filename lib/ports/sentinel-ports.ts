@@ -34,6 +34,15 @@ export type HostFenceRequest = {
   readonly reason: string;
 };
 
+/** How a run came to its end without success, and what the workflow says of it. */
+export type Stop = { readonly how: 'failed' | 'timed out' | 'was aborted'; readonly why: string };
+
+/** The failover workflow of a Region, as it is asked about its runs. */
+export interface Executions {
+  /** Undefined while the run goes on, if it has succeeded, or if nothing is known of it. */
+  stopOf(run: string): Promise<Stop | undefined>;
+}
+
 /** The failover workflow of this Region. */
 export interface Workflow {
   /** Starts an execution under the name `input.run`; a name is used once, for good. */

@@ -1,5 +1,6 @@
 import {
   ExecutionAlreadyExists,
+  ExecutionDoesNotExist,
   SendTaskSuccessCommand,
   type SFNClient,
   StartExecutionCommand,
@@ -53,6 +54,40 @@ describe('the workflow on Step Functions', () => {
     expect(await new SfnWorkflow({ ...stepFunctions(used), stateMachineArn }).start(INPUT)).toBe('exists');
     const broken = stepFunctions(new Error('broken'));
     await expect(new SfnWorkflow({ ...broken, stateMachineArn }).start(INPUT)).rejects.toThrow('broken');
+  });
+});
+
+describe('an execution', () => {
+  const stateMachineArn = 'arn:aws:states:eu-west-1:111122223333:stateMachine:understudy-orders-failover';
+  const stopOf = (answer: object) => {
+    const sent: object[] = [];
+    const send = async (command: object) => {
+      sent.push(command);
+      if (answer instanceof Error) throw answer;
+      return answer;
+    };
+    const workflow = new SfnWorkflow({ sfn: { send } as unknown as SFNClient, stateMachineArn });
+    return { sent, stop: workflow.stopOf(INPUT.run) };
+  };
+
+  it.each([
+    ['FAILED', 'failed'],
+    ['TIMED_OUT', 'timed out'],
+    ['ABORTED', 'was aborted'],
+  ])('that is %s has stopped, with what is said of it', async (status, how) => {
+    const { sent, stop } = stopOf({ status, error: 'Lambda.Unknown', cause: 'killed' });
+    expect(await stop).toEqual({ how, why: 'Lambda.Unknown: killed' });
+    const executionArn = `arn:aws:states:eu-west-1:111122223333:execution:understudy-orders-failover:${INPUT.run}`;
+    expect(inputsOf(sent)).toEqual([{ executionArn }]);
+    expect((await stopOf({ status }).stop)?.why).toBe('no reason is given');
+  });
+
+  it('that runs, is redriven, has succeeded or is not known has not', async () => {
+    for (const status of ['RUNNING', 'PENDING_REDRIVE', 'SUCCEEDED'])
+      expect(await stopOf({ status }).stop).toBeUndefined();
+    const unknown = new ExecutionDoesNotExist({ message: 'none', $metadata: {} });
+    expect(await stopOf(unknown).stop).toBeUndefined();
+    await expect(stopOf(new Error('denied')).stop).rejects.toThrow('denied');
   });
 });
 

@@ -5,8 +5,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { encodeReport } from '#lib/domain/control/divergence.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import { judgeFence } from '#lib/domain/control/fence.ts';
-import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { LANE_0, parseGroupId, type RegionId } from '#lib/domain/ids.ts';
 import { LSN_ZERO, parseLsn } from '#lib/domain/lsn.ts';
+import { failoverDefinition } from '#lib/local/workflow/definition.ts';
+import { LocalWorkflow } from '#lib/local/workflow/local-workflow.ts';
+import { tellStop } from '#lib/local/workflow/requests.ts';
 import { until } from '../local/until.ts';
 import { E1, E2 } from '../support/log-history.ts';
 import { AP, EU, US } from '../support/memory-group.ts';
@@ -255,6 +258,31 @@ describe('failover', () => {
     expect(status).not.toBe(0);
     expect(stderr).toMatch(/DNS_THROTTLED: .*stopped at repoint.*redrive the run at repoint/s);
   });
+});
+
+test('a failover whose steps die before they write anything ends by what the workflow says', async () => {
+  await found();
+  await voteOut();
+  const running = group.run(['failover', '--to', US], [EU]);
+  const input = await requested(US);
+  const { dynamodb } = group.peers.clients(US);
+  const to = { dynamodb, group: parseGroupId(group.config.group), table: group.config.controlTable };
+  const told: Promise<void>[] = [];
+  const workflow = new LocalWorkflow({
+    definition: failoverDefinition(to.group, US),
+    folder: join(group.folder, input.run),
+    pauseMs: 0,
+    invoke: () => Promise.reject(Object.assign(new Error('killed'), { name: 'Runtime.ExitError' })),
+    onEvent: (event) => told.push(tellStop(to, event)),
+  });
+  await workflow.start(input);
+  await workflow.ended(input.run);
+  await Promise.all(told);
+  const { status, stderr } = await running;
+  expect(status).not.toBe(0);
+  expect(stderr).toMatch(
+    new RegExp(`RUN_STOPPED: the execution ${input.run} failed .*ExitError.*redrive`, 's'),
+  );
 });
 
 describe('switchover', () => {

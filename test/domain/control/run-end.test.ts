@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import { endOfRun } from '#lib/domain/control/run-end.ts';
 import { MemoryHistory } from '#lib/local/memory/memory-history.ts';
+import type { Executions } from '#lib/ports/sentinel-ports.ts';
 import { followRun } from '#lib/usecases/control/follow-run.ts';
 import { E1, E2 } from '../../support/log-history.ts';
 
@@ -62,7 +63,8 @@ describe('a run', () => {
   });
 });
 
-test('a run that falls silent is not waited for any longer than its bound', async () => {
+/** Follows the run `one` in a time of its own, from what `history` holds. */
+function following(history: MemoryHistory, executions?: Executions) {
   let nowMs = 0;
   const time = {
     now: () => nowMs,
@@ -70,16 +72,67 @@ test('a run that falls silent is not waited for any longer than its bound', asyn
       nowMs += ms;
     },
   };
-  const history = new MemoryHistory();
   const input = { epoch: E1, kind: 'failover', run: 'one' } as FailoverInput;
+  const seen: string[] = [];
+  const follow = async () => {
+    for await (const { step } of followRun(history, input, time, executions)) seen.push(step);
+  };
+  return { follow, seen, now: () => nowMs };
+}
+
+describe('a run whose execution has stopped without a word', () => {
+  const decision = { atMs: 1, epoch: E2, run: 'one', input: {} };
+  const claimed = { ...decision, step: 'claim', outcome: { outcome: 'claimed' } };
+
+  test('ends by its name, what the workflow says, and how it goes on', async () => {
+    const history = new MemoryHistory();
+    await history.record(claimed);
+    const stop = { how: 'timed out', why: 'States.Timeout' } as const;
+    const asked: string[] = [];
+    const { follow, now, seen } = following(history, {
+      stopOf: async (run) => {
+        asked.push(run);
+        return asked.length < 3 ? undefined : stop;
+      },
+    });
+    await expect(follow()).rejects.toMatchObject({
+      code: 'RUN_STOPPED',
+      message: expect.stringMatching(/execution one timed out after claim: States.Timeout/),
+      next: expect.stringContaining('redrive'),
+    });
+    expect([asked, seen]).toEqual([['one', 'one', 'one'], ['claim']]);
+    expect(now()).toBeLessThan(10_000);
+  });
+
+  test('ends by what its steps say, if one of them was written in the meantime', async () => {
+    const history = new MemoryHistory();
+    await history.record(claimed);
+    const { follow, seen } = following(history, {
+      stopOf: async () => {
+        await history.record({ ...decision, step: 'elect', outcome: { outcome: 'none' } });
+        return { how: 'failed', why: 'NO_CANDIDATE' };
+      },
+    });
+    await follow();
+    expect(seen).toEqual(['claim', 'elect']);
+  });
+
+  test('is waited for where the workflow does not say', async () => {
+    const { follow, now } = following(new MemoryHistory(), {
+      stopOf: () => Promise.reject(new Error('not authorized')),
+    });
+    await expect(follow()).rejects.toMatchObject({ code: 'REGION_UNREACHABLE' });
+    expect(now()).toBeGreaterThan(60_000);
+  });
+});
+
+test('a run that falls silent is not waited for any longer than its bound', async () => {
+  const history = new MemoryHistory();
   const decision = { atMs: 1, epoch: E2, step: 'claim', input: {}, outcome: { outcome: 'claimed' } };
   await history.record({ ...decision, run: 'another' });
   await history.record({ ...decision, run: 'one' });
-  const seen: string[] = [];
-  const follow = async () => {
-    for await (const { run } of followRun(history, input, time)) seen.push(run);
-  };
+  const { follow, now, seen } = following(history);
   await expect(follow()).rejects.toMatchObject({ code: 'REGION_UNREACHABLE' });
-  expect(seen).toEqual(['one']);
-  expect(nowMs).toBeLessThan(100_000);
+  expect(seen).toEqual(['claim']);
+  expect(now()).toBeLessThan(100_000);
 });
