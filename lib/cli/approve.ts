@@ -1,14 +1,15 @@
 import { connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { inTime } from '#lib/cli/in-time.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { operatorOf } from '#lib/cli/operator.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 
-type ApproveOptions = { cloud?: string; json?: boolean; by?: string; deny?: boolean; run?: string };
+type ApproveOptions = GroupChoice & { json?: boolean; by?: string; deny?: boolean; run?: string };
 
 /** `understudy approve`: answers the run that waits for a person, wherever it waits. */
 export async function approveCommand(options: ApproveOptions): Promise<number> {
-  const { close, config, peers, register } = await connect(options.cloud);
+  const { close, config, peers, register } = await connect(options);
   try {
     const waiting = await Promise.all(
       config.regions.map(async ({ name: region }) => {

@@ -6,6 +6,7 @@ import { canonicalTarget } from '#lib/aws/dns-target.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Record } from '#lib/aws/route53-record.ts';
 import { ZoneVantages } from '#lib/aws/zone-vantages.ts';
+import { findGroup, type GroupChoice } from '#lib/cli/find-group.ts';
 import { PATIENCE_MS } from '#lib/cli/in-time.ts';
 import { ALARMS, DRILL_FAILED } from '#lib/constructs/alarm-specs.ts';
 import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
@@ -15,7 +16,6 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type Leadership, membersOf } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
-import { findCloud, readCloudFile } from '#lib/local/cloud-file.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
 import { surveyGroup } from '#lib/usecases/control/survey.ts';
 
@@ -38,17 +38,17 @@ export type Connection = {
 };
 
 /**
- * Connects to the group that `file` describes; without one, to the embedded cloud that runs on this machine.
+ * Connects to a group.
  *
  * @param need `data`: what replication alone has will do.
  *
- * Throws CONFIG_INVALID for a cloud without failover, if that is needed.
+ * Throws CONFIG_INVALID, GROUP_NOT_FOUND or CLOUD_NOT_FOUND; CONFIG_INVALID for a cloud without failover, too, if that is needed.
  */
 export async function connect(
-  file: string | undefined,
+  choice: GroupChoice,
   need: 'failover' | 'data' = 'failover',
 ): Promise<Connection> {
-  const cloud = file === undefined ? await findCloud() : await readCloudFile(file);
+  const cloud = await findGroup(choice);
   if (need === 'failover' && !cloud.isWatched) {
     throw new UnderstudyError(
       'CONFIG_INVALID',

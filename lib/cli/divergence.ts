@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { type Connection, connect, regionOf } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { inTime } from '#lib/cli/in-time.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { operatorOf, reasonOf } from '#lib/cli/operator.ts';
@@ -11,7 +12,7 @@ import { parseEpoch } from '#lib/domain/lsn.ts';
 import type { Divergence } from '#lib/ports/divergences.ts';
 import { epochsUpTo } from '#lib/usecases/control/survey.ts';
 
-type DivergenceOptions = { cloud?: string; json?: boolean; region?: string; epoch?: string };
+type DivergenceOptions = GroupChoice & { json?: boolean; region?: string; epoch?: string };
 
 /** A Region's divergence; `changes` are the lines of its report, absent while there is none. */
 type Found = Divergence & { readonly region: RegionId; readonly changes?: readonly Change[] };
@@ -28,7 +29,7 @@ type Change = {
 
 /** `understudy divergence show`: what Regions had that the group has not, change by change. */
 export async function divergenceShowCommand(options: DivergenceOptions): Promise<number> {
-  const connection = await connect(options.cloud);
+  const connection = await connect(options);
   try {
     const found = await find(connection, options);
     if (options.json) {
@@ -58,7 +59,7 @@ export async function divergenceShowCommand(options: DivergenceOptions): Promise
 
 /** `understudy divergence export`: the reports as a file of JSON lines. Never overwrites one. */
 export async function divergenceExportCommand(file: string, options: DivergenceOptions): Promise<number> {
-  const connection = await connect(options.cloud);
+  const connection = await connect(options);
   try {
     const found = await withChanges(connection, await find(connection, options));
     const lines = reportLines(found);
@@ -82,7 +83,7 @@ export async function divergenceDiscardCommand(
   options: DivergenceOptions & { reason?: string; by?: string },
 ): Promise<number> {
   const reason = reasonOf(options.reason, 'divergence discard');
-  const connection = await connect(options.cloud);
+  const connection = await connect(options);
   try {
     const found = (await find(connection, options)).filter(({ discarded }) => discarded === undefined);
     if (found.length === 0) {

@@ -1,6 +1,7 @@
 import { AwsInspector } from '#lib/aws/aws-inspector.ts';
 import { workflowArnIn } from '#lib/aws/sfn-workflow.ts';
 import { type Connection, connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { inTime } from '#lib/cli/in-time.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { table } from '#lib/cli/table.ts';
@@ -14,8 +15,8 @@ import { membersOf } from '#lib/domain/topology.ts';
  * `understudy doctor`: checks that what a group needs is there and as it should be, and how to mend what is not. It
  * reads alone. Exit status 1 if a check failed; what could not be checked, and warnings, are shown.
  */
-export async function doctorCommand(options: { cloud?: string; json?: boolean }): Promise<number> {
-  const connection = await connect(options.cloud);
+export async function doctorCommand(options: GroupChoice & { json?: boolean }): Promise<number> {
+  const connection = await connect(options);
   try {
     const { config, profile } = connection;
     const [survey, facts] = await Promise.all([

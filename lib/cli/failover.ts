@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Connection, connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { askedOf, refuseBy } from '#lib/cli/plan.ts';
 import { workflowsOf } from '#lib/cli/workflow-access.ts';
@@ -11,7 +12,7 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import type { Decision } from '#lib/ports/history.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
 
-type RunOptions = { cloud?: string; json?: boolean; to?: string; reason?: string; detach?: boolean };
+type RunOptions = GroupChoice & { json?: boolean; to?: string; reason?: string; detach?: boolean };
 
 /** `understudy failover`: replaces a leader that is lost. Follows the run to its end. */
 export async function failoverCommand(options: RunOptions & { force?: boolean }): Promise<number> {
@@ -39,7 +40,7 @@ export async function switchoverCommand(options: RunOptions): Promise<number> {
 }
 
 async function begin(kind: 'failover' | 'switchover', options: RunOptions, force: boolean): Promise<number> {
-  const connection = await connect(options.cloud);
+  const connection = await connect(options);
   try {
     const plan = await planGroup(connection, { kind, force, ...askedOf(connection, options.to) });
     refuseBy(plan);

@@ -1,4 +1,5 @@
 import { type Connection, connect, regionOf } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { inTime } from '#lib/cli/in-time.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { founded, type Register } from '#lib/domain/control/register.ts';
@@ -12,12 +13,10 @@ import { joinRegister } from '#lib/usecases/control/join-register.ts';
  * `understudy found --leader`: names a group's first leader, in the register, in every Region and in DNS. With the leader
  * that it has by now, it takes in Regions that were added since.
  */
-export async function foundCommand(options: {
-  cloud?: string;
-  json?: boolean;
-  leader?: string;
-}): Promise<number> {
-  const connection = await connect(options.cloud);
+export async function foundCommand(
+  options: GroupChoice & { json?: boolean; leader?: string },
+): Promise<number> {
+  const connection = await connect(options);
   try {
     const leader = regionOf(connection.config, options.leader ?? '');
     await refuseOther(connection, leader);

@@ -1,4 +1,5 @@
 import { type Connection, connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { inTime } from '#lib/cli/in-time.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { type Replayed, replay } from '#lib/cli/replay.ts';
@@ -8,7 +9,7 @@ import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 import type { Decision } from '#lib/ports/history.ts';
 import { epochsUpTo } from '#lib/usecases/control/survey.ts';
 
-type HistoryOptions = { cloud?: string; json?: boolean; epoch?: string; replay?: boolean };
+type HistoryOptions = GroupChoice & { json?: boolean; epoch?: string; replay?: boolean };
 
 /** A decision, and the Region of the coordinator that made it. */
 type Line = Decision & { readonly region: RegionId };
@@ -21,7 +22,7 @@ const BATCH = 20;
  * out the same again. A Region that does not answer is named on stderr: its decisions are missing.
  */
 export async function historyCommand(options: HistoryOptions): Promise<number> {
-  const connection = await connect(options.cloud);
+  const connection = await connect(options);
   try {
     const lines = await read(connection, await epochsOf(connection, options.epoch));
     const replayed = options.replay ? lines.map((line) => replay(line)) : undefined;

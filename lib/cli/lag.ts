@@ -1,11 +1,12 @@
 import { connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { table } from '#lib/cli/table.ts';
 import type { Lag } from '#lib/domain/lag.ts';
 import { measureLag } from '#lib/usecases/measure-lag.ts';
 
 /** `understudy lag`: where each Region stands. Exit status 1 if something is not known. */
-export async function lagCommand(options: { cloud?: string; json?: boolean }): Promise<number> {
-  const { config, peers, role, close } = await connect(options.cloud, 'data');
+export async function lagCommand(options: GroupChoice & { json?: boolean }): Promise<number> {
+  const { config, peers, role, close } = await connect(options, 'data');
   try {
     const rows = await measureLag({ group: config, peers, nowMs: () => Date.now() }, await role());
     if (options.json) {

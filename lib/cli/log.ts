@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type Connection, connect, regionOf } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { table } from '#lib/cli/table.ts';
 import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
@@ -10,7 +11,7 @@ import { openSegment } from '#lib/domain/segment/read.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 
-type LogOptions = { cloud?: string; region?: string; json?: boolean };
+type LogOptions = GroupChoice & { region?: string; json?: boolean };
 
 /** `understudy log ls`: entries of a Region's log. */
 export async function logLsCommand(options: LogOptions & { from?: string; limit?: string }): Promise<number> {
@@ -79,7 +80,7 @@ async function readSegmentFile(path: string): Promise<Uint8Array> {
 }
 
 async function open(options: LogOptions): Promise<{ connection: Connection; region: RegionId }> {
-  const connection = await connect(options.cloud, 'data');
+  const connection = await connect(options, 'data');
   const region = options.region
     ? regionOf(connection.config, options.region)
     : (await connection.role()).leader;

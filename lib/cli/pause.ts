@@ -1,10 +1,11 @@
 import { connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { operatorOf, reasonOf } from '#lib/cli/operator.ts';
 import { amend } from '#lib/domain/control/register.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
 
-export type AmendOptions = { cloud?: string; json?: boolean; by?: string };
+export type AmendOptions = GroupChoice & { json?: boolean; by?: string };
 
 /** `understudy pause`: no automatic failover until `resume`. An operator's own goes on to work. */
 export async function pauseCommand(options: AmendOptions & { reason?: string }): Promise<number> {
@@ -18,7 +19,7 @@ export async function amendRegister(
   to: Parameters<typeof amend>[1],
   text: string,
 ): Promise<number> {
-  const { close, register, survey } = await connect(options.cloud);
+  const { close, register, survey } = await connect(options);
   try {
     // Opens the connections: what is left of a proposal's own patience then suffices from anywhere.
     await survey();

@@ -1,4 +1,5 @@
 import { type Connection, connect, regionOf } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { table } from '#lib/cli/table.ts';
 import type { Plan, Refusal } from '#lib/domain/control/plan.ts';
@@ -6,7 +7,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
 
-type PlanOptions = { cloud?: string; json?: boolean; to?: string; force?: boolean; switchover?: boolean };
+type PlanOptions = GroupChoice & { json?: boolean; to?: string; force?: boolean; switchover?: boolean };
 
 const STOPPED = { any: 'it', operator: 'it now', automatic: 'an automatic one' } as const;
 
@@ -15,7 +16,7 @@ const STOPPED = { any: 'it', operator: 'it now', automatic: 'an automatic one' }
  * Throws what would refuse it, after printing the plan.
  */
 export async function planCommand(options: PlanOptions): Promise<number> {
-  const connection = await connect(options.cloud);
+  const connection = await connect(options);
   try {
     const plan = await planGroup(connection, {
       kind: options.switchover ? 'switchover' : 'failover',

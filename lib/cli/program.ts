@@ -10,6 +10,7 @@ import {
 import { doctorCommand } from '#lib/cli/doctor.ts';
 import { type DrillCommandOptions, drillCommand } from '#lib/cli/drill.ts';
 import { failoverCommand, switchoverCommand } from '#lib/cli/failover.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { foundCommand } from '#lib/cli/found.ts';
 import { historyCommand } from '#lib/cli/history.ts';
 import { lagCommand } from '#lib/cli/lag.ts';
@@ -37,6 +38,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   LOAD_LINE_MALFORMED: INPUT_STATUS,
   LOAD_KEY_MISSING: INPUT_STATUS,
   CLOUD_NOT_FOUND: INPUT_STATUS,
+  GROUP_NOT_FOUND: INPUT_STATUS,
   REPLICAS_DIFFER: 3,
   FAILOVER_REFUSED: 4,
   REGIONS_TOO_FEW: 4,
@@ -76,22 +78,14 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option('--json', 'print one JSON object a line')
     .action((what: string, options: StartOptions & DrillCommandOptions) => run(start)(what, options));
 
-  const cloud = [
-    '--cloud <file>',
-    'the group to look at: a cloud.json (default: the cloud that runs here)',
-  ] as const;
   const region = ['--region <name>', 'whose log (default: the leader)'] as const;
   const json = ['--json', 'print one JSON object a line'] as const;
-  program
-    .command('lag')
+  ofGroup(program.command('lag'))
     .description('show how far each Region is behind the leader')
-    .option(...cloud)
     .option(...json)
     .action(run(lagCommand));
-  program
-    .command('verify')
+  ofGroup(program.command('verify'))
     .description('compare all replicas bucket by bucket and name the first keys that differ')
-    .option(...cloud)
     .option(...json)
     .action(run(verifyCommand));
   program
@@ -109,25 +103,21 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option(...json)
     .action(run((options: CostOptions) => costCommand(options)));
   const log = program.command('log').description('read the log');
-  log
-    .command('ls')
+  ofGroup(log.command('ls'))
     .description('list entries')
     .option('--from <lsn>', 'where to begin', '1')
     .option('--limit <n>', 'entries at most', '50')
     .option(...region)
-    .option(...cloud)
     .option(...json)
     .action(run(logLsCommand));
-  log
-    .command('cat')
+  ofGroup(log.command('cat'))
     .description('print the records of a segment as JSON lines')
     .argument('[lsn]', 'an LSN in the segment (default: the newest)')
     .option('--file <path>', 'a segment file instead')
     .option(...region)
-    .option(...cloud)
     .option('--json', 'what it prints is JSON in any case')
     .action(run(logCatCommand));
-  addControl(program, run, cloud, json);
+  addControl(program, run, json);
 
   try {
     await program.parseAsync([...argv]);
@@ -146,13 +136,21 @@ type Run = <A extends readonly unknown[]>(
 ) => (...args: A) => Promise<void>;
 type Flag = readonly [flags: string, description: string];
 
+/** A command that is about a group. */
+function ofGroup(command: Command): Command {
+  return command
+    .option('--group <name@region,...>', 'a group on AWS, by Regions of its replicas that can tell of it')
+    .option(
+      '--cloud <file>',
+      'a group that a cloud.json describes (default: that of the cloud that runs here)',
+    );
+}
+
 /** The commands about leadership. */
-function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
+function addControl(program: Command, run: Run, json: Flag): void {
   const command = (name: string, description: string, parent = program) =>
-    parent
-      .command(name)
+    ofGroup(parent.command(name))
       .description(description)
-      .option(...cloud)
       .option(...json);
   const by = ['--by <name>', 'who you are, for the record (default: your account here)'] as const;
   const to = ['--to <region>', 'who is to lead'] as const;
@@ -167,7 +165,7 @@ function addControl(program: Command, run: Run, cloud: Flag, json: Flag): void {
     .option('--url <url>', 'with --engine: connection string of the database')
     .addHelpText('after', '\nIt changes nothing. Exit status: 1 if a check failed.')
     .action(
-      run((options: { cloud?: string; json?: boolean; engine?: string; url?: string }) =>
+      run((options: GroupChoice & { json?: boolean; engine?: string; url?: string }) =>
         options.engine === undefined && options.url === undefined
           ? doctorCommand(options)
           : postgresDoctorCommand(options),

@@ -1,4 +1,5 @@
 import { connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { table } from '#lib/cli/table.ts';
 import { whyDetached } from '#lib/domain/control/advice.ts';
@@ -14,13 +15,11 @@ const POLL_MS = 500;
  * `understudy reattach`: which Regions follow, and what the others wait for. Each is taken back by its own sentinel.
  * Exit status 0 once all follow, 1 if not.
  */
-export async function reattachCommand(options: {
-  cloud?: string;
-  json?: boolean;
-  wait?: string | true;
-}): Promise<number> {
+export async function reattachCommand(
+  options: GroupChoice & { json?: boolean; wait?: string | true },
+): Promise<number> {
   const untilMs = Date.now() + waitOf(options.wait) * 1000;
-  const { close, register, survey } = await connect(options.cloud);
+  const { close, register, survey } = await connect(options);
   try {
     const look = async () => (await survey()).regions.filter(({ witness }) => !witness).map(standingOf);
     let standings = await look();

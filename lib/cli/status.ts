@@ -1,4 +1,5 @@
 import { type Connection, connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
 import { lagText } from '#lib/cli/lag.ts';
 import { table } from '#lib/cli/table.ts';
@@ -16,8 +17,8 @@ import { guardOf } from '#lib/usecases/control/guard.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
 
 /** `understudy status`: where the group stands and what to do next. Exit status 1 if a Region did not answer. */
-export async function statusCommand(options: { cloud?: string; json?: boolean }): Promise<number> {
-  const connection = await connect(options.cloud);
+export async function statusCommand(options: GroupChoice & { json?: boolean }): Promise<number> {
+  const connection = await connect(options);
   try {
     const survey = await connection.survey();
     const { profile, config } = connection;

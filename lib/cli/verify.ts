@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '#lib/cli/connect.ts';
+import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { table } from '#lib/cli/table.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { DynamoDigest } from '#lib/engines/dynamodb/dynamo-digest.ts';
@@ -10,8 +11,8 @@ const RECHECKS = 10;
 const PAUSE_MS = 500;
 
 /** `understudy verify`: compares each follower with the leader. Throws REPLICAS_DIFFER after naming the keys. */
-export async function verifyCommand(options: { cloud?: string; json?: boolean }): Promise<number> {
-  const { config, peers, role, close } = await connect(options.cloud, 'data');
+export async function verifyCommand(options: GroupChoice & { json?: boolean }): Promise<number> {
+  const { config, peers, role, close } = await connect(options, 'data');
   try {
     const { leader } = await role();
     const digest = (region: typeof leader) =>

@@ -74,6 +74,7 @@ export const ERRORS = {
   DNS_RECORD_FOREIGN: { summary: "The leader's DNS record was changed by hand", retry: 'never' },
   DNS_TARGET_UNKNOWN: { summary: 'A DNS record was to name a target that it may not name', retry: 'never' },
   DNS_THROTTLED: { summary: 'Route 53 takes no more requests for now', retry: 'later' },
+  GROUP_NOT_FOUND: { summary: 'No Region tells of the group', retry: 'later' },
   CLOUD_NOT_FOUND: { summary: 'No running embedded cloud was found', retry: 'later' },
   SERVER_NOT_STARTED: { summary: 'A server of the embedded cloud did not start', retry: 'now' },
   PLATFORM_UNSUPPORTED: { summary: 'A bundled server has no build for this platform', retry: 'never' },

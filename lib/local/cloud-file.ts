@@ -23,7 +23,7 @@ export async function writeCloudFile(folder: string, cloud: CloudFile): Promise<
   await writeFile(join(folder, FILE), JSON.stringify(cloud));
 }
 
-/** Reads a description of a group: a cloud's, or one written by hand for a group on AWS. */
+/** Reads the description of a cloud. */
 export async function readCloudFile(path: string): Promise<CloudFile> {
   try {
     return schema.parse(JSON.parse(await readFile(path, 'utf8')));

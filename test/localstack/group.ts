@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { GetFunctionConfigurationCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { LambdaClient } from '@aws-sdk/client-lambda';
 import { Route53Client } from '@aws-sdk/client-route-53';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SFNClient } from '@aws-sdk/client-sfn';
@@ -132,10 +132,9 @@ export class Group {
 
   /** Runs a command of the project's command line with --json; answers the objects that it prints. */
   async understudy(args: readonly string[], expect: readonly number[] = [0]): Promise<readonly unknown[]> {
-    const cloud = await this.#describe();
     const { stdout } = await runCommand(
       this.#guard,
-      [join(ROOT, 'bin/understudy.ts'), ...args, '--json', '--cloud', cloud],
+      [join(ROOT, 'bin/understudy.ts'), ...args, '--json', '--group', `${this.id}@${this.regions}`],
       { cwd: ROOT, env: this.target.env, log: join(this.out, 'understudy.log'), expect },
     );
     return stdout
@@ -206,20 +205,6 @@ export class Group {
     const env = { ...this.target.env, CDK_DEFAULT_ACCOUNT: this.target.account };
     const command = [join(ROOT, 'node_modules/aws-cdk/bin/cdk'), ...args, '--no-color'];
     await runCommand(this.#guard, command, { cwd, env, log: join(this.out, 'cdk.log') });
-  }
-
-  /** A description of the group as the commands take it, from a function that is deployed. */
-  async #describe(): Promise<string> {
-    const path = join(this.folder, 'cloud.json');
-    const configs = this.regions.map(async (region) => {
-      const { Environment } = await this.lambda(region).send(
-        new GetFunctionConfigurationCommand({ FunctionName: this.nameOf('sentinel') }),
-      );
-      return JSON.parse(Environment?.Variables?.UNDERSTUDY_CONFIG ?? '') as unknown;
-    });
-    const config = await Promise.any(configs);
-    await writeFile(path, JSON.stringify({ pid: process.pid, config, endpoints: {} }));
-    return path;
   }
 
   #client<T extends { destroy(): void }>(service: string, region: string, make: () => T): T {
