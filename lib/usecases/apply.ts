@@ -3,6 +3,7 @@ import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
 import { runAfter } from '#lib/domain/log-run.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
+import type { Leadership } from '#lib/domain/topology.ts';
 import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
@@ -47,7 +48,7 @@ export async function applyLog(
   const store = deps.storeOf(leader);
   while (mayGoOn()) {
     const end = await deps.peers.log(deps.region).head(LANE_0);
-    const stepped = await stepSnapshot(deps, store, lease, state, leader, end);
+    const stepped = await stepSnapshot(deps, store, lease, state, { leader, epoch }, end);
     if (stepped.kind === 'lost') return lost(deps);
     const run = await nextRun(deps, store, stepped.state, end);
     const outcome = await store.apply(lease, stepped.state, run);
@@ -77,14 +78,17 @@ async function stepSnapshot(
   store: ReplicaStore,
   lease: ApplyLease,
   state: ApplyState,
-  leader: RegionId,
+  { leader, epoch }: Leadership,
   end: Head,
 ): Promise<ApplyOutcome> {
   const due = state.applied === undefined || state.applied.lsn + 1n < end.firstLsn;
   if (!due && state.snapshot === undefined) return { kind: 'applied', state };
   // By then it is whole or not by the own log alone: the leader may be lost.
   if (!due && state.snapshot?.phase === 'settle') return store.stepSnapshot(lease, state, end);
-  const at = await deps.peers.log(leader).head(LANE_0);
+  const head = await deps.peers.log(leader).head(LANE_0);
+  // Whatever comes after the copy is logged in this epoch: so its rows are newer than all that an earlier one has left here,
+  // also while the log has no record of it yet.
+  const at = { ...head, lastEpoch: epoch };
   return due ? store.beginSnapshot(lease, at) : store.stepSnapshot(lease, state, at);
 }
 

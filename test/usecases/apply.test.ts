@@ -1,10 +1,13 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import { parseLsn } from '#lib/domain/lsn.ts';
+import { ItemEncoder } from '#lib/engines/dynamodb/item-encoder.ts';
+import { stampOf } from '#lib/engines/dynamodb/stamp.ts';
 import { intercepted } from '../support/intercepted-log.ts';
-import { allEntries, E1, fill, trimTo } from '../support/log-history.ts';
+import { allEntries, E1, E2, E3, fill, trimTo } from '../support/log-history.ts';
 import { AP, EU, US } from '../support/memory-group.ts';
 import { ReplicatedGroup } from '../support/replicated-group.ts';
+import { PK } from '../support/stream-records.ts';
 
 let group: ReplicatedGroup;
 beforeEach(async () => {
@@ -51,6 +54,21 @@ describe('a new follower', () => {
     group.put(EU, 'a', 1);
     await join();
     expect(contents(US).has('["of an older life"]')).toBe(false);
+  });
+
+  test('takes the rows of a leader whose log has no record of its epoch yet for newer than what earlier epochs have left', async () => {
+    group.put(EU, 'a', 1);
+    await group.capture(EU);
+    const { lease } = await group.control(US).takeLease(LANE_0);
+    const left = ['a', 'gone at the leader'].map((pk) => {
+      const item = { pk: { S: pk }, value: { N: '2' } };
+      return { item, stamp: stampOf(E2, parseLsn(9), new ItemEncoder().key({ pk: item.pk }, PK)) };
+    });
+    await group.store(US).putLeased(left, lease);
+    await group.lead(EU, E3);
+    await group.control(US).attach(E3);
+    await group.apply(US);
+    await join();
   });
 
   test('of an empty leader is done as soon as a heartbeat has come through', async () => {
