@@ -33,6 +33,7 @@ const stateSchema = z.object({
       rowsEstimated: z.number(),
     })
     .exactOptional(),
+  rewound: z.object({ to: lsn, epoch, lsn }).exactOptional(),
 });
 
 /**

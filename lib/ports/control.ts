@@ -34,6 +34,15 @@ export type SnapshotProgress = {
   readonly rowsEstimated: number;
 };
 
+/** Rows that a re-attachment has put back, or was about to put back when it broke off. */
+export type Rewound = {
+  /** The end of the log to which the store was taken back. */
+  readonly to: Lsn;
+  /** Of their stamps: a record of this epoch, or of one before it, changes none of them any more. */
+  readonly epoch: Epoch;
+  readonly lsn: Lsn;
+};
+
 /** What the applier of a lane knows: nothing before the first snapshot, then a position. */
 export type ApplyState = {
   readonly applied?: Applied;
@@ -43,6 +52,8 @@ export type ApplyState = {
    * starts anew starts after `applied`.
    */
   readonly pending?: Lsn;
+  /** The last rows that were put back; kept until the store is copied anew. */
+  readonly rewound?: Rewound;
   /** Why the store could not lead, by what `noteFitness` said last; absent if nothing is known against it. */
   readonly unfit?: string;
 };

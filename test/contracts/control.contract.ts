@@ -26,6 +26,7 @@ const FULL_STATE: ApplyState = {
     rowsCopied: 12_345_678,
     rowsEstimated: 0,
   },
+  rewound: { to: parseLsn(0), epoch: parseEpoch(9), lsn: parseLsn(2n ** 63n) },
 };
 
 /** What every control table must do. `open` gives that of eu-west-1, which nobody has used. */

@@ -41,8 +41,11 @@ export function watchedControl(inner: Control, region: RegionId, monitor: Monito
     role: () => inner.role(),
     applyState: (lane) => inner.applyState(lane),
     async saveApplyState(lease, state) {
+      const before = await inner.applyState(lease.lane);
       const outcome = await inner.saveApplyState(lease, state);
-      if (outcome === 'saved' && state.applied !== undefined)
+      // What is noted before rows are put back says nothing new of the position.
+      const isNews = state.rewound === undefined || state.applied?.lsn !== before.applied?.lsn;
+      if (outcome === 'saved' && state.applied !== undefined && isNews)
         monitor.data.positioned(region, state.applied.lsn);
       return outcome;
     },

@@ -3,7 +3,7 @@ import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Entry, type Head, lastOf } from '#lib/domain/log.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { Role } from '#lib/domain/topology.ts';
-import type { ApplyState, Control } from '#lib/ports/control.ts';
+import type { ApplyState, Control, Rewound } from '#lib/ports/control.ts';
 import type { DivergenceReport, Divergences, Rewinder } from '#lib/ports/divergences.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { WritePath } from '#lib/ports/sentinel-ports.ts';
@@ -28,7 +28,7 @@ export type ReattachDeps = {
 
 /**
  * - attached: this Region's log and store are a prefix of the leader's; it follows from now on.
- * - collecting: local changes that no log took are still on their way out of the stream; call again.
+ * - collecting: local changes that no log took are still on their way out of the stream, or another epoch has begun; call again.
  * - rebuilding: the way back is not known, so that the store takes a new snapshot; it follows from now on.
  */
 export type Reattached = {
@@ -49,7 +49,9 @@ export async function reattach(deps: ReattachDeps, since: number): Promise<Reatt
   const role = await control.role();
   if (role.leader === region || role.attached === role.epoch) return { kind: 'attached', divergent: 0 };
   const own = deps.log(region);
-  const { head } = await own.seal(LANE_0, role.epoch);
+  const { head, kind } = await own.seal(LANE_0, role.epoch);
+  // A later epoch has begun: its election goes by what this log holds, and its leader is the one to compare with.
+  if (kind === 'superseded') return { kind: 'collecting', divergent: 0 };
   const led = role.led;
   if (led !== undefined && !(await isCollected(deps, led, since)))
     return { kind: 'collecting', divergent: 0 };
@@ -134,13 +136,18 @@ async function save(
   changes: readonly DivergentChange[],
   saved: DivergenceReport | undefined,
 ): Promise<DivergenceReport> {
-  const { bytes, hash } = encodeReport(changes);
-  await deps.divergences.put(hash, bytes);
-  const keys = new Set(changes.map(({ keyBytes }) => Buffer.from(keyBytes).toString('latin1'))).size;
-  const before = saved?.takenBack === undefined ? {} : { takenBack: saved.takenBack };
-  const report = { hash, changes: changes.length, keys, savedAtMs: deps.clock.now(), ...before };
+  const before = saved && (await deps.divergences.get(saved.hash));
+  const { bytes, ...told } = encodeReport(changes, before);
+  await deps.divergences.put(told.hash, bytes);
+  const takenBack = saved?.takenBack === undefined ? {} : { takenBack: saved.takenBack };
+  const report = { ...told, savedAtMs: deps.clock.now(), ...takenBack };
   await deps.divergences.save(epoch, report);
-  deps.telemetry.event('divergence-saved', { epoch, changes: changes.length, keys, report: hash });
+  deps.telemetry.event('divergence-saved', {
+    epoch,
+    changes: told.changes,
+    keys: told.keys,
+    report: told.hash,
+  });
   return report;
 }
 
@@ -160,7 +167,7 @@ async function takeBack(
     readonly saved: DivergenceReport | undefined;
   },
 ): Promise<{ readonly divergent: number; readonly rebuilding: boolean } | 'lost'> {
-  const { own, leader, head, common, saved } = at;
+  const { own, head, common, saved } = at;
   const { control, divergences, rewinder } = deps;
   // Where they part is not known: all that is still here counts as divergent.
   const upTo = common.kind === 'found' ? common.upTo : advance(head.firstLsn, -1);
@@ -170,37 +177,73 @@ async function takeBack(
   const report = changes.length > 0 ? await save(deps, tailEpoch, changes, saved) : undefined;
 
   const { lease, state } = await control.takeLease(LANE_0);
+  // A process that slept: the store is another epoch's by now. Whoever takes the lease from here on finds what was begun.
+  const now = await control.role();
+  if (now.epoch !== epoch || now.attached === epoch) return 'lost';
   const appliedLsn = state.applied?.lsn ?? 0n;
   // A leader's store has all of its own changes; a follower's has those that it had applied.
   const stored = led === undefined ? changes.filter(({ lsn }) => (lsn ?? 0n) <= appliedLsn) : changes;
-  const onward = common.kind === 'found' ? await leader.entryAt(LANE_0, advance(common.upTo, 1)) : undefined;
-  // What is put back is stamped with the tail's epoch: what follows must come after that. A copy that is under way
-  // is of another leader's store, and has rows that no log has.
   // What an earlier call has left to a new copy, in an epoch that was over before this Region could follow it, still
   // holds its tail, even if the log is back by now.
-  const leftToCopy = saved?.takenBack !== undefined && state.applied === undefined;
-  const canGoBack =
-    !leftToCopy &&
-    state.snapshot === undefined &&
-    (stored.length === 0 || onward === undefined || onward.epoch > head.lastEpoch);
-  const rebuilding = common.kind === 'unknown' || !canGoBack;
+  const isLeftToCopy = saved?.takenBack !== undefined && state.applied === undefined;
+  const rebuilding =
+    isLeftToCopy ||
+    // It is of another leader's store, and has rows that no log has.
+    state.snapshot !== undefined ||
+    common.kind === 'unknown' ||
+    !(await followsOn(at, common.upTo, state, stored.length > 0 ? head.lastEpoch : undefined));
   let position: ApplyState | undefined;
+  let { rewound } = state;
   if (rebuilding) {
-    // A copy that was under way stays noted, so that another call knows that the store is not whole: without changes
-    // there is no report to say so. It begins anew, as there is no position.
-    position = state.snapshot === undefined ? {} : { snapshot: state.snapshot };
+    // It begins anew, as there is no position. Why stays noted, so that another call knows that the store is not whole:
+    // without changes there is no report to say so.
+    const { snapshot } = state;
+    position = { ...(snapshot && { snapshot }), ...(rewound && { rewound }) };
   } else {
     if (stored.length > 0) {
-      // Above whatever the tail wrote, below the first record that follows: its epoch is higher than the tail's.
-      const stamp = { epoch: head.lastEpoch, lsn: advance(head.lastLsn, 1) };
-      if ((await rewinder.rewind(lease, stored, stamp)) === 'lost') return 'lost';
+      rewound = { to: upTo, ...stampAbove(head, rewound) };
+      // Noted first: should this leader be gone before the rest is done, the next one finds a store that may be half-way.
+      if ((await control.saveApplyState(lease, { ...state, rewound })) === 'lost') return 'lost';
+      if ((await rewinder.rewind(lease, stored, rewound)) === 'lost') return 'lost';
     }
     // Also where it has applied no more than heartbeats of the tail, which are no changes.
     if (led !== undefined || appliedLsn > upTo) position = await positionAt(own, common.entry, led);
+    position &&= { ...position, ...(rewound && { rewound }) };
   }
   if (position !== undefined && (await control.saveApplyState(lease, position)) === 'lost') return 'lost';
   if (report !== undefined) await divergences.save(tailEpoch, { ...report, takenBack: epoch });
   return { divergent: changes.length, rebuilding };
+}
+
+/**
+ * Do the records that the store lacks go on top of all that its rows are stamped with? Not where it was taken back for an
+ * earlier leader, and this one's log holds what was put back then: the rows would refuse it.
+ *
+ * @param tailEpoch of the stamps that rows are to be put back with.
+ */
+async function followsOn(
+  { own, leader }: { readonly own: ReplicaLog; readonly leader: ReplicaLog },
+  upTo: Lsn,
+  { applied, rewound }: ApplyState,
+  tailEpoch: Epoch | undefined,
+): Promise<boolean> {
+  const stamped = Math.max(tailEpoch ?? 0, rewound?.epoch ?? 0);
+  const isBehind = rewound !== undefined && rewound.to < upTo && (applied?.epoch ?? 0) <= rewound.epoch;
+  const from = isBehind ? rewound.to : upTo;
+  const next = await (isBehind ? own : leader).entryAt(LANE_0, advance(from, 1));
+  return next === undefined ? !isBehind : stamped === 0 || next.epoch > stamped;
+}
+
+/** Above whatever the tail wrote or an earlier call put back, below the first record that follows: its epoch is higher. */
+function stampAbove(
+  { lastEpoch, lastLsn }: Head,
+  rewound: Rewound | undefined,
+): Pick<Rewound, 'epoch' | 'lsn'> {
+  const isHigher =
+    rewound !== undefined &&
+    (rewound.epoch > lastEpoch || (rewound.epoch === lastEpoch && rewound.lsn > lastLsn));
+  const { epoch, lsn } = isHigher ? rewound : { epoch: lastEpoch, lsn: lastLsn };
+  return { epoch, lsn: advance(lsn, 1) };
 }
 
 /** What a store has applied that was taken back to the end of `entry`; undefined if it has applied nothing of the log. */

@@ -95,10 +95,15 @@ async function divided({
   return group;
 }
 
-function depsOf(group: FailoverGroup, region: RegionId, crash = new CrashAt(Number.MAX_SAFE_INTEGER)) {
+function depsOf(
+  group: FailoverGroup,
+  region: RegionId,
+  crash = new CrashAt(Number.MAX_SAFE_INTEGER),
+  leader = US,
+) {
   const replica = new DynamoReplica({
     store: crash.watched(group.store(region)),
-    leader: group.store(US),
+    leader: group.store(leader),
     control: crash.watched(group.control(region)),
     key: PK,
   });
@@ -460,6 +465,107 @@ describe('a follower', () => {
     expect(await reattached(group, AP)).toEqual({ kind: 'attached', divergent: 0 });
     await expectFollows(group, AP, EU);
   });
+});
+
+describe('a Region that was on its way back to a leader that died, where one leads that never heard of it', () => {
+  /** EU's tail is logged and applied at AP, too; US leads epoch 2, and has neither the tail nor a Region that follows it. */
+  async function tailAtTwo(): Promise<FailoverGroup> {
+    const group = await replicated();
+    group.scheduler.advance(1_000);
+    writeTail(group, 100);
+    await group.capture(EU);
+    await group.follow(AP);
+    await group.own(US).seal(LANE_0, E2);
+    return group;
+  }
+
+  /** The way back of `region` to US breaks off at await `at`; then `leader`, which has the tail, leads epoch 3. */
+  async function brokenOff(region: RegionId, leader: RegionId, at: number, uncaptured = false) {
+    const group = await tailAtTwo();
+    for (const each of [US, region]) await group.control(each).nameLeader({ leader: US, epoch: E2 });
+    if (uncaptured) writeTail(group, 200);
+    const since = group.now();
+    for (let calls = 0; calls < 3; calls++) {
+      await group.writePath.canary(region);
+      group.scheduler.advance(1_000);
+    }
+    const crash = new CrashAt(at);
+    const ended = await reattach(depsOf(group, region, crash), since).catch((error: unknown) => {
+      if (!(error instanceof Crash)) throw error;
+    });
+    await group.own(leader).seal(LANE_0, E3);
+    for (const each of [leader, region]) await group.control(each).nameLeader({ leader, epoch: E3 });
+    return { group, isWhole: ended !== undefined };
+  }
+
+  test.each<readonly [string, RegionId, RegionId, boolean]>([
+    ['the former leader, with a logged tail', EU, AP, false],
+    ['the former leader, with writes that no log has as well', EU, AP, true],
+    ['a follower that was ahead', AP, EU, false],
+  ])('%s: it holds all that its log does, wherever it broke off', async (_, region, leader, uncaptured) => {
+    for (let at = 0; ; at++) {
+      const { group, isWhole } = await brokenOff(region, leader, at, uncaptured);
+      const before = await report(group, region, E1);
+      const deps = depsOf(group, region, undefined, leader);
+      // Once for nothing: it dies before it can say so.
+      await reattached(group, region, group.now(), { ...deps, control: neverAttached(deps.control) });
+      await reattached(group, region, group.now(), deps);
+      await expectFollows(group, region, leader).catch((cause: unknown) => {
+        throw new Error(`broken off at await ${at}`, { cause });
+      });
+      expect(await report(group, region, E1)).toEqual(expect.arrayContaining([...before]));
+      if (isWhole) {
+        expect(at).toBeGreaterThan(15);
+        return;
+      }
+    }
+  });
+});
+
+test('a Region that was taken back for a leader goes on where the next has what that one wrote', async () => {
+  const group = await divided({ captured: true });
+  expect((await reattached(group, AP)).kind).toBe('attached');
+  expect((await reattached(group, EU)).kind).toBe('attached');
+  await group.follow(AP);
+  // Logged at EU, and not applied yet.
+  await group.pull(EU);
+  await group.own(AP).seal(LANE_0, E3);
+  await group.lead(AP, E3);
+  expect((await reattached(group, EU, group.now(), depsOf(group, EU, undefined, AP))).kind).toBe('attached');
+  await expectFollows(group, EU, AP);
+});
+
+test('a log that a later epoch has sealed stays as it is: its election goes by it', async () => {
+  const group = await divided({ captured: true });
+  await group.own(EU).seal(LANE_0, E3);
+  const before = [await allEntries(group.own(EU)), contents(group, EU)];
+  const since = group.now() - 60_000;
+  for (let calls = 0; calls < 3; calls++) {
+    expect(await reattach(depsOf(group, EU), since)).toEqual({ kind: 'collecting', divergent: 0 });
+  }
+  expect([await allEntries(group.own(EU)), contents(group, EU)]).toEqual(before);
+  await group.lead(US, E3);
+  expect((await reattached(group, EU)).kind).toBe('attached');
+  await expectFollows(group, EU, US);
+});
+
+test('a call that slept until its Region followed a later leader changes nothing', async () => {
+  const group = await followerAhead();
+  const { control, ...deps } = depsOf(group, AP);
+  const slow = new Proxy(control, {
+    get: (target, name) => {
+      if (name !== 'takeLease') return Reflect.get(target, name);
+      return async () => {
+        // EU, which has all of the tail that AP has, leads by now, and AP follows it.
+        await group.own(EU).seal(LANE_0, E3);
+        await group.lead(EU, E3);
+        await reattached(group, AP, group.now(), depsOf(group, AP, undefined, EU));
+        return target.takeLease(LANE_0);
+      };
+    },
+  });
+  expect((await reattach({ ...deps, control: slow }, group.now())).kind).toBe('collecting');
+  await expectFollows(group, AP, EU);
 });
 
 describe('a Region whose log does not reach back to where the two parted', () => {
