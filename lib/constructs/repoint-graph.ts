@@ -65,7 +65,7 @@ export function repointGraph(states: FailoverStates): IChainable {
       'The change is a compare-and-set on the epoch in the record: a late run changes nothing.',
       [is('repoint', 'submitted'), dns],
       [is('repoint', 'by-health-checks'), dns],
-      [is('repoint', 'already'), verify],
+      [is('repoint', 'already'), dns],
       [
         is('repoint', 'stale'),
         states.fail(

@@ -23,6 +23,7 @@ import {
   patiently,
   promotedBy,
   type Refused,
+  type RepointResult,
   type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
@@ -48,6 +49,8 @@ export type HandoverResult =
       readonly fence?: FenceResult;
       readonly elect: ElectResult;
       readonly promote: PromoteResult;
+      /** The change of DNS, to be waited for; absent where it did not go at once. */
+      readonly repoint?: RepointResult;
     }
   | { readonly outcome: 'claimed'; readonly claim: Claimed; readonly yield: YieldResult }
   | (Refused & { readonly stopped: boolean });
@@ -192,11 +195,13 @@ async function pointClients(
   epoch: Epoch,
   successor: RegionId,
   named: Promise<LeaderInDns | undefined> | undefined,
-): Promise<void> {
+): Promise<RepointResult | undefined> {
   const { record, targetOf } = deps;
   const from = await named;
-  if (record === undefined || from === undefined) return;
-  await patiently(deps, record.flip(from, { epoch, target: targetOf(successor) }));
+  if (record === undefined || from === undefined) return undefined;
+  const target = targetOf(successor);
+  const flipped = await patiently(deps, record.flip(from, { epoch, target }));
+  return flipped?.kind === 'submitted' ? { outcome: 'submitted', change: flipped.change, target } : undefined;
 }
 
 /** Undefined if it does not go at once: then the workflow goes on from the claim, which may take longer. */
@@ -232,9 +237,10 @@ async function finish(
     const elected = await electAmong(deps, { ...state, input: asked }, ended, begun.hearing);
     if (elected.outcome !== 'elected' || elected.winner !== successor) return undefined;
     const promote = await promoteWinner(deps, { ...state, elect: elected }, ready);
-    if (promote.outcome === 'promoted') await pointClients(deps, epoch, successor, begun.named);
+    const repoint =
+      promote.outcome === 'promoted' ? await pointClients(deps, epoch, successor, begun.named) : undefined;
     await noted;
-    return { fence: await fencing, elect: elected, promote };
+    return { fence: await fencing, elect: elected, promote, ...(repoint && { repoint }) };
   } catch (error) {
     telemetry.event('handover-delayed', { epoch: epochOfRun(state), why: String(error) });
     return undefined;

@@ -22,8 +22,14 @@ export async function repointClients(
   state: FailoverState,
 ): Promise<RepointResult | Superseded> {
   const { record, vantages } = deps;
-  const [over, from] = await Promise.all([goesOn(deps, state), record?.read()]);
+  const made = state.repoint?.outcome === 'submitted' ? state.repoint : undefined;
+  const [over, from] = await Promise.all([
+    goesOn(deps, state),
+    made === undefined ? record?.read() : undefined,
+  ]);
   if (over !== undefined) return decided(deps, state, 'repoint', {}, over);
+  // By the step that handed over.
+  if (made !== undefined) return decided(deps, state, 'repoint', { change: made.change }, made);
   const target = deps.targetOf(winnerOf(state));
   if (record === undefined) {
     // Without DNS, clients are told by other means.
@@ -68,14 +74,14 @@ async function lookAtDns(
   { record, vantages }: FailoverDeps,
   repoint: RepointResult | undefined,
 ): Promise<Look> {
-  if (repoint?.outcome === 'submitted' && record !== undefined) {
+  if (repoint === undefined || repoint.outcome === 'stale') return { inSync: true, input: { change: null } };
+  if (repoint.outcome === 'submitted' && record !== undefined) {
     const { change } = repoint;
     return { inSync: (await record.status(change)) === 'in-sync', input: { change } };
   }
-  if (repoint?.outcome === 'by-health-checks' && vantages !== undefined) {
-    const { target } = repoint;
-    const sights = await vantages.ask(target);
-    return { inSync: doubtOf(sights, target, false) === undefined, input: { target, sights } };
-  }
-  return { inSync: true, input: { change: null } };
+  if (vantages === undefined) return { inSync: true, input: { change: null } };
+  // There is no change to ask for: health checks choose, or the answer that named it was lost.
+  const { target } = repoint;
+  const sights = await vantages.ask(target);
+  return { inSync: doubtOf(sights, target, record !== undefined) === undefined, input: { target, sights } };
 }

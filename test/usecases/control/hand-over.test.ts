@@ -63,6 +63,7 @@ describe('a switchover', () => {
       fence: { outcome: 'fenced' },
       elect: { outcome: 'elected', winner: US, rpo: { records: 0, ms: 0 } },
       promote: { outcome: 'promoted', leader: US },
+      repoint: { outcome: 'submitted', target: targetOf(US) },
     });
     const [eu, us] = [await endOf(EU), await endOf(US)];
     expect(us).toMatchObject({ lastLsn: eu.lastLsn, chain: eu.chain, sealedEpoch: E2 });

@@ -2,7 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { BALLOT_ZERO, ballotAfter } from '#lib/domain/control/acceptor.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import { MemoryVantages } from '#lib/local/memory/memory-vantages.ts';
-import type { FailoverDeps, FailoverState, RepointResult } from '#lib/usecases/control/failover-deps.ts';
+import {
+  type FailoverDeps,
+  type FailoverState,
+  knownBy,
+  type RepointResult,
+} from '#lib/usecases/control/failover-deps.ts';
 import { awaitDns, repointClients } from '#lib/usecases/control/repoint.ts';
 import { verifyLeader } from '#lib/usecases/control/verify.ts';
 import { FailoverGroup, targetOf } from '../../support/failover-group.ts';
@@ -61,6 +66,30 @@ describe('with a record that a failover changes', () => {
     });
     served.set('ns-2', [US_NAME]);
     expect(await verify(group, deps)).toEqual({ outcome: 'verified', leader: US, target: US_NAME });
+  });
+
+  test('a change that handing over has made is waited for as its own', async () => {
+    const { group, others, record, vantages, having } = await open();
+    const deps = { ...others, record, vantages };
+    const made = (await group.run(repointClients(deps, STATE))) as RepointResult;
+    const document = { input: STATE.input, handover: { ...STATE, outcome: 'handed-over', repoint: made } };
+    const repoint = (await group.run(repointClients(deps, knownBy(document)))) as RepointResult;
+    expect(repoint).toEqual({ outcome: 'submitted', change: expect.any(String), target: US_NAME });
+    expect(await dns(group, deps, having(repoint))).toEqual({ outcome: 'pending' });
+    group.record.settle();
+    expect(await dns(group, deps, having(repoint))).toEqual({ outcome: 'in-sync' });
+  });
+
+  test('a change whose answer was lost is waited for until the name servers have it', async () => {
+    const { group, others, record, served, vantages, having } = await open();
+    const deps = { ...others, record, vantages };
+    await group.run(repointClients(deps, STATE));
+    const repoint = (await group.run(repointClients(deps, STATE))) as RepointResult;
+    expect(repoint).toEqual({ outcome: 'already', target: US_NAME });
+    served.set('ns-1', [US_NAME]);
+    expect(await dns(group, deps, having(repoint))).toEqual({ outcome: 'pending' });
+    served.set('ns-2', [US_NAME]);
+    expect(await dns(group, deps, having(repoint))).toEqual({ outcome: 'in-sync' });
   });
 
   test('in a zone that cannot be asked from here, the control plane is believed', async () => {
