@@ -290,7 +290,9 @@ export class Sentinel {
     if (counts) this.#writes.announce(own.acceptor);
     const isOrdered = counts && liveShards(marks, region) <= 1;
     const beyond = isOrdered ? this.#writes.beyond(lastCommitMs, profile.marginMs) : undefined;
-    const told = { ...beat, end: { ...end, ...(beyond !== undefined && { beyond }) } };
+    // Who asks ahead must not displace what the others have heard of the leader before: should both be lost, they tell by it.
+    const leads = register.phase === 'leading';
+    const told = { ...beat, ...(leads && { end: { ...end, ...(beyond !== undefined && { beyond }) } }) };
     const need = majorityOf(acceptors.members.length);
     const answers = await gather(
       this.#deps,

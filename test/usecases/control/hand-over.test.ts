@@ -5,6 +5,7 @@ import { LANE_0 } from '#lib/domain/ids.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
+import { electLeader } from '#lib/usecases/control/elect.ts';
 import type { FailoverState } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
 import { handOver } from '#lib/usecases/control/hand-over.ts';
@@ -151,6 +152,42 @@ describe('a switchover', () => {
       await watchers.pass(PROFILES.fast.lookMs);
       expect((await group.acceptor(US).read()).beat).toMatchObject({ epoch: E3, leaseUntilMs: 0 });
     });
+  });
+
+  test('whose successor has asked for its lease leaves what the leader has said to those who replace both', async () => {
+    const { lastCommitMs: commitMs, lastLsn: lsn } = await endOf(EU);
+    // The leader's last beat has not come to the successor.
+    for (const [counter, beyond, regions] of [
+      [1, 1, [EU, US, AP]],
+      [2, 500, [EU, AP]],
+    ] as const) {
+      const beat = {
+        epoch: E1,
+        counter,
+        leaseUntilMs: group.now(),
+        granted: beyond,
+        end: { lsn, commitMs, beyond },
+      };
+      for (const at of regions) await group.acceptor(at).beat(beat);
+    }
+    const watchers = new Watchers(group);
+    for (const region of [EU, AP]) watchers.asleep.add(region);
+    await group.vote(E1, ...group.members);
+    const by = { coordinator: EU, run: 'run', cooldownUntilMs: 0 } as const;
+    const to = { ...by, epoch: E1, phase: 'switching-over', successor: US } as const;
+    await group.run(changeRegister(group.registerDeps(EU), (value) => claim(value, to)));
+    await watchers.pass(PROFILES.fast.lookMs);
+    expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
+    group.lost.add(EU);
+    await group.vote(E2, US, AP);
+    const state: FailoverState = {
+      input: { ...STATE.input, kind: 'failover', epoch: E2, run: 'another', successor: AP },
+    };
+    const deps = group.failoverDeps(AP);
+    const claimed = await group.run(claimEpoch(deps, state));
+    const fence = await group.run(fenceOld(deps, { ...state, claim: claimed }));
+    const elected = await group.run(electLeader(deps, { ...state, claim: claimed, fence }));
+    expect(elected).toMatchObject({ outcome: 'elected', rpo: { records: 500 } });
   });
 
   test('promotes nobody whose log does not get the tail, and goes on from the claim', async () => {
