@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { controlDeps } from '#functions/control-deps.ts';
 import { parsed, reported } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
+import { surveyBy } from '#functions/survey.ts';
 import { S3DrillEvidence } from '#lib/aws/s3-drill-evidence.ts';
 import { SfnWorkflow, workflowArnIn } from '#lib/aws/sfn-workflow.ts';
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
@@ -11,10 +12,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Workflow } from '#lib/ports/sentinel-ports.ts';
 import { type DrillEnd, scheduledDrill } from '#lib/usecases/control/scheduled-drill.ts';
-import { surveyGroup } from '#lib/usecases/control/survey.ts';
 
-/** How long one Region may take to answer a look at the group, ms. */
-const PATIENCE_MS = 3_000;
 /** Time left below which the way back is not begun, ms: what a switchover may take, and its report. */
 const RESERVE_MS = 240_000;
 
@@ -52,21 +50,7 @@ export const handler = middy<z.infer<typeof event>, DrillEnd>()
       {
         ...deps,
         config,
-        survey: () =>
-          surveyGroup({
-            replicas: config.regions.map(({ name }) => name),
-            witnesses: config.witnesses,
-            peers: {
-              acceptor: (at) => peers.acceptor(at),
-              control: (at) => peers.control(at),
-              log: (at) => peers.log(at),
-              alarms: (at) => peers.alarms(at),
-            },
-            alarmNames: LAG_ALARMS,
-            clock: deps.clock,
-            sleep: deps.sleep,
-            patienceMs: PATIENCE_MS,
-          }),
+        survey: () => surveyBy(deps, LAG_ALARMS),
         workflowIn,
         historyOf: (at) => peers.history(at),
         evidence: new S3DrillEvidence({

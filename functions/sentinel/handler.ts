@@ -7,6 +7,7 @@ import { fenceAt } from '#functions/fence-deps.ts';
 import { parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { Duty } from '#functions/sentinel/duty.ts';
+import { surveyBy } from '#functions/survey.ts';
 import { theWorkflow } from '#functions/workflow.ts';
 import type { Plan } from '#lib/domain/control/plan.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
@@ -20,15 +21,12 @@ import { reattach } from '#lib/usecases/control/reattach.ts';
 import { type RecordLook, repairRecord } from '#lib/usecases/control/repair-record.ts';
 import { reportSafety, type SafetyDeps } from '#lib/usecases/control/report-safety.ts';
 import { Sentinel } from '#lib/usecases/control/sentinel.ts';
-import { surveyGroup } from '#lib/usecases/control/survey.ts';
 import { watch } from '#lib/usecases/watch.ts';
 
 /** How long one invocation looks on, ms: into the next one's, so that no minute ends a lease. */
 const LOOK_ON_MS = 62_000;
 /** Time left below which no further look is taken, ms. */
 const RESERVE_MS = 4_000;
-/** How long one Region may take to say where it stands, ms. */
-const SURVEY_MS = 3_000;
 /** Time between two tries to take this Region back in, ms. */
 const REATTACH_MS = 500;
 
@@ -129,22 +127,10 @@ async function reportLag(): Promise<void> {
 
 /** The plan that `understudy plan` shows. */
 function planNow(): Promise<Plan> {
-  const { clock, peers, profile, sleep } = controlDeps();
+  const deps = controlDeps();
   const { config } = theRuntime();
-  const survey = () =>
-    surveyGroup({
-      replicas: config.regions.map(({ name }) => name),
-      witnesses: config.witnesses,
-      peers: {
-        acceptor: (at) => peers.acceptor(at),
-        log: (at) => peers.log(at),
-        control: (at) => peers.control(at),
-      },
-      clock,
-      sleep,
-      patienceMs: SURVEY_MS,
-    });
-  return planGroup({ config, profile, survey }, { kind: 'failover', force: false });
+  const survey = () => surveyBy(deps);
+  return planGroup({ config, profile: deps.profile, survey }, { kind: 'failover', force: false });
 }
 
 /** What a leader says of the whole group rests on that plan. */
