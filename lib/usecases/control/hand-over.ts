@@ -1,4 +1,4 @@
-import type { Consent } from '#lib/domain/control/acceptor.ts';
+import { type Consent, epochOf } from '#lib/domain/control/acceptor.ts';
 import { type Candidate, elect } from '#lib/domain/control/election.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { ErrorCode } from '#lib/domain/errors.ts';
@@ -85,7 +85,8 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
   const begun = await beginChange(deps);
   const consent = prepared.outcome === 'fit' ? await giveUpLease(deps, prepared.state) : prepared;
   if (consent.outcome === 'refused') {
-    return decided(deps, given, 'yield', { ...given.input }, { ...consent, stopped: false });
+    const stopped = await hasStopped(deps, given);
+    return decided(deps, given, 'yield', { ...given.input }, { ...consent, stopped });
   }
   const state = prepared.outcome === 'fit' ? prepared.state : given;
   const claiming = claimEpoch(deps, state, { begun, by: consent.by });
@@ -115,6 +116,13 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
   return rest === undefined
     ? { outcome: 'claimed', claim, yield: yielded }
     : { outcome: 'handed-over', claim, yield: yielded, ...rest };
+}
+
+/** Has a try before this one given the lease up, and come no further? */
+async function hasStopped({ acceptors, region }: FailoverDeps, { input }: FailoverState): Promise<boolean> {
+  const own = await acceptors.of(region).read();
+  const isCast = own.vote === input.epoch && own.voteBy?.startsWith(`${input.run}/`) === true;
+  return isCast && epochOf(own) <= input.epoch;
 }
 
 /** What can be done before anything is stopped: find the successor, and let it catch up. */

@@ -80,7 +80,8 @@ export async function lastWrites(deps: FailoverDeps, by: Consent, cover: Cover):
 
 /**
  * Takes a switchover back that could not be completed: the leader is lent its lease again, or, where the epoch was
- * claimed, leads that one. Where the successor was promoted after all, there is nothing to take back.
+ * claimed, leads that one. Where the successor was promoted after all, there is nothing to take back. Throws
+ * REGISTER_UNAVAILABLE or REGISTER_CONTENDED where nobody can tell which it is.
  */
 export async function abandonSwitchover(
   deps: FailoverDeps,
@@ -88,16 +89,22 @@ export async function abandonSwitchover(
 ): Promise<{ readonly outcome: 'abandoned' } | HandedOver> {
   const { acceptors } = deps;
   const { epoch, run } = state.input;
-  const register = await patiently(deps, readRegister(deps));
-  const promoted = register && promotedBy(state, register);
-  if (promoted !== undefined) return decided(deps, state, 'abandon', {}, promoted);
-  // As often as it takes: a try before this one may have got half-way.
-  if (register?.run === run) await leadOn(deps, state, register.leader);
   const takeBack = async (acceptor: AcceptorStore) => {
     const { vote, voteBy } = await acceptor.read();
     if (vote === epoch && voteBy?.startsWith(`${run}/`)) await acceptor.unvote(epoch, voteBy);
   };
-  await Promise.all(acceptors.members.map((at) => patiently(deps, takeBack(acceptors.of(at)))));
+  const takeBackAll = () =>
+    Promise.all(acceptors.members.map((at) => patiently(deps, takeBack(acceptors.of(at)))));
+  const register = await readRegister(deps).catch(async (error: unknown) => {
+    // Should the epoch not be claimed, that is all there is to take back. Whether it is, another try has to find out.
+    await takeBackAll();
+    throw error;
+  });
+  const promoted = promotedBy(state, register);
+  if (promoted !== undefined) return decided(deps, state, 'abandon', {}, promoted);
+  // As often as it takes: a try before this one may have got half-way.
+  if (register.run === run) await leadOn(deps, state, register.leader);
+  await takeBackAll();
   return decided(deps, state, 'abandon', {}, { outcome: 'abandoned' as const });
 }
 

@@ -377,6 +377,45 @@ describe('a switchover', () => {
     expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
   });
 
+  test('is taken back also where the register takes its time to answer', async () => {
+    group.capturing = false;
+    await run();
+    const deps = group.failoverDeps(EU);
+    const { acceptors } = deps;
+    const of = (at: typeof US) =>
+      new Proxy(acceptors.of(at), {
+        get:
+          (target, name) =>
+          async (...given: never[]) => {
+            await group.sleep(300);
+            return (target[name as 'read'] as (...to: never[]) => unknown)(...given);
+          },
+      });
+    const result = await group.run(abandonSwitchover({ ...deps, acceptors: { ...acceptors, of } }, STATE));
+    expect(result.outcome).toBe('abandoned');
+    for (const register of await group.registers()) {
+      expect(register).toMatchObject({ epoch: E2, phase: 'leading', leader: EU });
+    }
+  });
+
+  test('is not said to be taken back where nobody can tell what became of it', async () => {
+    group.capturing = false;
+    await run();
+    for (const region of [US, AP]) group.lost.add(region);
+    await expect(group.run(abandonSwitchover(group.failoverDeps(EU), STATE))).rejects.toMatchObject({
+      code: 'REGISTER_UNAVAILABLE',
+    });
+  });
+
+  test('that has stopped writes and is refused at its next try says that they are stopped', async () => {
+    const deps = group.failoverDeps(EU);
+    expect((await group.run(giveUpLease(deps, STATE))).outcome).toBe('given-up');
+    group.noFailover.add(US);
+    expect(await run()).toMatchObject({ outcome: 'refused', code: 'FAILOVER_REFUSED', stopped: true });
+    expect((await group.run(abandonSwitchover(deps, STATE))).outcome).toBe('abandoned');
+    expect(await votes()).toEqual([undefined, undefined, undefined]);
+  });
+
   test('that was cut off after the promotion goes on from there', async () => {
     expect((await run()).outcome).toBe('handed-over');
     expect(await run()).toMatchObject({
