@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jsonLine } from '#lib/cli/json-line.ts';
+import type { Members } from '#lib/cli/synthesize.ts';
 import { table } from '#lib/cli/table.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import { billOf, DEFAULT_LOAD, globalTablesOf, type Load, unitsOf } from '#lib/domain/cost/bill.ts';
@@ -12,6 +13,8 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 export type CostOptions = {
   app?: string;
   config?: string;
+  regions?: string;
+  witness?: string;
   records?: string;
   bytes?: string;
   inserts?: string;
@@ -130,20 +133,34 @@ function loadOf(options: CostOptions): Load {
   };
 }
 
-/** The stacks of a synthesized app; without one, those that the config describes. */
-async function stacksOf({
-  app,
-  config = 'understudy.config.json',
-}: CostOptions): Promise<readonly StackFacts[]> {
+/** The stacks of a synthesized app; without one, those that the config describes, in the Regions that are stated. */
+async function stacksOf(options: CostOptions): Promise<readonly StackFacts[]> {
+  const { app, config = 'understudy.config.json' } = options;
+  const members = membersOf(options);
   if (app !== undefined) return readApp(app);
   const folder = await mkdtemp(join(tmpdir(), 'understudy-cost-'));
   try {
     const { synthesizeTo } = await import('#lib/cli/synthesize.ts');
-    synthesizeTo(folder, config);
+    synthesizeTo(folder, config, members);
     return await readApp(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+function membersOf({ app, regions, witness }: CostOptions): Members | undefined {
+  if (regions === undefined && witness === undefined) return undefined;
+  if (regions === undefined || app !== undefined) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      regions === undefined
+        ? '--witness goes with --regions'
+        : '--regions moves the group of a config, and an app has Regions of its own',
+      'Give --regions with all replicas, and --config or no --app.',
+    );
+  }
+  const namesIn = (list: string) => list.split(',').map((name) => name.trim());
+  return { regions: namesIn(regions), witnesses: witness === undefined ? undefined : namesIn(witness) };
 }
 
 async function readApp(folder: string): Promise<readonly StackFacts[]> {

@@ -93,6 +93,8 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .description('reckon the monthly bill of a group, beside that of DynamoDB global tables')
     .option('--app <folder>', 'a synthesized app (cdk.out); without it, one is made from the config')
     .option('--config <file>', 'the config file', 'understudy.config.json')
+    .option('--regions <list>', 'Regions of the replicas, with commas, in place of those of the config')
+    .option('--witness <list>', 'Regions of the witnesses, in place of those of the config')
     .option('--records <n>', 'changes a second (default: 1000)')
     .option('--bytes <n>', 'size of an item (default: 1024)')
     .option('--inserts <share>', 'share of the changes that are new items, 0 to 1 (default: 0)')

@@ -34,7 +34,29 @@ test('the bill of the sample group adds up, and says by how much a goal is misse
   expect(fast).toBeGreaterThan(balanced!);
 }, 60_000);
 
+test('the Regions may be stated: each has its lines, and a witness costs little', async () => {
+  const three = ['sa-east-1', 'ca-central-1', 'ap-south-1'];
+  const { status, stderr, stdout } = await cost(
+    ...['--json', '--regions', three.join(', '), '--witness', 'us-west-2'],
+  );
+  expect([status, stderr]).toEqual([0, '']);
+  const [bill] = jsonLines(stdout) as {
+    lines: { region: string; usd: number }[];
+    goals: { goal: string }[];
+  }[];
+  const sums = new Map<string, number>();
+  for (const { region, usd } of bill!.lines) sums.set(region, (sums.get(region) ?? 0) + usd);
+  expect([...sums.keys()]).toEqual([...three, 'us-west-2']);
+  expect(bill!.goals[1]!.goal).toBe('follower ca-central-1');
+  expect(sums.get('us-west-2')).toBeGreaterThan(0);
+  expect(sums.get('us-west-2')).toBeLessThan(sums.get('ca-central-1')! / 5);
+}, 60_000);
+
 test.each([
+  [['--regions', 'eu-west-1,mars-north-1,us-east-1'], 'regions[1]: AWS has no Region mars-north-1'],
+  [['--regions', 'eu-west-1,us-east-1', '--witness', 'us-east-1'], 'witness: us-east-1 is a replica, too'],
+  [['--witness', 'us-east-1'], '--witness goes with --regions'],
+  [['--regions', 'eu-west-1', '--app', '/nowhere'], 'an app has Regions of its own'],
   [['--records', 'many'], '--records many is not a number'],
   [['--inserts', '2'], '--inserts 2 is not a number from 0 to 1'],
   [['--app', '/nowhere'], '/nowhere is not a synthesized app'],
