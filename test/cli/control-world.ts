@@ -1,15 +1,17 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttributeValue, ScanCommand } from '@aws-sdk/client-dynamodb';
-import { vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { type RegionEndpoints, readConfig } from '#lib/aws/config.ts';
 import { runProgram } from '#lib/cli/program.ts';
-import type { RegionId } from '#lib/domain/ids.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { LSN_ZERO } from '#lib/domain/lsn.ts';
 import { parseGroup } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { startDnsServer } from '#lib/local/dns/dns-server.ts';
 import { temporaryDirectory } from '../local/until.ts';
+import { E1 } from '../support/log-history.ts';
 import { AP, EU, US } from '../support/memory-group.ts';
 import { type RegionServers, startRegionServers } from '../support/region-servers.ts';
 import { jsonLines } from './run.ts';
@@ -91,12 +93,12 @@ export class ControlGroup {
   readonly config: GroupSettings;
   readonly folder: string;
   readonly peers: AwsPeers;
-  readonly #endpoints: Readonly<Record<string, RegionEndpoints>>;
+  readonly endpoints: Readonly<Record<string, RegionEndpoints>>;
 
   constructor(config: GroupSettings, endpoints: Readonly<Record<string, RegionEndpoints>>, folder: string) {
     this.config = config;
     this.folder = folder;
-    this.#endpoints = endpoints;
+    this.endpoints = endpoints;
     const settings = readConfig({
       UNDERSTUDY_CONFIG: JSON.stringify(config),
       UNDERSTUDY_ENDPOINTS: JSON.stringify(endpoints),
@@ -108,13 +110,24 @@ export class ControlGroup {
   async run(args: readonly string[], lost: readonly RegionId[] = []): Promise<Ran> {
     const file = join(this.folder, `${this.config.group}-${lost.join('-')}.json`);
     const endpoints = Object.fromEntries(
-      Object.entries(this.#endpoints).map(([region, each]) => [
+      Object.entries(this.endpoints).map(([region, each]) => [
         region,
         lost.includes(region as RegionId) ? { ...each, dynamodb: NOWHERE, s3: NOWHERE } : each,
       ]),
     );
     await writeFile(file, JSON.stringify({ pid: process.pid, config: this.config, endpoints }));
     return runInProcess([...args, '--cloud', file]);
+  }
+
+  /** EU leads epoch 1, and the others have a position. */
+  async found(): Promise<void> {
+    expect((await this.run(['found', '--leader', EU])).status).toBe(0);
+    for (const region of [US, AP]) {
+      const control = this.peers.control(region);
+      const { lease } = await control.takeLease(LANE_0);
+      const applied = { lsn: LSN_ZERO, epoch: E1, totalBytes: 0n, commitMs: Date.now() };
+      await control.saveApplyState(lease, { applied });
+    }
   }
 
   /** Every item of the control and log tables of a Region. */

@@ -6,7 +6,7 @@ import { encodeReport } from '#lib/domain/control/divergence.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import { judgeFence } from '#lib/domain/control/fence.ts';
 import { LANE_0, parseGroupId, type RegionId } from '#lib/domain/ids.ts';
-import { LSN_ZERO, parseLsn } from '#lib/domain/lsn.ts';
+import { parseLsn } from '#lib/domain/lsn.ts';
 import { failoverDefinition } from '#lib/local/workflow/definition.ts';
 import { LocalWorkflow } from '#lib/local/workflow/local-workflow.ts';
 import { tellStop } from '#lib/local/workflow/requests.ts';
@@ -28,16 +28,7 @@ beforeEach(async () => {
   group = await world.group();
 });
 
-/** EU leads epoch 1, and the others have a position. */
-async function found(): Promise<void> {
-  expect((await group.run(['found', '--leader', EU])).status).toBe(0);
-  for (const region of [US, AP]) {
-    const control = group.peers.control(region);
-    const { lease } = await control.takeLease(LANE_0);
-    const applied = { lsn: LSN_ZERO, epoch: E1, totalBytes: 0n, commitMs: Date.now() };
-    await control.saveApplyState(lease, { applied });
-  }
-}
+const found = () => group.found();
 
 async function voteOut(): Promise<void> {
   for (const region of [US, AP]) await group.peers.acceptor(region).vote(E1, 'over');

@@ -1,15 +1,20 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { S3DrillEvidence } from '#lib/aws/s3-drill-evidence.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import { amend, claim, type Register } from '#lib/domain/control/register.ts';
 import { parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
+import { reattach } from '#lib/usecases/control/reattach.ts';
 import { type DrillDeps, type DrillEnd, scheduledDrill } from '#lib/usecases/control/scheduled-drill.ts';
+import { takeStep } from '#lib/usecases/control/take-step.ts';
+import { STEPS, WorkflowTwin } from '../../sim/workflow-twin.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
 import { E1, E2, GROUP } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
 import { type RegionServers, startRegionServers } from '../../support/region-servers.ts';
+import { PK } from '../../support/stream-records.ts';
 
 /** Where the evidence goes: the very bucket of a Region. */
 let servers: RegionServers;
@@ -39,7 +44,7 @@ beforeEach(async () => {
 });
 
 /** A drill in a Region whose workflow cannot be started. */
-const drill = (region: RegionId): Promise<DrillEnd> => {
+const drill = (region: RegionId, given: Partial<DrillDeps> = {}): Promise<DrillEnd> => {
   const deps: DrillDeps = {
     config: {
       group: GROUP,
@@ -64,6 +69,7 @@ const drill = (region: RegionId): Promise<DrillEnd> => {
     clock: group.clock,
     sleep: group.sleep,
     mayGoOn: () => false,
+    ...given,
   };
   return group.run(scheduledDrill(deps, due));
 };
@@ -130,6 +136,107 @@ test('during a failover, its coordinator writes down that there was no drill', a
   expect(await drill(EU)).toEqual({ outcome: 'elsewhere', region: US });
   expect(await drill(US)).toMatchObject({ report: { outcome: 'refused', code: 'PLAN_STALE' } });
   expect(started).toEqual([]);
+});
+
+describe('a group whose workflow runs', () => {
+  let watched: Partial<DrillDeps>;
+  /** Called as the way back begins. */
+  let beforeBack: () => void;
+
+  beforeEach(() => {
+    group.priorities.set(US, 1);
+    const sinceMs = group.now();
+    beforeBack = () => {};
+    watched = {
+      workflowIn: (region) => {
+        if (region === US) beforeBack();
+        const twin = new WorkflowTwin({
+          invoke: (step, state) => {
+            const deps = group.failoverDeps(region);
+            return takeStep<{ readonly outcome: string }>(deps, state, step, STEPS[step]);
+          },
+          sleep: group.sleep,
+          random: () => 0.5,
+          onStep: () => group.record.settle(),
+        });
+        return {
+          start: (input) => {
+            started.push(input);
+            return twin.start(input);
+          },
+        };
+      },
+      // While the drill waits, the sentinels do their part.
+      sleep: async (ms) => {
+        await followUs(sinceMs);
+        await group.sleep(ms);
+      },
+      mayGoOn: () => group.now() < sinceMs + 20_000,
+    };
+  });
+
+  /** What the sentinels of the others do once US leads: the former leader comes back. */
+  async function followUs(sinceMs: number): Promise<void> {
+    const [register] = await group.registers();
+    if (register?.phase !== 'leading' || register.leader !== US) return;
+    for (const region of group.members) await group.control(region).nameLeader(register);
+    await reattach(
+      {
+        region: EU,
+        log: (at) => group.own(at),
+        control: group.control(EU),
+        divergences: group.divergences.get(EU)!,
+        rewinder: new DynamoRewinder({ key: PK, replica: group.replica(EU, US) }),
+        writePath: group.writePath,
+        clock: group.clock,
+        telemetry: group.telemetry,
+      },
+      sinceMs,
+    );
+  }
+
+  const leaders = async () => (await group.registers()).map((register) => register?.leader);
+  const there = { from: EU, to: US, epoch: 2, end: { kind: 'done' }, rpo: { records: 0, ms: 0 } };
+
+  test('is led by whom it was led before, once the drill has passed', async () => {
+    const back = { from: US, to: EU, epoch: 3, end: { kind: 'done' }, rpo: { records: 0, ms: 0 } };
+    const report = { outcome: 'passed', home: EU, there, back };
+    expect(await drill(EU, watched)).toMatchObject({ outcome: 'kept', report });
+    expect(await kept()).toMatchObject(report);
+    expect(await leaders()).toEqual([EU, EU, EU]);
+  });
+
+  test('is led by the other on if the way back fails, with both ways in the evidence', async () => {
+    beforeBack = () => group.lost.add(EU);
+    const why = expect.stringContaining('no successor');
+    const report = {
+      outcome: 'failed',
+      code: 'FAILOVER_REFUSED',
+      why,
+      there,
+      back: {
+        from: US,
+        to: null,
+        epoch: 3,
+        rtoMs: null,
+        rpo: { records: null, ms: null },
+        end: { kind: 'failed', code: 'FAILOVER_REFUSED', why },
+      },
+    };
+    expect(await drill(EU, watched)).toMatchObject({ outcome: 'kept', report });
+    expect(await kept()).toMatchObject(report);
+    group.lost.delete(EU);
+    expect(await leaders()).toEqual([US, US, US]);
+  });
+
+  test('is led by the other on if the former leader does not come back in time: there is no way back', async () => {
+    const report = { outcome: 'failed', why: expect.stringMatching(/^us-east-1 still leads: /), there };
+    expect(await drill(EU, { ...watched, mayGoOn: () => false })).toMatchObject({ report });
+    expect(await kept()).toMatchObject(report);
+    expect(await kept()).not.toHaveProperty('back');
+    expect(started).toHaveLength(1);
+    expect(await leaders()).toEqual([US, US, US]);
+  });
 });
 
 test('without a majority there is none, and if nobody answers, nobody takes that for well', async () => {
