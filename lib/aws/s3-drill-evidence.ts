@@ -3,7 +3,7 @@ import type { DrillReport } from '#lib/domain/control/drill.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 import type { DrillEvidence } from '#lib/ports/drill-evidence.ts';
 
-/** `_drills/<group>/<due>/begun.json` and `report.json` of the Region's bucket, which takes no object twice. */
+/** `_drills/<group>/<due>/begun.json`, `report.json` and `report.html` of the Region's bucket, which takes no object twice. */
 export class S3DrillEvidence implements DrillEvidence {
   readonly #s3: S3Client;
   readonly #bucket: string;
@@ -16,24 +16,25 @@ export class S3DrillEvidence implements DrillEvidence {
   }
 
   async begin(due: string, atMs: number): Promise<'begun' | 'exists'> {
-    const put = await this.#put(`${due}/begun.json`, { version: 1, due, atMs });
+    const put = await this.#put(`${due}/begun.json`, jsonOf({ version: 1, due, atMs }));
     return put === 'put' ? 'begun' : 'exists';
   }
 
-  async keep(report: DrillReport): Promise<string> {
+  async keep(report: DrillReport, page: string): Promise<string> {
     const name = `${report.due}/report.json`;
-    await this.#put(name, report);
+    await this.#put(name, jsonOf(report));
+    await this.#put(`${report.due}/report.html`, { type: 'text/html; charset=utf-8', text: page });
     return `s3://${this.#bucket}/${this.#key(name)}`;
   }
 
-  async #put(name: string, content: object): Promise<'put' | 'exists'> {
+  async #put(name: string, { text, type }: Content): Promise<'put' | 'exists'> {
     try {
       await this.#s3.send(
         new PutObjectCommand({
           Bucket: this.#bucket,
           Key: this.#key(name),
-          Body: `${JSON.stringify(content, null, 2)}\n`,
-          ContentType: 'application/json',
+          Body: text,
+          ContentType: type,
           IfNoneMatch: '*',
         }),
       );
@@ -47,4 +48,10 @@ export class S3DrillEvidence implements DrillEvidence {
   #key(name: string): string {
     return `_drills/${this.#group}/${name}`;
   }
+}
+
+type Content = { readonly type: string; readonly text: string };
+
+function jsonOf(content: object): Content {
+  return { type: 'application/json', text: `${JSON.stringify(content, null, 2)}\n` };
 }

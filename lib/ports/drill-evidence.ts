@@ -4,6 +4,10 @@ import type { DrillReport } from '#lib/domain/control/drill.ts';
 export interface DrillEvidence {
   /** `exists`: a drill of that name has begun before. What was begun and has no report did not reach its end. */
   begin(due: string, atMs: number): Promise<'begun' | 'exists'>;
-  /** Where it is to be found. A report that is there already stays as it is. */
-  keep(report: DrillReport): Promise<string>;
+  /**
+   * Where the report is to be found. One that is there already stays as it is.
+   *
+   * @param page the same as HTML, which is put beside it.
+   */
+  keep(report: DrillReport, page: string): Promise<string>;
 }

@@ -1,4 +1,5 @@
 import { RUNGS } from '#lib/domain/control/fence.ts';
+import type { Figure } from '#lib/domain/page/page.ts';
 import type { DrillEvent, DrillPhases, DrillReport } from '#lib/local/drill/drill-report.ts';
 import { RUNG_NAMES } from '#lib/local/drill/timeline.ts';
 
@@ -36,8 +37,6 @@ export function spansOf({ phases, timeline }: DrillReport): readonly PhaseSpan[]
   const shift = promotedAt - (promoted.fromMs + promoted.ms);
   return spans.map((span) => ({ ...span, fromMs: span.fromMs + shift }));
 }
-
-export type Figure = { readonly name: string; readonly value: string; readonly note: string };
 
 /** The figures that a drill is about. What is not known is never shown as a number. */
 export function figuresOf(report: DrillReport): readonly Figure[] {

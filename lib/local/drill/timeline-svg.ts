@@ -1,6 +1,6 @@
+import { type Markup, markup } from '#lib/domain/page/markup.ts';
 import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
 import { cut, inRows, type Mark, type Placed } from '#lib/local/drill/label-rows.ts';
-import { type Markup, markup } from '#lib/local/drill/markup.ts';
 import { momentText, type PhaseSpan, secondsText, spansOf, whatText } from '#lib/local/drill/report-facts.ts';
 
 // Px. A character of the labels' monospaced font is 0.6 em wide; a little more leaves room for other fonts.

@@ -13,6 +13,7 @@ import type { DrillEvidence } from '#lib/ports/drill-evidence.ts';
 import type { Decision, History } from '#lib/ports/history.ts';
 import type { Workflow } from '#lib/ports/sentinel-ports.ts';
 import type { Clock } from '#lib/ports/telemetry.ts';
+import { drillPage } from '#lib/usecases/control/drill-page.ts';
 import { followRun } from '#lib/usecases/control/follow-run.ts';
 import { guardOf } from '#lib/usecases/control/guard.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
@@ -74,7 +75,7 @@ export async function scheduledDrill(deps: DrillDeps, due: string): Promise<Dril
       ? await thereAndBack(deps, named, register.epoch)
       : await refused(deps, named, register.epoch, refusal);
   const report = { version: 1, ...named, home: region, begunMs, endedMs: clock.now(), ...result } as const;
-  return { outcome: 'kept', report, at: await evidence.keep(report) };
+  return { outcome: 'kept', report, at: await evidence.keep(report, drillPage(report)) };
 }
 
 async function thereAndBack(deps: DrillDeps, drill: Named, epoch: Epoch): Promise<Result> {

@@ -79,9 +79,13 @@ const change = (to: (register: Register) => ReturnType<typeof amend>) =>
 
 /** What lies in the bucket. */
 async function kept(): Promise<unknown> {
-  const Key = `_drills/${GROUP}/${due}/report.json`;
-  const { Body } = await servers.clients.s3.send(new GetObjectCommand({ Bucket: bucket, Key }));
-  return JSON.parse(await Body!.transformToString());
+  return JSON.parse((await object('report.json')).text);
+}
+
+async function object(name: string) {
+  const Key = `_drills/${GROUP}/${due}/${name}`;
+  const { Body, ContentType } = await servers.clients.s3.send(new GetObjectCommand({ Bucket: bucket, Key }));
+  return { text: await Body!.transformToString(), type: ContentType };
 }
 
 test('whoever does not lead leaves the drill to the one that does', async () => {
@@ -204,6 +208,11 @@ describe('a group whose workflow runs', () => {
     expect(await drill(EU, watched)).toMatchObject({ outcome: 'kept', report });
     expect(await kept()).toMatchObject(report);
     expect(await leaders()).toEqual([EU, EU, EU]);
+    const page = await object('report.html');
+    expect(page.type).toBe('text/html; charset=utf-8');
+    expect(page.text).toMatch(
+      /There: eu-west-1 to us-east-1, epoch 2.*Back: us-east-1 to eu-west-1, epoch 3/s,
+    );
   });
 
   test('is led by the other on if the way back fails, with both ways in the evidence', async () => {

@@ -1,7 +1,7 @@
-import { Markup } from '#lib/local/drill/markup.ts';
+import { Markup } from '#lib/domain/page/markup.ts';
 
-/** The page's style sheet. It holds no `<` and no `&`, so that the page is well-formed XML too. */
-export const REPORT_STYLE = new Markup(`
+/** The style sheet of every page. It holds no `<` and no `&`, so that a page is well-formed XML too. */
+export const PAGE_STYLE = new Markup(`
 :root { color-scheme: light dark; --ink: #1c2330; --faint: #5d6778; --page: #fff; --panel: #f5f6f8; --rule: #d9dde3;
   --gap: #d92d2014; --good: #157f3b; --bad: #c3261a; }
 @media screen and (prefers-color-scheme: dark) {
