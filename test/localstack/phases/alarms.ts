@@ -1,6 +1,7 @@
 import { DescribeAlarmHistoryCommand, DescribeAlarmsCommand } from '@aws-sdk/client-cloudwatch';
 import { alarmsIn, UNSAFE } from '#lib/constructs/alarm-specs.ts';
 import { alarmName } from '#lib/domain/alarms.ts';
+import type { Diagnosis } from '#lib/domain/doctor.ts';
 import { parseGroupId } from '#lib/domain/ids.ts';
 import { eventually } from '../eventually.ts';
 import type { Group } from '../group.ts';
@@ -11,7 +12,7 @@ const JUDGED_MS = 240_000;
 
 const OF_REPLICA = alarmsIn('replica');
 
-/** What CloudWatch says of the group, by its public API. */
+/** What CloudWatch says of the group, by its public API, and the doctor. */
 export async function alarms(group: Group, lost: string): Promise<void> {
   const { report } = group;
   const { leader } = await standingOf(group, group.regions[0]!);
@@ -49,6 +50,16 @@ export async function alarms(group: Group, lost: string): Promise<void> {
       );
       throw new Error(`in alarm: ${off.join(', ')}`);
     }),
+  );
+  await report.check(
+    'understudy doctor could look at everything, and finds nothing that fails',
+    async () => {
+      const all = (await group.understudy(['doctor'], [0, 1])) as readonly Diagnosis[];
+      const bad = all.filter(({ verdict }) => verdict === 'failed' || verdict === 'unknown');
+      if (bad.length > 0 || all.length === 0) throw new Error(JSON.stringify(bad));
+      return all;
+    },
+    (all) => `${all.filter(({ verdict }) => verdict === 'ok').length} of ${all.length} checks are well`,
   );
 }
 
