@@ -10,7 +10,7 @@ import { SfnWorkflow, workflowArnIn } from '#lib/aws/sfn-workflow.ts';
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { Workflow } from '#lib/ports/sentinel-ports.ts';
+import type { Executions, Workflow } from '#lib/ports/sentinel-ports.ts';
 import { type DrillEnd, scheduledDrill } from '#lib/usecases/control/scheduled-drill.ts';
 
 /** Time left below which the way back is not begun, ms: what a switchover may take, and its report. */
@@ -19,7 +19,7 @@ const RESERVE_MS = 240_000;
 /** `due`: when the schedule meant it, ISO 8601. */
 const event = z.object({ kind: z.literal('drill'), due: z.iso.datetime({ offset: true }) });
 
-let workflowIn: (region: RegionId) => Workflow = (region) => {
+let workflowIn: (region: RegionId) => Workflow & Executions = (region) => {
   const { config, peers } = theRuntime();
   return new SfnWorkflow({
     sfn: peers.clients(region).sfn!,
@@ -28,7 +28,7 @@ let workflowIn: (region: RegionId) => Workflow = (region) => {
 };
 
 /** Runs drills by something else than Step Functions. Call it before first use. */
-export function runDrillsBy(other: (region: RegionId) => Workflow): void {
+export function runDrillsBy(other: (region: RegionId) => Workflow & Executions): void {
   workflowIn = other;
 }
 

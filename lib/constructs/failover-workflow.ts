@@ -88,12 +88,15 @@ export class FailoverWorkflow extends Construct {
     handler.tell({ failover: { stateMachineArn } });
   }
 
-  /** Starting an execution in any replica's Region: a switchover begins where the leader is. */
-  grantStartAnywhere(handler: Handler): void {
-    const { regions } = this.#place.config;
+  /** Starting a drill in any replica's Region, and asking how it ended: a switchover begins where the leader is. */
+  grantDrill(handler: Handler): void {
+    const { group, regions } = this.#place.config;
+    const arns = regions.map(({ name }) => workflowArn(this, this.#place, name));
+    handler.allow(['states:StartExecution'], arns);
     handler.allow(
-      ['states:StartExecution'],
-      regions.map(({ name }) => workflowArn(this, this.#place, name)),
+      ['states:DescribeExecution'],
+      arns.map((arn) => `${arn.replace(':stateMachine:', ':execution:')}:${group}-*-drill`),
+      'Each drill is a run of its own: the wildcard stands for its epoch.',
     );
     handler.tell({ failover: { stateMachineArn: workflowArn(this, this.#place) } });
   }

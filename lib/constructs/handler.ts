@@ -96,7 +96,7 @@ export class Handler extends Construct {
     this.role.addToPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
     if (why === undefined) return;
     for (const resource of resources) {
-      if (resource.endsWith('*')) explainWildcard(this.role, resource, why);
+      if (resource.includes('*')) explainWildcard(this.role, resource, why);
     }
   }
 

@@ -152,7 +152,7 @@ export class RegionStack extends Stack {
       const { handler: rehearsal } = new DrillSchedule(this, 'Drill', { place, settings, drill, code });
       log.grantDrill(rehearsal, drill.keep);
       control.grantDrill(rehearsal);
-      this.workflow.grantStartAnywhere(rehearsal);
+      this.workflow.grantDrill(rehearsal);
       this.alarms.grantReadLag(rehearsal);
     }
     if (dashboard) new Dashboard(this, 'Dashboard', { place, maxLag });

@@ -105,6 +105,7 @@ it('may look at the group, start its workflows, and write evidence and refusals 
       'dynamodb:UpdateItem': [`${region} understudy-orders-control`],
       's3:PutObject': [`understudy-orders-${ACCOUNT}-${region}/_drills/orders/*`],
       'sqs:SendMessage': ['DrillFailuresQueue.Arn'],
+      'states:DescribeExecution': REGIONS.map((at) => `${at} understudy-orders-failover:orders-*-drill`),
       'states:StartExecution': REGIONS.map((at) => `${at} understudy-orders-failover`),
     });
   }

@@ -97,7 +97,7 @@ function short(resource: string | { 'Fn::GetAtt': [string, string] }): string {
     return resource
       .replace('arn:aws:s3:::', '')
       .replace('arn:aws:route53:::', '')
-      .replace(/^arn:aws:states:(.*):\d+:stateMachine:/, '$1 ')
+      .replace(/^arn:aws:states:(.*):\d+:(stateMachine|execution):/, '$1 ')
       .replace(/^arn:aws:cloudwatch:(.*):\d+:alarm:/, '$1 ')
       .replace(/^arn:aws:dynamodb:(.*):\d+:table\//, '$1 ');
   }

@@ -20,7 +20,7 @@ beforeAll(async () => {
   const { writeTelemetryTo } = await import('#functions/runtime.ts');
   writeTelemetryTo((line) => lines.push(line));
   const { handler, runDrillsBy } = await import('#functions/drill/handler.ts');
-  runDrillsBy(() => ({ start: () => start() }));
+  runDrillsBy(() => ({ start: () => start(), stopOf: async () => undefined }));
   invoke = (event) => (handler as (event: unknown, context: Context) => Promise<unknown>)(event, context);
 });
 afterAll(async () => {

@@ -15,13 +15,13 @@ const ASK_MS = 2_000;
  * Reads a run's steps from the decision log of its coordinator, which is the same wherever the workflow runs. Throws
  * RUN_STOPPED if the run has ended and left no step that says so, REGION_UNREACHABLE if it falls silent.
  *
- * @param executions the workflow that runs it, if that can be asked: a step may die before it has written anything.
+ * @param executions the workflow that runs it: a step may die before it has written anything.
  */
 export async function* followRun(
   history: Pick<History, 'of'>,
   input: FailoverInput,
   { now, sleep }: { readonly now: () => number; readonly sleep: (ms: number) => Promise<void> },
-  executions?: Executions,
+  executions: Executions,
 ): AsyncIterable<Decision> {
   const epoch = advanceEpoch(input.epoch);
   const steps: Step[] = [];
@@ -47,7 +47,7 @@ export async function* followRun(
       continue;
     }
     askedMs = now();
-    stop = await executions?.stopOf(input.run).catch(() => undefined);
+    stop = await executions.stopOf(input.run).catch(() => undefined);
   }
 }
 

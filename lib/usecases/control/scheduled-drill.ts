@@ -6,12 +6,12 @@ import type { Resources } from '#lib/domain/control/plan-calls.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
 import { endOfRun } from '#lib/domain/control/run-end.ts';
 import { registerOf, type Survey } from '#lib/domain/control/survey.ts';
-import { UnderstudyError } from '#lib/domain/errors.ts';
+import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
 import { advanceEpoch, type Epoch } from '#lib/domain/lsn.ts';
 import type { DrillEvidence } from '#lib/ports/drill-evidence.ts';
 import type { Decision, History } from '#lib/ports/history.ts';
-import type { Workflow } from '#lib/ports/sentinel-ports.ts';
+import type { Executions, Workflow } from '#lib/ports/sentinel-ports.ts';
 import type { Clock } from '#lib/ports/telemetry.ts';
 import { drillPage } from '#lib/usecases/control/drill-page.ts';
 import { followRun } from '#lib/usecases/control/follow-run.ts';
@@ -23,7 +23,7 @@ export type DrillDeps = {
   readonly profile: Profile;
   readonly region: RegionId;
   readonly survey: () => Promise<Survey>;
-  readonly workflowIn: (region: RegionId) => Workflow;
+  readonly workflowIn: (region: RegionId) => Workflow & Executions;
   readonly historyOf: (region: RegionId) => History;
   readonly evidence: DrillEvidence;
   readonly approvedBy: string;
@@ -100,17 +100,20 @@ async function leg(deps: DrillDeps, input: FailoverInput, from: RegionId): Promi
   let lost: unknown;
   const time = { now: () => clock.now(), sleep: deps.sleep };
   try {
-    await deps.workflowIn(from).start(input);
-    for await (const decision of followRun(deps.historyOf(from), input, time)) steps.push(decision);
+    const workflow = deps.workflowIn(from);
+    await workflow.start(input);
+    for await (const decision of followRun(deps.historyOf(from), input, time, workflow)) steps.push(decision);
   } catch (error) {
     lost = error;
   }
-  const end = endOfRun(input.kind, steps) ?? {
-    kind: 'failed',
-    code: lost instanceof UnderstudyError ? lost.code : 'REGION_UNREACHABLE',
-    why: `its end is not known: ${String(lost)}`,
-  };
+  const end = endOfRun(input.kind, steps) ?? { kind: 'failed', ...lossOf(lost) };
   return legOf(input, from, steps, { startedMs, endedMs: clock.now() }, end);
+}
+
+/** Why the run was not followed to its end. */
+function lossOf(lost: unknown): Pick<Refusal, 'code' | 'why'> {
+  if (!isFailure(lost)) return { code: 'REGION_UNREACHABLE', why: `its end is not known: ${String(lost)}` };
+  return { code: lost.code, why: lost.message.slice(lost.code.length + 2) };
 }
 
 /** Waits until the former leader may be given the lead again; says why not if that does not come. */

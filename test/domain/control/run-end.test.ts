@@ -64,7 +64,7 @@ describe('a run', () => {
 });
 
 /** Follows the run `one` in a time of its own, from what `history` holds. */
-function following(history: MemoryHistory, executions?: Executions) {
+function following(history: MemoryHistory, executions: Executions = { stopOf: async () => undefined }) {
   let nowMs = 0;
   const time = {
     now: () => nowMs,

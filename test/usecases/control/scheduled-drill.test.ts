@@ -62,6 +62,7 @@ const drill = (region: RegionId, given: Partial<DrillDeps> = {}): Promise<DrillE
         started.push(input);
         throw new Error('AccessDenied');
       },
+      stopOf: async () => undefined,
     }),
     historyOf: () => group.history,
     evidence: new S3DrillEvidence({ s3: servers.clients.s3, bucket, group: GROUP }),
@@ -105,6 +106,21 @@ test('a run that cannot be started is a failure, with evidence that says so', as
   expect(await drill(EU)).toMatchObject({ outcome: 'kept', report });
   expect(await kept()).toMatchObject(report);
   expect(started).toMatchObject([{ epoch: E1, kind: 'switchover', trigger: 'drill', approval: false }]);
+});
+
+test('a run that dies before it says anything is a failure by what the workflow says of it', async () => {
+  const workflowIn = () => ({
+    start: async () => 'started' as const,
+    stopOf: async () => ({ how: 'failed', why: 'Lambda.Unknown: killed' }) as const,
+  });
+  const report = {
+    outcome: 'failed',
+    code: 'RUN_STOPPED',
+    why: expect.stringMatching(/^the execution orders-2-drill failed .*: Lambda.Unknown: killed/),
+    there: { to: null, end: { kind: 'failed', code: 'RUN_STOPPED' }, timeline: [] },
+  };
+  expect(await drill(EU, { workflowIn })).toMatchObject({ report });
+  expect(await kept()).toMatchObject(report);
 });
 
 test('a drill that is asked for twice is had once', async () => {
@@ -168,6 +184,7 @@ describe('a group whose workflow runs', () => {
             started.push(input);
             return twin.start(input);
           },
+          stopOf: async () => undefined,
         };
       },
       // While the drill waits, the sentinels do their part.
