@@ -13,6 +13,7 @@ import {
   draw,
   epochOf,
   isReleased,
+  join,
   NO_ACCEPTOR,
   runOf,
 } from '#lib/domain/control/acceptor.ts';
@@ -51,18 +52,26 @@ export function prepareWrite(ballot: Ballot): AcceptorWrite<'promised' | 'outbid
   };
 }
 
+const ACCEPT = 'SET promised = :ballot, ballot = :ballot, epoch = :epoch, #value = :value';
+
+function acceptance(ballot: Ballot, value: Register): Record<string, AttributeValue> {
+  return {
+    ':ballot': { S: ballot },
+    ':epoch': number(value.epoch),
+    ':value': { S: JSON.stringify(value) },
+  };
+}
+
 function acceptWrite(ballot: Ballot, value: Register): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
-  const released = value.epoch === 1 ? '' : ' AND (epoch >= :epoch OR vote >= :before)';
   return {
     update: {
-      UpdateExpression: 'SET promised = :ballot, ballot = :ballot, epoch = :epoch, #value = :value',
-      ConditionExpression: `(attribute_not_exists(promised) OR promised <= :ballot)${released}`,
+      UpdateExpression: ACCEPT,
+      ConditionExpression:
+        'attribute_exists(ballot) AND promised <= :ballot AND (epoch >= :epoch OR vote >= :before)',
       ExpressionAttributeNames: { '#value': 'value' },
       ExpressionAttributeValues: {
-        ':ballot': { S: ballot },
-        ':epoch': number(value.epoch),
-        ':value': { S: JSON.stringify(value) },
-        ...(released === '' ? {} : { ':before': number(value.epoch - 1) }),
+        ...acceptance(ballot, value),
+        ':before': number(value.epoch - 1),
       },
     },
     done: 'accepted',
@@ -78,16 +87,13 @@ function acceptWithVoteWrite(
 ): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
   return {
     update: {
-      UpdateExpression:
-        'SET promised = :ballot, ballot = :ballot, epoch = :epoch, #value = :value, vote = :before, voteBy = :by',
+      UpdateExpression: `${ACCEPT}, vote = :before, voteBy = :by`,
       ConditionExpression:
-        '(attribute_not_exists(promised) OR promised <= :ballot) AND (attribute_not_exists(epoch) OR epoch <= :before) AND ' +
+        'attribute_exists(ballot) AND promised <= :ballot AND epoch <= :before AND ' +
         '(attribute_not_exists(vote) OR vote < :before OR (vote = :before AND begins_with(voteBy, :run)))',
       ExpressionAttributeNames: { '#value': 'value' },
       ExpressionAttributeValues: {
-        ':ballot': { S: ballot },
-        ':epoch': number(value.epoch),
-        ':value': { S: JSON.stringify(value) },
+        ...acceptance(ballot, value),
         ':before': number(value.epoch - 1),
         ':by': { S: by },
         ':run': { S: runOf(by) },
@@ -95,6 +101,20 @@ function acceptWithVoteWrite(
     },
     done: 'accepted',
     refused: ({ promised }) => (promised > ballot ? 'outbid' : 'withheld'),
+  };
+}
+
+export function joinWrite(ballot: Ballot, value: Register): AcceptorWrite<'joined' | 'known' | 'outbid'> {
+  return {
+    update: {
+      UpdateExpression: ACCEPT,
+      ConditionExpression:
+        '(attribute_not_exists(ballot) OR ballot = :ballot) AND (attribute_not_exists(promised) OR promised <= :ballot)',
+      ExpressionAttributeNames: { '#value': 'value' },
+      ExpressionAttributeValues: acceptance(ballot, value),
+    },
+    done: 'joined',
+    refused: (item) => join(item, ballot, value).kind,
   };
 }
 
@@ -139,7 +159,7 @@ export function beatWrite({
     update: {
       UpdateExpression: `SET beatEpoch = :epoch, beat = :counter, leaseUntil = :lease${end ? ', endEpoch = :epoch, #end = :end' : ''}${set.map(({ name }) => `, ${name} = :${name}`).join('')}${gone.length > 0 ? ` REMOVE ${gone.join(', ')}` : ''}`,
       ConditionExpression:
-        '(attribute_not_exists(epoch) OR epoch <= :epoch) AND (attribute_not_exists(vote) OR vote < :epoch) AND ' +
+        'attribute_exists(ballot) AND epoch <= :epoch AND (attribute_not_exists(vote) OR vote < :epoch) AND ' +
         `(attribute_not_exists(beatEpoch) OR beatEpoch < :epoch OR (beatEpoch = :epoch AND beat < :counter))${next}`,
       ...(end && { ExpressionAttributeNames: { '#end': 'end' } }),
       ExpressionAttributeValues: {

@@ -4,6 +4,7 @@ import {
   acceptBy,
   beatWrite,
   drawWrite,
+  joinWrite,
   prepareWrite,
   readAcceptor,
   unvoteWrite,
@@ -37,6 +38,10 @@ export class AwsAcceptor implements AcceptorStore {
 
   accept(ballot: Ballot, value: Register, by?: Consent) {
     return acceptBy((write) => this.#write(write), ballot, value, by);
+  }
+
+  join(ballot: Ballot, value: Register) {
+    return this.#write(joinWrite(ballot, value));
   }
 
   beat(beat: Beat) {

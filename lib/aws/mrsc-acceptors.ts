@@ -9,6 +9,7 @@ import {
   acceptBy,
   beatWrite,
   drawWrite,
+  joinWrite,
   prepareWrite,
   readAcceptor,
   unvoteWrite,
@@ -74,6 +75,10 @@ class MrscAcceptor implements AcceptorStore {
 
   accept(ballot: Ballot, value: Register, by?: Consent) {
     return acceptBy((write) => this.#write(write), ballot, value, by);
+  }
+
+  join(ballot: Ballot, value: Register) {
+    return this.#write(joinWrite(ballot, value));
   }
 
   beat(beat: Beat) {

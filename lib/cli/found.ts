@@ -6,12 +6,12 @@ import { founded, type Register } from '#lib/domain/control/register.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
-import { foundGroup } from '#lib/usecases/control/change-register.ts';
-import { joinRegister } from '#lib/usecases/control/join-register.ts';
+import { membersOf } from '#lib/domain/topology.ts';
+import { foundGroup } from '#lib/usecases/control/found-group.ts';
 
 /**
  * `understudy found --leader`: names a group's first leader, in the register, in every Region and in DNS. With the leader
- * that it has by now, it takes in Regions that were added since.
+ * that it has by now, it takes in Regions that were added since, or that have lost their control table.
  */
 export async function foundCommand(
   options: GroupChoice & { json?: boolean; leader?: string },
@@ -21,15 +21,22 @@ export async function foundCommand(
     const leader = regionOf(connection.config, options.leader ?? '');
     await refuseOther(connection, leader);
     const first = founded(leader, parseEpoch(1), 'founding');
-    const { register } = await foundGroup(connection.register, first);
+    const { register, joined } = await foundGroup(connection.register, first);
     if (register.leader !== leader || register.phase !== 'leading') throw isFounded(register);
-    await joinRegister(connection.register, register);
     await nameEverywhere(connection, register);
-    console.log(options.json ? jsonLine(register) : `${leader} leads epoch ${register.epoch}.`);
+    if (options.json) console.log(jsonLine({ ...register, joined }));
+    else
+      console.log([`${leader} leads epoch ${register.epoch}.`, ...joinedLine(connection, joined)].join(' '));
     return 0;
   } finally {
     connection.close();
   }
+}
+
+/** Of Regions that came to a group which was there. */
+function joinedLine({ config }: Connection, joined: readonly RegionId[]): readonly string[] {
+  const isNew = joined.length === 0 || joined.length === membersOf(config).length;
+  return isNew ? [] : [`${joined.join(', ')} held nothing of the register and hold it now.`];
 }
 
 /** A Region whose data path goes by another leader already must not be told otherwise. */

@@ -50,6 +50,10 @@ export const ERRORS = {
   DEPLOY_REFUSED: { summary: 'The group cannot be deployed over as it is', retry: 'later' },
   GROUP_NOT_FOUNDED: { summary: 'The group has no leader yet', retry: 'later' },
   REGISTER_UNAVAILABLE: { summary: 'No majority of the Regions answered', retry: 'later' },
+  REGISTER_FORGOTTEN: {
+    summary: 'A Region that the majority needs holds nothing of the register',
+    retry: 'later',
+  },
   REGISTER_CONTENDED: { summary: 'A change of the register lost too many races', retry: 'now' },
   NO_CANDIDATE: { summary: 'No replica may be promoted', retry: 'later' },
   RUN_STOPPED: { summary: 'A failover stopped at a step that kept failing', retry: 'later' },

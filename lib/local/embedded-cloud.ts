@@ -23,7 +23,7 @@ import { namesOf, provisionRegion, provisionWitness } from '#lib/local/provision
 import { type Part, RegionProcesses } from '#lib/local/region-processes.ts';
 import { all, bootReplica, bootWitness } from '#lib/local/region-servers.ts';
 import { failoverDefinition } from '#lib/local/workflow/definition.ts';
-import { foundGroup } from '#lib/usecases/control/change-register.ts';
+import { foundGroup } from '#lib/usecases/control/found-group.ts';
 
 /** From where the applications' users come, and Route 53's health checks, in the network. */
 const USERS = 'users';

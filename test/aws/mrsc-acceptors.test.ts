@@ -5,7 +5,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { MrscAcceptors } from '#lib/aws/mrsc-acceptors.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import { parseGroupId } from '#lib/domain/ids.ts';
-import { changeRegister, foundGroup, keep, readRegister } from '#lib/usecases/control/change-register.ts';
+import { changeRegister, keep, readRegister } from '#lib/usecases/control/change-register.ts';
+import { foundGroup } from '#lib/usecases/control/found-group.ts';
 import { acceptorContract } from '../contracts/acceptor.contract.ts';
 import { ballot } from '../support/acceptor-operations.ts';
 import { CONTROL_KEY, startTestServer, type TestServer } from '../support/dynamodb.ts';
@@ -79,11 +80,16 @@ describe('the acceptors of an MRSC table', () => {
 
   test("know a beat that is refused by its own earlier try from one that somebody else's has overtaken", async () => {
     const acceptor = open().of(EU);
+    await acceptor.join(ballot(1), founded(EU, E1, 'r'));
+    writes = 0;
     fateOf = (write) => (write === 0 ? 'after' : 'none');
     expect((await acceptor.beat(beat)).kind).toBe('lent');
     expect((await acceptor.beat(beat)).kind).toBe('stale');
 
     const other = open().of(EU);
+    fateOf = () => 'none';
+    await other.join(ballot(1), founded(EU, E1, 'r'));
+    fateOf = (write) => (write === 0 ? 'after' : 'none');
     writes = 0;
     meanwhile = async () => {
       meanwhile = async () => {};

@@ -28,7 +28,7 @@ beforeAll(async () => {
   [eu, dns] = await Promise.all([startRegionServers(EU), startTestDns()]);
   const { controlTable: table } = await eu.provision(GROUP);
   const acceptor = new AwsAcceptor({ dynamodb: eu.clients.dynamodb, group: GROUP.group, table });
-  await acceptor.accept(ballot(1), founded(EU, E1, 'first'));
+  await acceptor.join(ballot(1), founded(EU, E1, 'first'));
   await acceptor.beat({ epoch: E1, counter: 1, leaseUntilMs: Date.now() + 600_000 });
   router = await startRegionRouter({ [EU]: eu.endpoints.dynamodb }, () => {});
   vi.stubEnv('AWS_ENDPOINT_URL_DYNAMODB', router.endpoint);

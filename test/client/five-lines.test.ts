@@ -102,14 +102,14 @@ describe('the five lines by which an application adopts the client', () => {
 
   test('follow the leader to its next Region: nothing is written where the lease is over', async () => {
     const [eu, us] = [acceptors.get(EU)!, acceptors.get(US)!];
-    await eu.accept(ballot(1), founded(EU, E1, 'first'));
+    await eu.join(ballot(1), founded(EU, E1, 'first'));
     await eu.beat({ epoch: E1, counter: 1, leaseUntilMs: Date.now() - 1 });
     await point(EU);
     const application = runSnippet();
     await until('the application has asked the old leader twice', () => asked.length >= 2);
     expect(new Set(asked)).toEqual(new Set([`${EU} GetItem`]));
 
-    await us.accept(ballot(1), founded(US, E1, 'first'));
+    await us.join(ballot(1), founded(US, E1, 'first'));
     await us.vote(E1, 'over');
     await us.accept(ballot(2), founded(US, E2, 'second'));
     await us.beat({ epoch: E2, counter: 1, leaseUntilMs: Date.now() + 60_000 });

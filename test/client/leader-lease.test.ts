@@ -43,7 +43,7 @@ beforeEach(async () => {
   reads = 0;
   storeMs = 5;
   made.length = 0;
-  await acceptor.accept(ballot(1), founded(EU, E1, 'first'));
+  await acceptor.join(ballot(1), founded(EU, E1, 'first'));
   await beat();
   lease = new LeaderLease({
     region: EU,

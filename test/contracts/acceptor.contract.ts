@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { NO_ACCEPTOR } from '#lib/domain/control/acceptor.ts';
+import { type Ballot, NO_ACCEPTOR } from '#lib/domain/control/acceptor.ts';
 import { founded, type Register } from '#lib/domain/control/register.ts';
 import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
@@ -48,7 +48,7 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
 
     test('keeps every field of register, beat and end exactly', async () => {
       const { acceptor } = await open();
-      await acceptor.accept(ballot(1), FULL);
+      await acceptor.join(ballot(1), FULL);
       await acceptor.beat({ epoch: E1, counter: 1_700_000_000_456, leaseUntilMs: 0.25, end: END });
       await acceptor.beat({ epoch: E1, counter: 1_700_000_000_457, leaseUntilMs: 7, granted: 9 });
       await acceptor.draw({ epoch: E1, count: 2, granted: 9 });
@@ -67,7 +67,7 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
     test('of a vote and a beat that race lets one win: never a beat after the vote', async () => {
       for (let round = 1; round <= 5; round++) {
         const { acceptor } = await open();
-        await acceptor.accept(ballot(1), founded(EU, E1, 'r'));
+        await acceptor.join(ballot(1), founded(EU, E1, 'r'));
         await acceptor.beat({ epoch: E1, counter: 1, leaseUntilMs: 0 });
         const [voted, beaten] = await Promise.all([
           acceptor.vote(E1, 1),
@@ -82,8 +82,9 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
 
     test('takes one of the values that several proposers offer at once, by the highest ballot', async () => {
       const { acceptor } = await open();
+      await acceptor.join(ballot(1), founded(EU, E1, 'first'));
       const rivals = [EU, US, AP].map((leader, index) => ({
-        at: ballot(index + 1, leader),
+        at: ballot(index + 2, leader),
         value: founded(leader, E1, `run ${index}`),
       }));
       const taken = await Promise.all(rivals.map(({ at, value }) => acceptor.accept(at, value)));
@@ -92,10 +93,26 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
       expect(highest.value.leader).toBe(AP);
     });
 
+    test('takes nothing and lends nothing before it was joined, and is joined once', async () => {
+      const { acceptor } = await open();
+      await acceptor.prepare(ballot(1));
+      await acceptor.vote(E1, 'over');
+      expect((await acceptor.accept(ballot(2), founded(EU, E1, 'r1'))).kind).toBe('withheld');
+      expect((await acceptor.accept(ballot(2), founded(EU, E2, 'r1'), 'run/1')).kind).toBe('withheld');
+      expect((await acceptor.beat({ epoch: E2, counter: 1, leaseUntilMs: 0 })).kind).toBe('stale');
+      const value = founded(US, E2, 'r2');
+      expect((await acceptor.join('' as Ballot, value)).kind).toBe('outbid');
+      expect((await acceptor.join(ballot(2), value)).kind).toBe('joined');
+      expect((await acceptor.join(ballot(2), value)).kind).toBe('joined');
+      expect((await acceptor.join(ballot(3), founded(EU, E3, 'r3'))).kind).toBe('known');
+      expect(await acceptor.read()).toMatchObject({ accepted: { ballot: ballot(2), value }, vote: 1 });
+      expect((await acceptor.beat({ epoch: E2, counter: 1, leaseUntilMs: 0 })).kind).toBe('lent');
+    });
+
     test('takes a higher epoch only with its own vote against the one before it', async () => {
       const { acceptor } = await open();
       const next = { ...founded(US, E2, 'r2'), phase: 'failing-over' as const };
-      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      await acceptor.join(ballot(1), founded(EU, E1, 'r1'));
       expect((await acceptor.accept(ballot(2), next)).kind).toBe('withheld');
       await acceptor.vote(E1, 0);
       await acceptor.unvote(E1);
@@ -109,13 +126,13 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
     test('takes it with the vote in one where the leader consents, and leaves a vote of its own as it is', async () => {
       const { acceptor } = await open();
       const next = { ...founded(US, E2, 'r2'), phase: 'switching-over' as const };
-      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      await acceptor.join(ballot(1), founded(EU, E1, 'r1'));
       await acceptor.prepare(ballot(3));
       expect((await acceptor.accept(ballot(2), next, 'run/1')).kind).toBe('outbid');
       expect((await acceptor.accept(ballot(3), { ...next, epoch: E3 }, 'run/1')).kind).toBe('accepted');
       expect(await acceptor.read()).toMatchObject({ vote: 2, voteBy: 'run/1' });
       const [another] = (await open()).others;
-      await another!.accept(ballot(1), founded(EU, E1, 'r1'));
+      await another!.join(ballot(1), founded(EU, E1, 'r1'));
       await another!.vote(E1, 0);
       expect(await another!.accept(ballot(2), next, 'run/1')).toMatchObject({ kind: 'accepted' });
       const voice = await another!.read();
@@ -124,7 +141,7 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
 
     test('lets no more be drawn than was granted, however many draw at once', async () => {
       const { acceptor } = await open();
-      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      await acceptor.join(ballot(1), founded(EU, E1, 'r1'));
       await acceptor.beat({ epoch: E1, counter: 1, leaseUntilMs: 0, granted: 10 });
       const draws = Array.from({ length: 7 }, () => acceptor.draw({ epoch: E1, count: 2, granted: 10 }));
       const kinds = (await Promise.all(draws)).map(({ kind }) => kind);
@@ -140,7 +157,7 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
 
     test('takes a beat only right after the one that it is to follow', async () => {
       const { acceptor } = await open();
-      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      await acceptor.join(ballot(1), founded(EU, E1, 'r1'));
       const beat = { epoch: E1, leaseUntilMs: 0 };
       expect((await acceptor.beat({ ...beat, counter: 1, follows: 0 })).kind).toBe('lent');
       expect((await acceptor.beat({ ...beat, counter: 3, follows: 0 })).kind).toBe('stale');
@@ -149,7 +166,7 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
 
     test('gives the vote of a switchover back to nobody else, and to no other run', async () => {
       const { acceptor } = await open();
-      await acceptor.accept(ballot(1), founded(EU, E1, 'r1'));
+      await acceptor.join(ballot(1), founded(EU, E1, 'r1'));
       const kinds = [
         await acceptor.vote(E1, 'over', 'run/1'),
         await acceptor.vote(E1, 'over', 'other/1'),
@@ -167,7 +184,7 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
 
     test('is apart from its neighbours', async () => {
       const { acceptor, others } = await open();
-      await acceptor.accept(ballot(1), founded(EU, E1, 'mine'));
+      await acceptor.join(ballot(1), founded(EU, E1, 'mine'));
       const before = await acceptor.read();
       for (const other of others) {
         expect(await other.read()).toEqual(NO_ACCEPTOR);

@@ -148,8 +148,8 @@ async function agreeOn(register: Partial<Register>): Promise<void> {
   const acceptor = new AwsAcceptor({ dynamodb: server.dynamodb, group: GROUP, table: control });
   const value = { ...founded(EU, parseEpoch(1), 'founding'), ...register };
   const ballot = `${++ballots}`.padStart(BALLOT_ZERO.length, '0') as Ballot;
-  const { kind } = await acceptor.accept(ballot, value);
-  expect(kind).toBe('accepted');
+  const { kind } = await acceptor.join(ballot, value);
+  expect(kind).toBe('joined');
 }
 
 beforeEach(() => {

@@ -49,7 +49,7 @@ test('says yes while the Region leads and holds its lease, and never else', asyn
   expect(await leads()).toEqual(no);
 
   const first = ballotAfter(BALLOT_ZERO, EU, 'first');
-  await acceptor.accept(first, founded(EU, E1, 'first'));
+  await acceptor.join(first, founded(EU, E1, 'first'));
   expect(await leads()).toEqual(no);
   await beat(E1, 1, 60_000);
   expect(await leads()).toEqual(yes);

@@ -28,6 +28,11 @@ export function watchedAcceptor(
     vote: (...call) => seen(inner.vote(...call)),
     unvote: (...call) => seen(inner.unvote(...call)),
     draw: (...call) => seen(inner.draw(...call)),
+    async join(ballot, value) {
+      const answer = await seen(inner.join(ballot, value));
+      if (answer.kind === 'joined') monitor.leadership.accepted(region, ballot, value);
+      return answer;
+    },
     async accept(ballot, value, by) {
       const answer = await seen(inner.accept(ballot, value, by));
       if (answer.kind === 'accepted') monitor.leadership.accepted(region, ballot, value);

@@ -63,7 +63,7 @@ export type WorldDeps = {
 
 const NAMES = ['ap-east-1', 'eu-west-1', 'sa-east-1', 'us-east-1', 'us-west-2'];
 const GROUP = 'simulated';
-const ACCEPTOR = ['read', 'prepare', 'accept', 'beat', 'vote', 'unvote', 'draw'] as const;
+const ACCEPTOR = ['read', 'prepare', 'accept', 'join', 'beat', 'vote', 'unvote', 'draw'] as const;
 
 /** Stored items of all Regions, the network between them, and the ports by which a process reaches them. */
 export class World {
@@ -134,7 +134,7 @@ export class World {
     const ballot = '000000000001#found#0' as Acceptor['promised'];
     for (const site of this.sites.values()) {
       await site.acceptor.prepare(ballot);
-      await site.acceptor.accept(ballot, register);
+      await site.acceptor.join(ballot, register);
     }
     for (const site of this.sites.values()) {
       await site.control.nameLeader({ epoch: register.epoch, leader });

@@ -9,6 +9,7 @@ import {
   type Consent,
   type Draw,
   draw,
+  join,
   NO_ACCEPTOR,
   prepare,
   unvote,
@@ -23,6 +24,7 @@ import { AP, EU, US } from './memory-group.ts';
 export type Operation =
   | readonly ['prepare', Ballot]
   | readonly ['accept', Ballot, Register, Consent | undefined]
+  | readonly ['join', Ballot, Register]
   | readonly ['beat', Beat]
   | readonly ['vote', Epoch, number | 'over', Consent | undefined]
   | readonly ['unvote', Epoch, Consent | undefined]
@@ -51,6 +53,8 @@ function pure(item: Acceptor, operation: Operation) {
       return prepare(item, operation[1]);
     case 'accept':
       return accept(item, operation[1], operation[2], operation[3]);
+    case 'join':
+      return join(item, operation[1], operation[2]);
     case 'beat':
       return beat(item, operation[1]);
     case 'vote':
@@ -68,6 +72,8 @@ export function perform(store: AcceptorStore, operation: Operation) {
       return store.prepare(operation[1]);
     case 'accept':
       return store.accept(operation[1], operation[2], operation[3]);
+    case 'join':
+      return store.join(operation[1], operation[2]);
     case 'beat':
       return store.beat(operation[1]);
     case 'vote':
@@ -127,9 +133,12 @@ const anyBeat: fc.Arbitrary<Beat> = fc.record(
 
 const anyConsent = fc.constantFrom<Consent | undefined>(undefined, 'run/1', 'run/2', 'run2/1');
 
+const anyJoin = fc.tuple(fc.constant('join' as const), anyBallot, anyRegister);
+
 const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   fc.tuple(fc.constant('prepare' as const), anyBallot),
   fc.tuple(fc.constant('accept' as const), anyBallot, anyRegister, anyConsent),
+  anyJoin,
   fc.tuple(fc.constant('beat' as const), anyBeat),
   fc.tuple(
     fc.constant('vote' as const),
@@ -147,4 +156,7 @@ const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   ),
 );
 
-export const anyOperations = fc.array(anyOperation, { minLength: 1, maxLength: 24 });
+/** Most begin where a group is founded: a Region that holds nothing does little. */
+export const anyOperations: fc.Arbitrary<readonly Operation[]> = fc
+  .tuple(fc.option(anyJoin, { freq: 3 }), fc.array(anyOperation, { minLength: 1, maxLength: 24 }))
+  .map(([joined, rest]) => (joined === null ? rest : [joined, ...rest]));

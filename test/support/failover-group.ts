@@ -97,11 +97,16 @@ export class FailoverGroup extends ReplicatedGroup {
     return this.#acceptors.get(region)!;
   }
 
+  /** The control table of a Region is lost, and made anew. */
+  forget(region: RegionId): void {
+    this.#acceptors.set(region, new MemoryAcceptor());
+  }
+
   /** Gives the group its first leader: register, roles and DNS. */
   async found(leader: RegionId, given: Partial<Register> = {}): Promise<this> {
     const ballot = ballotAfter(BALLOT_ZERO, leader, 'first');
     const value = { ...founded(leader, E1, 'first'), ...given };
-    for (const region of this.members) await this.acceptor(region).accept(ballot, value);
+    for (const region of this.members) await this.acceptor(region).join(ballot, value);
     await this.lead(leader);
     await this.record.flip(undefined, { epoch: E1, target: targetOf(leader) });
     this.record.settle();

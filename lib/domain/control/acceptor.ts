@@ -90,7 +90,7 @@ export function prepare(item: Acceptor, ballot: Ballot): Answer<'promised' | 'ou
 /**
  * Phase 2. A value of a higher epoch than the accepted one is taken only while this Region's vote against the epoch
  * before it, or a later one, is in force (`withheld` if not): so the majority that accepts an epoch has withdrawn its
- * grant from the one before. The first epoch of a group has none before it.
+ * grant from the one before. A Region that holds no value takes none: see `join`.
  *
  * @param by the leader of the epoch before has given up its lease to this switchover: the vote is cast with it.
  */
@@ -109,16 +109,29 @@ export function accept(
 
 /** Whether a value of this epoch may be accepted: this Region lends nothing to the leader of the epoch before it. */
 export function isReleased(item: Acceptor, epoch: Epoch): boolean {
-  return epochOf(item) >= epoch || (item.vote ?? -1) >= epoch - 1 || epoch === 1;
+  return item.accepted !== undefined && (epochOf(item) >= epoch || (item.vote ?? -1) >= epoch - 1);
+}
+
+/**
+ * Phase 2 where there is no value yet (`known` if there is one): at the founding of a group, and where an operator takes
+ * in a Region that is new, or has forgotten what it held. Until then it lends nothing and its promise counts for nothing:
+ * a control table that was lost and made anew must not pass for one that has promised nobody anything.
+ */
+export function join(item: Acceptor, ballot: Ballot, value: Register): Answer<'joined' | 'known' | 'outbid'> {
+  const { accepted } = item;
+  if (accepted !== undefined && accepted.ballot !== ballot) return { kind: 'known', acceptor: item };
+  if (item.promised > ballot) return { kind: 'outbid', acceptor: item };
+  return { kind: 'joined', acceptor: { ...item, promised: ballot, accepted: { ballot, value } } };
 }
 
 /**
  * A beat of the leader of `epoch`: taken, it lends the lease. Refused where this Region has voted against the epoch
- * or knows a higher one (`deposed`), and where the counter does not grow (`stale`: late, or twice).
+ * or knows a higher one (`deposed`), and where the counter does not grow, or nothing is known (`stale`).
  */
 export function beat(item: Acceptor, beat: Beat): Answer<'lent' | 'deposed' | 'stale'> {
   const { epoch, counter } = beat;
   if (epochOf(item) > epoch || (item.vote ?? -1) >= epoch) return { kind: 'deposed', acceptor: item };
+  if (item.accepted === undefined) return { kind: 'stale', acceptor: item };
   if (item.beat && (item.beat.epoch > epoch || (item.beat.epoch === epoch && item.beat.counter >= counter))) {
     return { kind: 'stale', acceptor: item };
   }

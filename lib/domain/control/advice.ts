@@ -28,6 +28,7 @@ export type Advice = {
     | 'no-lease'
     | 'dns'
     | 'unreachable'
+    | 'forgotten'
     | 'not-attached'
     | 'unfit'
     | 'divergence'
@@ -61,7 +62,7 @@ export function adviceOf(
       ? leadershipOf(survey, register, given)
       : progressOf(survey, register, given.profile)),
     ...dnsOf(survey, register),
-    ...regionsOf(survey),
+    ...regionsOf(survey, register),
     ...guardsOf(survey, register),
     ...survey.regions.flatMap(alarmsOn),
   ];
@@ -221,9 +222,15 @@ function failureIn({ regions }: Survey, { run }: Register): string {
   return ` ${run} failed last at ${failed.step}, ${code}: ${failed.why} (docs/RUNBOOK.md#${code.toLowerCase()}).`;
 }
 
-function regionsOf({ regions }: Survey): readonly Advice[] {
+function regionsOf({ regions }: Survey, { leader }: Register): readonly Advice[] {
   const found: Advice[] = [];
-  for (const { region, error, role, unfit, witness, divergences = [] } of regions) {
+  for (const { acceptor, region, error, role, unfit, witness, divergences = [] } of regions) {
+    if (acceptor !== undefined && acceptor.accepted === undefined) {
+      found.push({
+        kind: 'forgotten',
+        text: `${region} holds nothing of the register, so it counts for nothing: it is new, or has lost its control table (docs/RUNBOOK.md#register_forgotten). Take it in: understudy found --leader ${leader}.`,
+      });
+    }
     if (error !== undefined) {
       found.push({
         kind: 'unreachable',

@@ -82,9 +82,11 @@ export function registerOf({
   return newest && { register: newest.value, agreed: false };
 }
 
-/** True if so many Regions answered that the register can be changed. */
+/** True if so many Regions answered that the register can be changed; one that holds nothing of it counts for nothing. */
 export function hasMajority({ regions }: Survey): boolean {
-  return regions.filter(({ acceptor }) => acceptor !== undefined).length >= majorityOf(regions.length);
+  const answered = regions.flatMap(({ acceptor }) => acceptor ?? []);
+  const holders = answered.filter(({ accepted }) => accepted !== undefined);
+  return (holders.length > 0 ? holders : answered).length >= majorityOf(regions.length);
 }
 
 /** The Regions whose vote against `epoch` is in force. */

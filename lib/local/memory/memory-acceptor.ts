@@ -7,6 +7,7 @@ import {
   type Consent,
   type Draw,
   draw,
+  join,
   NO_ACCEPTOR,
   prepare,
   unvote,
@@ -30,6 +31,10 @@ export class MemoryAcceptor implements AcceptorStore {
 
   async accept(ballot: Ballot, value: Register, by?: Consent) {
     return this.#keep(accept(this.#item, ballot, value, by));
+  }
+
+  async join(ballot: Ballot, value: Register) {
+    return this.#keep(join(this.#item, ballot, value));
   }
 
   async beat(sent: Beat) {

@@ -61,21 +61,7 @@ export function changeRegister(
   change: (register: Register) => Change,
   options: ChangeOptions = {},
 ): Promise<Change> {
-  return propose(
-    deps,
-    (register) => {
-      if (register === undefined) throw notFounded();
-      return change(register);
-    },
-    options,
-  );
-}
-
-/** Gives a group its first leader; a group that has one keeps it (`superseded`). Throws as `changeRegister` does. */
-export function foundGroup(deps: RegisterDeps, first: Register): Promise<Change> {
-  return propose(deps, (register) =>
-    register === undefined ? { kind: 'changed', register: first } : { kind: 'superseded', register },
-  );
+  return propose(deps, change, options);
 }
 
 /** The register in force, by a majority. Throws as `changeRegister` does. */
@@ -90,7 +76,7 @@ export function keep(register: Register): Change {
 
 async function propose(
   deps: RegisterDeps,
-  change: (register: Register | undefined) => Change,
+  change: (register: Register) => Change,
   { begun, by }: ChangeOptions = {},
 ): Promise<Change> {
   const { members } = deps.acceptors;
@@ -102,9 +88,9 @@ async function propose(
     const { ballot, promises } =
       tries === 0 && begun !== undefined ? begun : await firstPhase(deps, highest, ahead);
     highest = highestOf(ballot, promises);
-    const heard = [...promises].filter(([at, { kind }]) => kind === 'promised' && !ahead.has(at));
-    if (heard.length >= need) {
-      const accepted = latest(heard.map(([, { acceptor }]) => acceptor));
+    const heard = [...promises].filter(([at, answer]) => isHeard(answer) && !ahead.has(at));
+    const accepted = latest(heard.map(([, { acceptor }]) => acceptor));
+    if (heard.length >= need && accepted !== undefined) {
       const changed = change(accepted);
       // A refusal too stands only if the value that it rests on is a majority's: `register` is that value.
       const value = changed.register;
@@ -121,9 +107,9 @@ async function propose(
       );
       highest = highestOf(highest, answers);
       if (countOf(answers, ({ kind }) => kind === 'accepted') >= need) return changed;
-      const withheld = countOf(answers, ({ kind }) => kind === 'withheld') > 0;
-      if (withheld && changed.kind === 'changed' && accepted?.epoch !== value.epoch) {
-        return { kind: 'withheld', register: accepted ?? value };
+      const withheld = countOf(answers, (each) => each.kind === 'withheld' && holds(each)) > 0;
+      if (withheld && changed.kind === 'changed' && accepted.epoch !== value.epoch) {
+        return { kind: 'withheld', register: accepted };
       }
       if (withheld) {
         for (const [at, { acceptor }] of heard) {
@@ -168,11 +154,24 @@ async function firstPhase(deps: RegisterDeps, above: Ballot, ahead: ReadonlySet<
     deps,
     (acceptor) => acceptor.prepare(ballot),
     (each) =>
-      countOf(each, ({ kind }, at) => kind === 'promised' && !ahead.has(at)) >= need ||
-      (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
+      countOf(each, (answer, at) => isHeard(answer) && !ahead.has(at)) >= need ||
+      (each.size >= need && countOf(each, isOutbid) > 0),
   );
   if (promises.size < need) throw unavailable(promises.size, members.length);
-  return { ballot, promises };
+  if (countOf(promises, holds) >= need || countOf(promises, isOutbid) > 0) return { ballot, promises };
+  if (countOf(promises, holds) === 0) throw notFounded();
+  throw forgotten(promises, members.length);
+}
+
+type Promised = Answer<'promised' | 'outbid'>;
+
+/** A Region that holds no value may have forgotten one: its promise is not counted. */
+function isHeard(answer: Promised): boolean {
+  return answer.kind === 'promised' && holds(answer);
+}
+
+function isOutbid({ kind }: Promised): boolean {
+  return kind === 'outbid';
 }
 
 /** The ballot that the own Region has promised, which is mostly the highest: to begin above it saves a lost round. */
@@ -210,7 +209,8 @@ export async function glanceAtRegister(
   return agreed(answers);
 }
 
-function latest(acceptors: readonly Acceptor[]): Register | undefined {
+/** Of the values that acceptors hold, the one of the highest ballot. */
+export function latest(acceptors: readonly Acceptor[]): Register | undefined {
   let newest: Acceptor['accepted'];
   for (const { accepted } of acceptors) {
     if (accepted && (newest === undefined || accepted.ballot > newest.ballot)) newest = accepted;
@@ -218,13 +218,32 @@ function latest(acceptors: readonly Acceptor[]): Register | undefined {
   return newest?.value;
 }
 
-function highestOf(ballot: Ballot, answers: Answers<{ readonly acceptor: Acceptor }>): Ballot {
+/** The highest ballot that one of these has promised, or the one given. */
+export function highestOf(ballot: Ballot, answers: Answers<{ readonly acceptor: Acceptor }>): Ballot {
   let highest = ballot;
   for (const { acceptor } of answers.values()) if (acceptor.promised > highest) highest = acceptor.promised;
   return highest;
 }
 
-function unavailable(answered: number, members: number): UnderstudyError {
+/** Whether a Region holds any value of the register. */
+export function holds({ acceptor }: { readonly acceptor: Acceptor }): boolean {
+  return acceptor.accepted !== undefined;
+}
+
+/** Some Regions hold nothing of the register, and too few of the others have answered to do without them. */
+export function forgotten(
+  answers: Answers<{ readonly acceptor: Acceptor }>,
+  members: number,
+): UnderstudyError {
+  const blank = [...answers].filter(([, answer]) => !holds(answer)).map(([at]) => at);
+  return new UnderstudyError(
+    'REGISTER_FORGOTTEN',
+    `${blank.join(', ')} of ${members} Regions: nothing of the register is held there, and only ${countOf(answers, holds)} that hold it answer`,
+    'Bring back the Regions that do not answer, then take these in: understudy found --leader REGION.',
+  );
+}
+
+export function unavailable(answered: number, members: number): UnderstudyError {
   return new UnderstudyError(
     'REGISTER_UNAVAILABLE',
     `${answered} of ${members} Regions answered, which is no majority`,

@@ -35,7 +35,8 @@ export function gather<T>(
         () => settle(),
       );
     }
-    void deps.sleep(patienceMs).then(end);
+    if (left === 0) end();
+    else void deps.sleep(patienceMs).then(end);
   });
 }
 

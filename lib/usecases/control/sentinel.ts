@@ -65,6 +65,8 @@ const TURN_LOOKS = 3;
 export class Sentinel {
   readonly #deps: SentinelDeps;
   #watch: Watch | undefined;
+  /** Of a later epoch than this Region holds, since it beats here. */
+  #late: Watch | undefined;
   /** Of the newest beat that a majority took. */
   #lent: { readonly epoch: Epoch; readonly sent: Moment } | undefined;
   #leastLeft: number | undefined;
@@ -372,6 +374,7 @@ export class Sentinel {
   /** Another epoch, or the leader of this one, beats here, and this Region was away when the others accepted it. */
   async #catchUp(own: Acceptor, register: Register): Promise<boolean> {
     const { acceptors, region } = this.#deps;
+    await this.#release(own, register);
     // Proposals that broke off may have left no two Regions with one ballot: then a proposal of its own tells.
     const agreed = (await glanceAtRegister(this.#deps)) ?? (await this.#readRegister());
     if (agreed === undefined || agreed.epoch < register.epoch) return false;
@@ -383,6 +386,21 @@ export class Sentinel {
     if (agreed.epoch > epochOf(own)) await acceptors.of(region).vote((agreed.epoch - 1) as Epoch, 'over');
     await changeRegister(this.#deps, keep);
     return true;
+  }
+
+  /**
+   * What this Region lent before it was first beaten to by a later epoch is over by its own watch. To withdraw it then
+   * costs nobody a lease, and is needed where too few others are left that hold the later epoch for a majority to agree.
+   */
+  async #release({ beat, vote }: Acceptor, { epoch, leader, phase }: Register): Promise<void> {
+    const { acceptors, profile, region } = this.#deps;
+    if (beat === undefined || beat.epoch <= epoch) return;
+    const now = this.#moment();
+    this.#late = look(this.#late, beat.epoch, 0, now);
+    if ((vote ?? 0) >= beat.epoch - 1 || stillMs(this.#late, now) < profile.leaseMs + profile.marginMs)
+      return;
+    if (phase === 'leading' && leader === region) await this.#fence(beat.epoch);
+    await acceptors.of(region).vote((beat.epoch - 1) as Epoch, 'over');
   }
 
   async #readRegister(): Promise<Register | undefined> {

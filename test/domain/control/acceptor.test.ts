@@ -9,6 +9,7 @@ import {
   beat,
   counterOf,
   epochOf,
+  join,
   majorityOf,
   NO_ACCEPTOR,
   prepare,
@@ -75,6 +76,28 @@ describe('prepare', () => {
   });
 });
 
+describe('join', () => {
+  const joined = { promised: ballot(2), accepted: { ballot: ballot(2), value: value(3) } };
+
+  test('gives a Region that holds nothing its first value, of any epoch, as often as it is said', () => {
+    const item = prepare(NO_ACCEPTOR, ballot(2)).acceptor;
+    expect(join(item, ballot(2), value(3))).toEqual({ kind: 'joined', acceptor: joined });
+    expect(join(joined, ballot(2), value(3))).toEqual({ kind: 'joined', acceptor: joined });
+  });
+
+  test('changes nothing where a value is held, or a higher ballot promised', () => {
+    expect(join(joined, ballot(5), value(4))).toEqual({ kind: 'known', acceptor: joined });
+    const item = prepare(NO_ACCEPTOR, ballot(3)).acceptor;
+    expect(join(item, ballot(2), value(3))).toEqual({ kind: 'outbid', acceptor: item });
+  });
+
+  test('comes before any lease: who may have forgotten a vote lends nothing', () => {
+    expect(beat(NO_ACCEPTOR, beatOf(3, 1)).kind).toBe('stale');
+    expect(beat(joined, beatOf(3, 1)).kind).toBe('lent');
+    expect(beat(joined, beatOf(2, 1)).kind).toBe('deposed');
+  });
+});
+
 describe('accept', () => {
   test('refuses a ballot below the promised one, whatever the value', () => {
     const item = having(1, { vote: E1 });
@@ -83,11 +106,12 @@ describe('accept', () => {
     }
   });
 
-  test('takes the first epoch of a group without a vote', () => {
-    expect(accept(NO_ACCEPTOR, ballot(1), value(1))).toEqual({
-      kind: 'accepted',
-      acceptor: { promised: ballot(1), accepted: { ballot: ballot(1), value: value(1) } },
-    });
+  test('takes nothing, be it the first epoch, where nothing was joined', () => {
+    const voted = vote(prepare(NO_ACCEPTOR, ballot(1)).acceptor, E1, 'over').acceptor;
+    for (const item of [NO_ACCEPTOR, voted]) {
+      for (const epoch of [1, 2]) expect(accept(item, ballot(2), value(epoch)).kind).toBe('withheld');
+      expect(accept(item, ballot(2), value(2), 'run/1').kind).toBe('withheld');
+    }
   });
 
   test.each([
@@ -208,7 +232,7 @@ describe('unvote', () => {
   });
 });
 
-const DONE = new Set(['promised', 'accepted', 'lent', 'voted', 'restored']);
+const DONE = new Set(['promised', 'accepted', 'lent', 'voted', 'restored', 'joined', 'drawn']);
 
 test('whatever is called, promises and beats never go back, and what is refused changes nothing', () => {
   fc.assert(

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { NO_ACCEPTOR } from '#lib/domain/control/acceptor.ts';
 import { adviceOf } from '#lib/domain/control/advice.ts';
 import type { Plan } from '#lib/domain/control/plan.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
@@ -150,6 +151,15 @@ describe('what to do next', () => {
 
   test('is to add a Region where two cannot outvote a lost one', () => {
     expect(kinds({ atMs: NOW, regions: [healthy(EU), healthy(US)] })).toEqual(['too-few']);
+  });
+
+  test('is to take in a Region that has forgotten the register, which then is no part of a majority', () => {
+    const blank = { ...healthy(AP), acceptor: NO_ACCEPTOR };
+    expect(kinds(surveyOf({ ap: blank }))).toEqual(['forgotten']);
+    expect(first(surveyOf({ ap: blank }))).toMatch(
+      /^ap-southeast-2 .*: understudy found --leader eu-west-1\.$/,
+    );
+    expect(kinds(surveyOf({ us: lost(US), ap: blank }))).toEqual(['unavailable', 'unreachable', 'forgotten']);
   });
 
   test('is to see to the replicas where none could be promoted, first of all', () => {

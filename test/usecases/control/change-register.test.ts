@@ -9,11 +9,11 @@ import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import {
   beginChange,
   changeRegister,
-  foundGroup,
   glanceAtRegister,
   keep,
   readRegister,
 } from '#lib/usecases/control/change-register.ts';
+import { foundGroup } from '#lib/usecases/control/found-group.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
 import { E1, E2 } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
@@ -43,8 +43,7 @@ describe('a group without a leader', () => {
     const outcomes = await group.run(
       Promise.all(MEMBERS.map((at) => foundGroup(group.registerDeps(at), founded(at, E1, at)))),
     );
-    expect(outcomes.filter(({ kind }) => kind === 'changed')).toHaveLength(1);
-    const { register } = outcomes.find(({ kind }) => kind === 'changed')!;
+    const register = outcomes[0]!.register;
     for (const outcome of outcomes) expect(outcome.register).toEqual(register);
     expect(await read()).toEqual(register);
   });
@@ -234,6 +233,11 @@ class Witness extends MemoryAcceptor {
     this.#note = note;
   }
 
+  override async join(...[ballot, value]: Parameters<MemoryAcceptor['join']>) {
+    this.#note(ballot, value);
+    return super.join(ballot, value);
+  }
+
   override async accept(...[ballot, value]: Parameters<MemoryAcceptor['accept']>) {
     const answer = await super.accept(ballot, value);
     if (answer.kind === 'accepted') this.#note(ballot, value);
@@ -259,7 +263,7 @@ describe('several proposers at once', () => {
           MEMBERS.map((at) => [at, new Witness((ballot, value) => accepted.push({ at, ballot, value }))]),
         );
         for (const acceptor of acceptors.values()) {
-          await acceptor.accept(ballotAfter(BALLOT_ZERO, EU, 'first'), FIRST);
+          await acceptor.join(ballotAfter(BALLOT_ZERO, EU, 'first'), FIRST);
           for (const epoch of [1, 2, 3]) await acceptor.vote(epoch as Epoch, 'over');
         }
         // Votes against all epochs are in force as each is claimed: the register alone keeps the claimers apart.
@@ -283,6 +287,7 @@ describe('several proposers at once', () => {
               await acceptor.vote((value.epoch - 1) as Epoch, 'over');
               return acceptor.accept(ballot, value);
             }),
+            join: (...parameters) => acceptor.join(...parameters),
             beat: (beat) => acceptor.beat(beat),
             vote: (...parameters) => acceptor.vote(...parameters),
             unvote: (...parameters) => acceptor.unvote(...parameters),

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { PROFILES } from '#lib/domain/control/profile.ts';
-import { claim, install, type Register } from '#lib/domain/control/register.ts';
+import { claim, founded, install, type Register } from '#lib/domain/control/register.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { changeRegister, readRegister } from '#lib/usecases/control/change-register.ts';
+import { foundGroup } from '#lib/usecases/control/found-group.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
 import { never } from '../../support/intercepted-log.ts';
 import { E1, E2 } from '../../support/log-history.ts';
@@ -359,6 +360,29 @@ describe('the sentinel of a follower', () => {
     expect(await watchers.group.run(readRegister(watchers.group.registerDeps(AP)))).toMatchObject({
       leader: US,
     });
+  });
+
+  test('that was away learns it by its own patience where the others who knew it have forgotten it', async () => {
+    const watchers = await peace();
+    const { group } = watchers;
+    loseLeader(watchers);
+    await succeed(watchers, US, AP);
+    group.forget(AP);
+    group.lost.delete(EU);
+    await watchers.pass(1_000);
+    watchers.asleep.delete(EU);
+    const back = group.scheduler.now();
+    const sealed: Epoch[] = [];
+    watchers.beforeVote = async () => void sealed.push((await group.own(EU).head(LANE_0)).sealedEpoch);
+    const epochIn = async (region: RegionId) => (await group.acceptor(region).read()).accepted?.value.epoch;
+    // Of three, two hold different epochs, and the third holds none: what it reads of the register fails.
+    const looks = () => watchers.pass(lookMs).catch((error) => expect(error.code).toBe('REGISTER_CONTENDED'));
+    while ((await epochIn(EU)) !== 2 && group.scheduler.now() - back < 60_000) await looks();
+    expect(await epochIn(EU)).toBe(2);
+    expect(group.scheduler.now() - back).toBeGreaterThanOrEqual(leaseMs + marginMs);
+    const first = founded(US, E1, 'founding');
+    expect(await group.run(foundGroup(group.registerDeps(US), first))).toMatchObject({ joined: [AP] });
+    expect([sealed[0], group.fences.get(EU)]).toEqual([E2, 2]);
   });
 });
 

@@ -30,7 +30,7 @@ async function open(
 ) {
   const group = await new MemoryGroup(REGIONS.map((name) => ({ name }))).lead(EU);
   const acceptors = new Map(REGIONS.map((region) => [region, new MemoryAcceptor()]));
-  for (const acceptor of acceptors.values()) await acceptor.accept(BALLOT, founded(EU, E1, 'founding'));
+  for (const acceptor of acceptors.values()) await acceptor.join(BALLOT, founded(EU, E1, 'founding'));
   const { promise: elapsed, resolve: elapse } = Promise.withResolvers<void>();
   const survey = surveyGroup({
     replicas: REGIONS.filter((region) => !witnesses.includes(region)),
