@@ -11,6 +11,7 @@ import {
   voteWrite,
 } from '#lib/aws/acceptor-item.ts';
 import { conditional } from '#lib/aws/dynamo-failure.ts';
+import { KNOWN_VERSION } from '#lib/aws/stored-item.ts';
 import type { Acceptor, Answer, Ballot, Beat, Consent, Draw } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
@@ -66,6 +67,7 @@ export class AwsAcceptor implements AcceptorStore {
         new UpdateItemCommand({
           ...this.#item,
           ...update,
+          ConditionExpression: `${KNOWN_VERSION} AND (${update.ConditionExpression})`,
           ReturnValues: 'ALL_NEW',
           ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
         }),

@@ -1,12 +1,7 @@
-import {
-  type AttributeValue,
-  type DynamoDBClient,
-  GetItemCommand,
-  PutItemCommand,
-  UpdateItemCommand,
-} from '@aws-sdk/client-dynamodb';
+import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { z } from 'zod';
 import { conditional, type SdkItem } from '#lib/aws/dynamo-failure.ts';
+import { readStored, updateStored } from '#lib/aws/stored-item.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type GroupId, type LaneId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
@@ -83,17 +78,15 @@ export class AwsControl implements Control, FitnessNotes {
   }
 
   async takeLease(lane: LaneId): Promise<{ lease: ApplyLease; state: ApplyState }> {
-    const { Attributes } = await this.#dynamodb.send(
-      new UpdateItemCommand({
-        TableName: this.#table,
-        Key: { id: { S: this.#applyId(lane) } },
-        UpdateExpression: 'ADD #token :one',
-        ExpressionAttributeNames: { '#token': 'token' },
-        ExpressionAttributeValues: { ':one': { N: '1' } },
-        ReturnValues: 'ALL_NEW',
-      }),
-    );
-    return { lease: { lane, token: Number(Attributes?.token?.N) }, state: readState(Attributes) };
+    const item = await updateStored(this.#dynamodb, {
+      TableName: this.#table,
+      Key: { id: { S: this.#applyId(lane) } },
+      UpdateExpression: 'ADD #token :one',
+      ExpressionAttributeNames: { '#token': 'token' },
+      ExpressionAttributeValues: { ':one': { N: '1' } },
+      ReturnValues: 'ALL_NEW',
+    });
+    return { lease: { lane, token: Number(item?.token?.N) }, state: readState(item) };
   }
 
   async saveApplyState(lease: ApplyLease, state: ApplyState): Promise<'saved' | 'lost'> {
@@ -116,14 +109,12 @@ export class AwsControl implements Control, FitnessNotes {
   }
 
   async noteFitness(lane: LaneId, unfit: string | undefined): Promise<void> {
-    await this.#dynamodb.send(
-      new UpdateItemCommand({
-        TableName: this.#table,
-        Key: { id: { S: this.#applyId(lane) } },
-        UpdateExpression: unfit === undefined ? 'REMOVE unfit' : 'SET unfit = :unfit',
-        ...(unfit !== undefined && { ExpressionAttributeValues: { ':unfit': { S: unfit } } }),
-      }),
-    );
+    await updateStored(this.#dynamodb, {
+      TableName: this.#table,
+      Key: { id: { S: this.#applyId(lane) } },
+      UpdateExpression: unfit === undefined ? 'REMOVE unfit' : 'SET unfit = :unfit',
+      ...(unfit !== undefined && { ExpressionAttributeValues: { ':unfit': { S: unfit } } }),
+    });
   }
 
   /** The check of a lease as a part of another table's transaction. */
@@ -139,31 +130,25 @@ export class AwsControl implements Control, FitnessNotes {
 
   async #role(): Promise<Role | undefined> {
     const item = await this.#get(this.#roleId);
-    if (item?.leader?.S === undefined || item.epoch?.N === undefined) return undefined;
-    const epoch = parseEpoch(item.epoch.N);
-    return {
-      epoch,
-      leader: parseRegionId(item.leader.S),
-      attached: item.attached?.N === undefined ? epoch : parseEpoch(item.attached.N),
-      ...(item.led?.N === undefined ? {} : { led: parseEpoch(item.led.N) }),
-    };
+    return item && readStored(item, roleOf);
   }
 
   /** Only if the role is still that of the epoch of `before`. */
   async #replaceRole(before: Role | undefined, { epoch, leader, attached, led }: Role): Promise<boolean> {
     const outcome = await conditional(() =>
       this.#dynamodb.send(
-        new PutItemCommand({
+        new UpdateItemCommand({
           TableName: this.#table,
-          Item: {
-            id: { S: this.#roleId },
-            epoch: { N: `${epoch}` },
-            leader: { S: leader },
-            attached: { N: `${attached}` },
-            ...(led === undefined ? {} : { led: { N: `${led}` } }),
-          },
+          Key: { id: { S: this.#roleId } },
+          UpdateExpression: `SET epoch = :epoch, leader = :leader, attached = :attached${led === undefined ? ' REMOVE led' : ', led = :led'}`,
           ConditionExpression: before === undefined ? 'attribute_not_exists(id)' : 'epoch = :before',
-          ...(before && { ExpressionAttributeValues: { ':before': { N: `${before.epoch}` } } }),
+          ExpressionAttributeValues: {
+            ':epoch': { N: `${epoch}` },
+            ':leader': { S: leader },
+            ':attached': { N: `${attached}` },
+            ...(led === undefined ? {} : { ':led': { N: `${led}` } }),
+            ...(before && { ':before': { N: `${before.epoch}` } }),
+          },
         }),
       ),
     );
@@ -192,20 +177,22 @@ function writeState({ unfit: _, ...state }: ApplyState): string {
   );
 }
 
-function readState(item: Record<string, AttributeValue> | undefined): ApplyState {
-  const text = item?.state?.S;
-  const unfit = item?.unfit?.S === undefined ? {} : { unfit: item.unfit.S };
-  if (text === undefined) return unfit;
-  try {
-    const { v: _, ...state } = stateSchema.parse(JSON.parse(text));
-    return { ...state, ...unfit };
-  } catch (cause) {
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : String(cause);
-    throw new UnderstudyError(
-      'STORED_ITEM_INVALID',
-      `item ${item?.id?.S} of the control table is not as this release writes it: ${why}`,
-      'Deploy the release that wrote it, or a newer one; never edit items of the control table by hand.',
-      { cause },
-    );
-  }
+function readState(item: Readonly<SdkItem> | undefined): ApplyState {
+  return item === undefined ? {} : readStored(item, stateOf);
+}
+
+function stateOf({ state: text, unfit }: Readonly<SdkItem>): ApplyState {
+  const { v: _, ...state } = text?.S === undefined ? {} : stateSchema.parse(JSON.parse(text.S));
+  return { ...state, ...(unfit?.S !== undefined && { unfit: unfit.S }) };
+}
+
+/** An item of a first release has neither `attached`, which is its epoch then, nor `led`. */
+function roleOf({ epoch, leader, attached, led }: Readonly<SdkItem>): Role {
+  const inForce = parseEpoch(epoch?.N ?? '');
+  return {
+    epoch: inForce,
+    leader: parseRegionId(leader?.S ?? ''),
+    attached: attached?.N === undefined ? inForce : parseEpoch(attached.N),
+    ...(led?.N === undefined ? {} : { led: parseEpoch(led.N) }),
+  };
 }

@@ -1,14 +1,14 @@
-import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { type DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { z } from 'zod';
 import { SegmentBucket } from '#lib/aws/segment-bucket.ts';
-import { readStored } from '#lib/aws/stored-item.ts';
+import { readStored, updateStored } from '#lib/aws/stored-item.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 import type { Draft } from '#lib/domain/log.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 import type { Divergence, DivergenceReport, Divergences } from '#lib/ports/divergences.ts';
 
-const reportSchema = z.object({
+const reportSchema = z.looseObject({
   hash: z.string(),
   changes: z.number(),
   keys: z.number(),
@@ -55,17 +55,15 @@ export class AwsDivergences implements Divergences {
 
   async collect(epoch: Epoch, { hash, maxCommitMs }: Pick<Draft, 'hash' | 'maxCommitMs'>): Promise<void> {
     const { newestMs = 0 } = (await this.of(epoch)) ?? {};
-    await this.#dynamodb.send(
-      new UpdateItemCommand({
-        TableName: this.#table,
-        Key: this.#key(epoch),
-        UpdateExpression: 'ADD collected :hash SET newestMs = :newest',
-        ExpressionAttributeValues: {
-          ':hash': { SS: [hash] },
-          ':newest': { N: `${Math.max(newestMs, maxCommitMs)}` },
-        },
-      }),
-    );
+    await updateStored(this.#dynamodb, {
+      TableName: this.#table,
+      Key: this.#key(epoch),
+      UpdateExpression: 'ADD collected :hash SET newestMs = :newest',
+      ExpressionAttributeValues: {
+        ':hash': { SS: [hash] },
+        ':newest': { N: `${Math.max(newestMs, maxCommitMs)}` },
+      },
+    });
   }
 
   async of(epoch: Epoch): Promise<Divergence | undefined> {
@@ -94,15 +92,13 @@ export class AwsDivergences implements Divergences {
   }
 
   async #set(epoch: Epoch, name: string, value: object): Promise<void> {
-    await this.#dynamodb.send(
-      new UpdateItemCommand({
-        TableName: this.#table,
-        Key: this.#key(epoch),
-        UpdateExpression: 'SET #name = :value',
-        ExpressionAttributeNames: { '#name': name },
-        ExpressionAttributeValues: { ':value': { S: JSON.stringify(value) } },
-      }),
-    );
+    await updateStored(this.#dynamodb, {
+      TableName: this.#table,
+      Key: this.#key(epoch),
+      UpdateExpression: 'SET #name = :value',
+      ExpressionAttributeNames: { '#name': name },
+      ExpressionAttributeValues: { ':value': { S: JSON.stringify(value) } },
+    });
   }
 
   #key(epoch: Epoch) {

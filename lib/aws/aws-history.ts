@@ -1,4 +1,5 @@
-import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { type DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
+import { readStored, updateStored } from '#lib/aws/stored-item.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Decision, History } from '#lib/ports/history.ts';
@@ -16,24 +17,25 @@ export class AwsHistory implements History {
   }
 
   async record(decision: Decision): Promise<void> {
-    await this.#dynamodb.send(
-      new UpdateItemCommand({
-        TableName: this.#table,
-        Key: this.#key(decision.epoch),
-        UpdateExpression: 'SET decisions = list_append(if_not_exists(decisions, :none), :decision)',
-        ExpressionAttributeValues: {
-          ':none': { L: [] },
-          ':decision': { L: [{ S: JSON.stringify(decision) }] },
-        },
-      }),
-    );
+    await updateStored(this.#dynamodb, {
+      TableName: this.#table,
+      Key: this.#key(decision.epoch),
+      UpdateExpression: 'SET decisions = list_append(if_not_exists(decisions, :none), :decision)',
+      ExpressionAttributeValues: {
+        ':none': { L: [] },
+        ':decision': { L: [{ S: JSON.stringify(decision) }] },
+      },
+    });
   }
 
   async of(epoch: Epoch): Promise<readonly Decision[]> {
     const { Item } = await this.#dynamodb.send(
       new GetItemCommand({ TableName: this.#table, Key: this.#key(epoch), ConsistentRead: true }),
     );
-    return (Item?.decisions?.L ?? []).map(({ S = '' }) => JSON.parse(S) as Decision);
+    // What a later release has added to a decision stays in it.
+    return readStored(Item ?? {}, ({ decisions }) =>
+      (decisions?.L ?? []).map(({ S = '' }) => JSON.parse(S) as Decision),
+    );
   }
 
   #key(epoch: Epoch) {

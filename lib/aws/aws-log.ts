@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { conditional, isContention, sitOut, transactional } from '#lib/aws/dynamo-failure.ts';
-import { entryAttributes, entryKey, HEAD, headAttributes, readHead } from '#lib/aws/log-items.ts';
+import { entryAttributes, entryKey, HEAD, headAttributes, readHead, VERSION } from '#lib/aws/log-items.ts';
 import { LogTable } from '#lib/aws/log-table.ts';
 import { SegmentBucket } from '#lib/aws/segment-bucket.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
@@ -134,8 +134,8 @@ export class AwsLog implements ReplicaLog {
         new UpdateItemCommand({
           ...this.#table.at(lane, HEAD),
           UpdateExpression: 'SET sealedEpoch = :epoch',
-          ConditionExpression: 'sealedEpoch < :epoch',
-          ExpressionAttributeValues: { ':epoch': { N: `${epoch}` } },
+          ConditionExpression: 'sealedEpoch < :epoch AND v = :version',
+          ExpressionAttributeValues: { ':epoch': { N: `${epoch}` }, ':version': { N: VERSION } },
           ReturnValues: 'ALL_NEW',
           ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
         }),

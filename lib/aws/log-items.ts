@@ -17,7 +17,8 @@ export function entryKey(first: Lsn): string {
 
 type SdkItem = Record<string, AttributeValue>;
 
-const VERSION = '1';
+/** Of the shape of heads and entries. */
+export const VERSION = '1';
 
 const number = z.object({ N: z.string().regex(/^\d+$/) });
 const integer = number.transform(({ N }) => Number(N));

@@ -16,6 +16,7 @@ import {
   voteWrite,
 } from '#lib/aws/acceptor-item.ts';
 import { conditional, sitOut } from '#lib/aws/dynamo-failure.ts';
+import { KNOWN_VERSION } from '#lib/aws/stored-item.ts';
 import type { Acceptor, Answer, Ballot, Beat, Consent, Draw } from '#lib/domain/control/acceptor.ts';
 import type { Register } from '#lib/domain/control/register.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
@@ -103,8 +104,7 @@ class MrscAcceptor implements AcceptorStore {
       ...this.#item,
       ...update,
       UpdateExpression: withNonce(update.UpdateExpression!),
-      ConditionExpression:
-        adds === true ? `${update.ConditionExpression}${ONCE}` : update.ConditionExpression,
+      ConditionExpression: `${KNOWN_VERSION} AND (${update.ConditionExpression})${adds === true ? ONCE : ''}`,
       ExpressionAttributeValues: { ...update.ExpressionAttributeValues, ':nonce': { S: nonce } },
       ReturnValues: 'ALL_NEW',
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD',

@@ -50,7 +50,7 @@ export class ControlStore extends Construct {
   /** Beating, voting and reading in every Region; here, following who leads, and taking the store back. */
   grantWatch(handler: Handler): void {
     this.grantVote(handler);
-    handler.allow(['dynamodb:PutItem', 'dynamodb:ConditionCheckItem'], [this.#tableArn]);
+    handler.allow(['dynamodb:ConditionCheckItem'], [this.#tableArn]);
   }
 
   /** Voting for a Region without data, and reading in every Region. */
@@ -67,7 +67,7 @@ export class ControlStore extends Construct {
   /** Changing the register, the roles and the positions of every Region, and writing decisions down. */
   grantFailover(handler: Handler): void {
     handler.allow(
-      ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:ConditionCheckItem'],
+      ['dynamodb:GetItem', 'dynamodb:UpdateItem', 'dynamodb:ConditionCheckItem'],
       this.#everywhere(),
     );
   }
