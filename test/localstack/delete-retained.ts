@@ -13,14 +13,20 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import { DeleteQueueCommand, GetQueueUrlCommand, ListQueueTagsCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { eventually } from './eventually.ts';
 import type { Group } from './group.ts';
 import { assertOwn } from './real/real-plan.ts';
 
 const GONE = new Set(['ResourceNotFoundException', 'NoSuchBucket', 'QueueDoesNotExist']);
 
+const EMPTY_MS = 60_000;
+
 /** Deletes what `cdk destroy` leaves: the replicas, the logs, the control tables, the failure queues. */
-export async function deleteRetained(group: Group): Promise<void> {
-  for (const region of [...group.regions, ...group.removed]) {
+export async function deleteRetained(
+  group: Group,
+  regions = [...group.regions, ...group.removed],
+): Promise<void> {
+  for (const region of regions) {
     for (const table of [group.table, group.logTable, group.controlTable]) {
       await unlessGone(() => deleteTable(group, region, table));
     }
@@ -64,11 +70,14 @@ async function deleteBucket(group: Group, region: string): Promise<void> {
   assertDeletable(group, Bucket, await tagsOfBucket(s3, Bucket));
   // It lets nobody delete a segment.
   await s3.send(new DeleteBucketPolicyCommand({ Bucket }));
-  for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, { Bucket })) {
-    const Objects = Contents.map(({ Key }) => ({ Key: Key! }));
-    if (Objects.length > 0) await s3.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }));
-  }
-  await s3.send(new DeleteBucketCommand({ Bucket }));
+  // While the group lives on, another Region may send one more segment before it finds that the log is gone.
+  await eventually(`${Bucket} is empty`, EMPTY_MS, async () => {
+    for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, { Bucket })) {
+      const Objects = Contents.map(({ Key }) => ({ Key: Key! }));
+      if (Objects.length > 0) await s3.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }));
+    }
+    return s3.send(new DeleteBucketCommand({ Bucket }));
+  });
 }
 
 async function tagsOfBucket(s3: S3Client, Bucket: string): Promise<Record<string, string>> {

@@ -130,9 +130,10 @@ export async function agree(
   group: Group,
   writer: Writer,
   saved: ReadonlySet<string> = new Set(),
+  boundMs = 120_000,
 ): Promise<void> {
   await group.report.check('the replicas are equal, and hold every acknowledged write', () =>
-    eventually('all replicas are equal', 120_000, async () => {
+    eventually('all replicas are equal', boundMs, async () => {
       const common = await commonDigest(group, group.regions);
       if (common === undefined) return undefined;
       for (const [sk, { acknowledged, doubtful }] of writer.told) {

@@ -1,3 +1,4 @@
+import { deleteRetained } from '../delete-retained.ts';
 import { eventually } from '../eventually.ts';
 import type { Group } from '../group.ts';
 import { standingOf } from '../items.ts';
@@ -10,7 +11,7 @@ import { retainedOf } from './teardown.ts';
 /** A new Region takes its first copy at its first tick, which comes once a minute. */
 const COPY_MS = 150_000;
 
-/** The procedures of docs/OPERATIONS.md on a group that is in use: update, add a Region, remove one. */
+/** The procedures of docs/OPERATIONS.md on a group that is in use: update, add a Region, remove one, replace one. */
 export async function living(group: Group, writer: Writer): Promise<void> {
   const { report, target } = group;
   const { spare } = target;
@@ -54,8 +55,36 @@ export async function living(group: Group, writer: Writer): Promise<void> {
     group.removed.push(gone);
   });
   await leads(group, epoch, leader, group.regions);
+  await replace(group, leader, spare);
+  await leads(group, epoch, leader, group.regions);
   await writer.stop();
-  await agree(group, writer);
+  await agree(group, writer, new Set(), COPY_MS);
+}
+
+/** A follower loses stack, tables and bucket, and comes back with nothing. */
+async function replace(group: Group, leader: string, lost: string): Promise<void> {
+  await group.report.check(
+    `"Replace a Region": ${lost} loses all it has, and is deployed afresh`,
+    async () => {
+      await group.cdk(['destroy', `${group.id}/${lost}`, '--exclusively', '--force']);
+      await deleteRetained(group, [lost]);
+      await deployOne(group, lost);
+      const advice = (await adviceOn(group)).find(({ kind }) => kind === 'forgotten');
+      if (advice === undefined) throw new Error('understudy status says nothing of it');
+      return advice.text;
+    },
+    (text) => text,
+  );
+  await group.report.check(`understudy found --leader ${leader} takes it in`, async () => {
+    await group.understudy(['found', '--leader', leader]);
+    const left = (await adviceOn(group)).find(({ kind }) => kind === 'forgotten');
+    if (left !== undefined) throw new Error(left.text);
+  });
+}
+
+async function adviceOn(group: Group): Promise<readonly { readonly kind: string; readonly text: string }[]> {
+  const [status] = await group.understudy(['status'], [0, 1]);
+  return (status as { advice: readonly { kind: string; text: string }[] }).advice;
 }
 
 /** One Region after the other, the leader's last, while the application writes. */
