@@ -183,10 +183,8 @@ function holdsAll(state: FailoverState, { lastLsn }: Candidate, heard: Answers<A
 /** What the Regions have heard of the old leader. */
 export async function hear(deps: FailoverDeps, state: FailoverState): Promise<Answers<Acceptor>> {
   const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
-  // One that has handed over is there to say so; one that was lost holds up nobody.
-  const awaited = deps.acceptors.members.filter(
-    (region) => region !== old || state.yield?.outcome === 'yielded',
-  );
+  // One that hands over is there to say so, and coordinates; one that was lost holds up nobody.
+  const awaited = deps.acceptors.members.filter((region) => region !== old || region === deps.region);
   return gather(
     deps,
     (acceptor) => acceptor.read(),

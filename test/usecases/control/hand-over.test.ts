@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import { type Change, claim, install, type Register } from '#lib/domain/control/register.ts';
-import { LANE_0 } from '#lib/domain/ids.ts';
+import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
@@ -75,6 +75,22 @@ describe('a switchover', () => {
     expect(await group.record.read()).toEqual({ epoch: E2, target: targetOf(US) });
     const steps = (await group.history.of(E2)).map(({ step }) => step);
     expect(steps.toSorted()).toEqual(['claim', 'drain', 'elect', 'fence', 'promote', 'yield']);
+  });
+
+  test('loses nothing, and says so, though its own Region is the last to answer', async () => {
+    const deps = group.failoverDeps(EU);
+    const { acceptors } = deps;
+    const slow = group.reach(EU, acceptors.of(EU));
+    const read = async () => {
+      await group.sleep(100);
+      return slow.read();
+    };
+    const of = (region: RegionId) =>
+      region === EU
+        ? new Proxy(slow, { get: (_, name) => (name === 'read' ? read : Reflect.get(slow, name)) })
+        : acceptors.of(region);
+    const result = await group.run(handOver({ ...deps, acceptors: { ...acceptors, of } }, STATE));
+    expect(result).toMatchObject({ outcome: 'handed-over', elect: { rpo: { records: 0, ms: 0 } } });
   });
 
   test('leaves the successor to lead once its store has drained: its sentinel waits for that', async () => {
