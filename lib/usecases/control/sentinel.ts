@@ -93,6 +93,8 @@ export class Sentinel {
   #told: { readonly epoch: Epoch; readonly untilMs: number } | undefined;
   /** Counter of the last beat that this process has sent. */
   #sent = 0;
+  /** The newest beat of another process of this Region, and when this one first saw it, steady ms. */
+  #relief: { readonly counter: number; readonly sinceMs: number } | undefined;
   /** The epoch whose lease this process has told to be lost. */
   #lost: Epoch | undefined;
   /** The epoch against which this sentinel has voted itself. */
@@ -212,7 +214,7 @@ export class Sentinel {
       (this.leaseLeftMs === 0 || this.#told?.epoch !== register.epoch) && this.#lost !== register.epoch;
     if (isNew && !this.#healthy) await Promise.race([this.#canary?.ended, this.#deps.sleep(profile.lookMs)]);
     const isDue = now.steadyMs >= this.#beatDueMs || (this.#deps.countsWrites && this.#writes.isLow);
-    if (isDue && this.#healthy && !hasVoted(own, register)) {
+    if (isDue && !this.#isRelieved(own, register, now) && this.#healthy && !hasVoted(own, register)) {
       this.#beatDueMs = now.steadyMs + profile.beatMs;
       const isLent = this.leaseLeftMs > 0;
       await this.#beat(register, now, this.#countOn(own, register, now));
@@ -232,6 +234,17 @@ export class Sentinel {
       // Whoever raised it, in whatever epoch: this process, the one before it, or the failover that replaced this Region.
       this.#keeper.want(false, register.epoch);
     }
+  }
+
+  /**
+   * Another process of this Region has beaten after this one, as the next invocation does while the last still looks on. This
+   * one stands back while that goes on: by turns, each would forget what the other has announced, and grant nothing more.
+   */
+  #isRelieved(own: Acceptor, { epoch }: Register, now: Moment): boolean {
+    const counter = counterOf(own, epoch);
+    if (this.#lent?.epoch !== epoch || counter <= this.#sent) return false;
+    if (this.#relief?.counter !== counter) this.#relief = { counter, sinceMs: now.steadyMs };
+    return now.steadyMs - this.#relief.sinceMs < 2 * this.#deps.profile.beatMs;
   }
 
   /** A vote that nobody completes or takes back is given up: its run, or the sentinel that cast it, is gone. */

@@ -177,6 +177,31 @@ describe('the sentinel of the leader', () => {
     expect(watchers.group.fences.get(EU)).toBe(1);
   });
 
+  test('leaves the beats to the next process while that beats: what applications may write grows on', async () => {
+    const watchers = await peace();
+    const last = watchers.sentinels.get(EU)!;
+    watchers.restart(EU);
+    const own = watchers.group.acceptor(EU);
+    let drawn = 0;
+    for (let looks = 0; looks < 40; looks++) {
+      await watchers.group.run(last.tick());
+      await watchers.pass(lookMs);
+      const { beat } = await own.read();
+      const answer = await own.draw({ epoch: E1, granted: beat!.granted!, count: 100 });
+      if (answer.kind === 'drawn') drawn += 100;
+    }
+    expect(drawn).toBeGreaterThan(3_000);
+    expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(leaseMs - 2 * beatMs);
+    // Should that be gone, this one goes on.
+    watchers.asleep.add(EU);
+    for (let looks = 0; looks * lookMs < 4 * beatMs; looks++) {
+      await watchers.pass(lookMs);
+      await watchers.group.run(last.tick());
+    }
+    expect(last.leaseLeftMs).toBeGreaterThan(leaseMs - 2 * beatMs);
+    expect(watchers.events('lease-lost')).toBe(0);
+  });
+
   test('goes on without a lease where the group is told to, and says so', async () => {
     const watchers = new Watchers(await new FailoverGroup(MEMBERS).found(EU));
     watchers.onLeaseLost = 'continue';
