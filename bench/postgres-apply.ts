@@ -199,6 +199,7 @@ function understudy(
         applyState: checkpoints.applyState.bind(checkpoints),
         takeLease: checkpoints.takeLease.bind(checkpoints),
         saveApplyState: checkpoints.saveApplyState.bind(checkpoints),
+        noteRewound: () => Promise.reject(new Error('not here')),
       };
       const peers = { log: () => log, control: () => own };
       let holding: Holding | undefined;

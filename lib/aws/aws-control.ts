@@ -6,7 +6,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type GroupId, type LaneId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 import { type Leadership, type Role, roleAfter } from '#lib/domain/topology.ts';
-import type { ApplyLease, ApplyState, Control, FitnessNotes } from '#lib/ports/control.ts';
+import type { ApplyLease, ApplyState, Control, FitnessNotes, Rewound } from '#lib/ports/control.ts';
 
 const lsn = z.string().transform(parseLsn);
 const epoch = z.number().transform(parseEpoch);
@@ -28,12 +28,14 @@ const stateSchema = z.object({
       rowsEstimated: z.number(),
     })
     .exactOptional(),
-  rewound: z.object({ to: lsn, epoch, lsn }).exactOptional(),
 });
+
+const rewoundSchema = z.object({ v: z.literal(1), to: lsn, epoch, lsn });
 
 /**
  * A Region's control table: partition key `id`; items `<group>#role` and `<group>#apply#<lane>`. The apply item
- * holds the lease's token and the state, so that one condition guards both, and `unfit`, which is the sentinel's.
+ * holds the lease's token, the state and `rewound`, so that one condition guards them, and `unfit`, which is the
+ * sentinel's.
  */
 export class AwsControl implements Control, FitnessNotes {
   readonly #dynamodb: DynamoDBClient;
@@ -90,17 +92,37 @@ export class AwsControl implements Control, FitnessNotes {
   }
 
   async saveApplyState(lease: ApplyLease, state: ApplyState): Promise<'saved' | 'lost'> {
+    const { unfit: _, rewound, ...durable } = state;
+    return this.#save(lease, { state: durable, rewound });
+  }
+
+  noteRewound(lease: ApplyLease, rewound: Rewound): Promise<'saved' | 'lost'> {
+    return this.#save(lease, { rewound });
+  }
+
+  /** Sets these attributes of the apply item, as JSON; removes those that are undefined. */
+  async #save(
+    lease: ApplyLease,
+    given: Readonly<Record<string, object | undefined>>,
+  ): Promise<'saved' | 'lost'> {
+    const set = Object.entries(given).filter(([, value]) => value !== undefined);
+    const remove = Object.keys(given).filter((name) => given[name] === undefined);
+    const names = Object.keys(given).map((name) => [`#${name}`, name]);
+    const values = set.map(([name, value]) => [`:${name}`, { S: toJson(value) }]);
     const outcome = await conditional(() =>
       this.#dynamodb.send(
         new UpdateItemCommand({
           TableName: this.#table,
           Key: { id: { S: this.#applyId(lease.lane) } },
-          UpdateExpression: 'SET #state = :state',
+          UpdateExpression: [
+            `SET ${set.map(([name]) => `#${name} = :${name}`).join(', ')}`,
+            ...(remove.length === 0 ? [] : [`REMOVE ${remove.map((name) => `#${name}`).join(', ')}`]),
+          ].join(' '),
           ConditionExpression: '#token = :token',
-          ExpressionAttributeNames: { '#token': 'token', '#state': 'state' },
+          ExpressionAttributeNames: { '#token': 'token', ...Object.fromEntries(names) },
           ExpressionAttributeValues: {
             ':token': { N: `${lease.token}` },
-            ':state': { S: writeState(state) },
+            ...Object.fromEntries(values),
           },
         }),
       ),
@@ -171,19 +193,22 @@ export class AwsControl implements Control, FitnessNotes {
   }
 }
 
-function writeState({ unfit: _, ...state }: ApplyState): string {
-  return JSON.stringify({ v: 1, ...state }, (_, value) =>
-    typeof value === 'bigint' ? value.toString() : value,
-  );
+function toJson(value: object | undefined): string {
+  return JSON.stringify({ v: 1, ...value }, (_, each) => (typeof each === 'bigint' ? each.toString() : each));
 }
 
 function readState(item: Readonly<SdkItem> | undefined): ApplyState {
   return item === undefined ? {} : readStored(item, stateOf);
 }
 
-function stateOf({ state: text, unfit }: Readonly<SdkItem>): ApplyState {
+function stateOf({ state: text, rewound: note, unfit }: Readonly<SdkItem>): ApplyState {
   const { v: _, ...state } = text?.S === undefined ? {} : stateSchema.parse(JSON.parse(text.S));
-  return { ...state, ...(unfit?.S !== undefined && { unfit: unfit.S }) };
+  const { v: __, ...rewound } = note?.S === undefined ? {} : rewoundSchema.parse(JSON.parse(note.S));
+  return {
+    ...state,
+    ...('to' in rewound && { rewound }),
+    ...(unfit?.S !== undefined && { unfit: unfit.S }),
+  };
 }
 
 /** An item of a first release has neither `attached`, which is its epoch then, nor `led`. */

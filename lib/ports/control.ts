@@ -52,7 +52,7 @@ export type ApplyState = {
    * starts anew starts after `applied`.
    */
   readonly pending?: Lsn;
-  /** The last rows that were put back; kept until the store is copied anew. */
+  /** The last rows that were put back, or were about to be; kept until the store is copied anew. */
   readonly rewound?: Rewound;
   /** Why the store could not lead, by what `noteFitness` said last; absent if nothing is known against it. */
   readonly unfit?: string;
@@ -78,6 +78,11 @@ export interface Control {
    * `unfit` as it is.
    */
   saveApplyState(lease: ApplyLease, state: ApplyState): Promise<'saved' | 'lost'>;
+  /**
+   * Notes rows that are about to be put back, and nothing else: said again late, by a retry, it moves no position back.
+   * 'lost' as above.
+   */
+  noteRewound(lease: ApplyLease, rewound: Rewound): Promise<'saved' | 'lost'>;
 }
 
 /** Where a Region's sentinel says whether its store could lead: a part of the control table, read with the apply state. */

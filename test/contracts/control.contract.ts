@@ -105,6 +105,24 @@ export function controlContract(name: string, open: () => Promise<Control & Fitn
       expect((await control.takeLease(LANE_0)).state).toEqual(FULL_STATE);
     });
 
+    test('notes rows that are about to be put back, and moves no position by it, however late', async () => {
+      const control = await open();
+      const { lease } = await control.takeLease(LANE_0);
+      const rewound = FULL_STATE.rewound!;
+      expect(await control.noteRewound(lease, rewound)).toBe('saved');
+      expect(await control.applyState(LANE_0)).toEqual({ rewound });
+      await control.saveApplyState(lease, { ...STATE, rewound });
+      expect(await control.noteRewound(lease, rewound)).toBe('saved');
+      expect(await control.applyState(LANE_0)).toEqual({ ...STATE, rewound });
+      // A store that is copied anew has no such rows.
+      await control.saveApplyState(lease, STATE);
+      expect(await control.applyState(LANE_0)).toEqual(STATE);
+      const next = await control.takeLease(LANE_0);
+      expect(await control.noteRewound(lease, rewound)).toBe('lost');
+      expect(next.state).toEqual(STATE);
+      expect(await control.applyState(LANE_0)).toEqual(STATE);
+    });
+
     test('lets the holder of the lease alone save, and whoever took it last holds it', async () => {
       const control = await open();
       const first = await control.takeLease(LANE_0);

@@ -46,14 +46,12 @@ export function watchedControl(inner: Control, region: RegionId, monitor: Monito
     role: () => inner.role(),
     applyState: (lane) => inner.applyState(lane),
     async saveApplyState(lease, state) {
-      const before = await inner.applyState(lease.lane);
       const outcome = await inner.saveApplyState(lease, state);
-      // What is noted before rows are put back says nothing new of the position.
-      const isNews = state.rewound === undefined || state.applied?.lsn !== before.applied?.lsn;
-      if (outcome === 'saved' && state.applied !== undefined && isNews)
+      if (outcome === 'saved' && state.applied !== undefined)
         monitor.data.positioned(region, state.applied.lsn);
       return outcome;
     },
+    noteRewound: (lease, rewound) => inner.noteRewound(lease, rewound),
     async takeLease(lane) {
       const taken = await inner.takeLease(lane);
       store.newestLease = taken.lease;

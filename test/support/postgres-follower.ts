@@ -91,6 +91,7 @@ export class PostgresFollower {
       applyState: (lane) => checkpoints.applyState(lane),
       takeLease: (lane) => checkpoints.takeLease(lane),
       saveApplyState: (lease, state) => checkpoints.saveApplyState(lease, state),
+      noteRewound: (lease, rewound) => roles.noteRewound(lease, rewound),
     };
   }
 

@@ -2,7 +2,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { LaneId, RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { type Leadership, type Role, roleAfter } from '#lib/domain/topology.ts';
-import type { ApplyLease, ApplyState, Control, FitnessNotes } from '#lib/ports/control.ts';
+import type { ApplyLease, ApplyState, Control, FitnessNotes, Rewound } from '#lib/ports/control.ts';
 
 /** The control port in memory. */
 export class MemoryControl implements Control, FitnessNotes {
@@ -50,6 +50,12 @@ export class MemoryControl implements Control, FitnessNotes {
     if (!this.holds(lease)) return 'lost';
     const { unfit: _, ...kept } = state;
     this.#states.set(lease.lane, kept);
+    return 'saved';
+  }
+
+  async noteRewound(lease: ApplyLease, rewound: Rewound): Promise<'saved' | 'lost'> {
+    if (!this.holds(lease)) return 'lost';
+    this.#states.set(lease.lane, { ...this.#states.get(lease.lane), rewound });
     return 'saved';
   }
 

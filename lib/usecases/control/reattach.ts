@@ -203,7 +203,7 @@ async function takeBack(
     if (stored.length > 0) {
       rewound = { to: upTo, ...stampAbove(head, rewound) };
       // Noted first: should this leader be gone before the rest is done, the next one finds a store that may be half-way.
-      if ((await control.saveApplyState(lease, { ...state, rewound })) === 'lost') return 'lost';
+      if ((await control.noteRewound(lease, rewound)) === 'lost') return 'lost';
       if ((await rewinder.rewind(lease, stored, rewound)) === 'lost') return 'lost';
     }
     // Also where it has applied no more than heartbeats of the tail, which are no changes.

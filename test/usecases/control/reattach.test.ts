@@ -143,6 +143,7 @@ function neverAttached(control: Control): Control {
     applyState: control.applyState,
     takeLease: control.takeLease,
     saveApplyState: control.saveApplyState,
+    noteRewound: control.noteRewound,
   };
 }
 
