@@ -18,7 +18,7 @@ export class LeadershipMonitor {
   >();
   readonly #ballots = new Map<Ballot, { value: Register; text: string; regions: Set<RegionId> }>();
   readonly #chosen: Chosen[] = [];
-  /** Leaders by epoch that some Region has accepted: a Region goes by them before a majority is known to have. */
+  /** Leaders by epoch that some Region has accepted. */
   readonly #proposed = new Map<number, RegionId>();
   /** Leaders by epoch that a majority agreed on. */
   readonly installed = new Map<number, RegionId>();
@@ -52,7 +52,10 @@ export class LeadershipMonitor {
       return;
     }
     known.regions.add(region);
-    if (known.regions.size === majorityOf(this.#members)) this.#choose({ ballot, value });
+    const need = majorityOf(this.#members);
+    if (known.regions.size === need) this.#choose({ ballot, value });
+    if (value.phase === 'leading' && region === leader && known.regions.size < need)
+      this.#monitor.violated(1, `${region} leads epoch ${epoch} by a value that no majority has accepted`);
   }
 
   #choose(chosen: Chosen): void {

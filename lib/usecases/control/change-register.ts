@@ -99,7 +99,7 @@ async function propose(
       const answers = await gather(
         deps,
         consent === undefined
-          ? (acceptor) => acceptor.accept(ballot, value)
+          ? acceptingLast(deps, ballot, value)
           : acceptingBy(deps, ballot, value, consent),
         (each) =>
           countOf(each, ({ kind }) => kind === 'accepted') >= need ||
@@ -125,6 +125,46 @@ async function propose(
     `a change of the register lost ${MAX_TRIES} races`,
     'Try again; somebody else is changing it at the same time.',
   );
+}
+
+/**
+ * All at once, but for the Region that is named the leader: it goes by what its own item says, so that takes the value as the
+ * one that makes a majority complete. What it reads there was decided, whatever the others hear later.
+ */
+function acceptingLast(
+  { acceptors }: RegisterDeps,
+  ballot: Ballot,
+  value: Register,
+): (acceptor: AcceptorStore, at: RegionId) => ReturnType<AcceptorStore['accept']> {
+  const last = value.phase === 'leading' ? value.leader : undefined;
+  const others = acceptors.members.filter((at) => at !== last);
+  const asked = new Map(others.map((at) => [at, acceptors.of(at).accept(ballot, value)]));
+  const agreed = areEnough([...asked.values()], majorityOf(acceptors.members.length) - 1);
+  return async (acceptor, at) => {
+    const answer = asked.get(at);
+    if (answer !== undefined) return answer;
+    if (await agreed) return acceptor.accept(ballot, value);
+    throw new Error('not a majority with its leader');
+  };
+}
+
+/** Do so many of them accept? Resolves as soon as it is known. */
+function areEnough(answers: readonly ReturnType<AcceptorStore['accept']>[], need: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  let missing = need;
+  const count = (accepted: boolean) => {
+    if (accepted) missing -= 1;
+    if (missing <= 0) resolve(true);
+  };
+  count(false);
+  const settled = answers.map((answer) =>
+    answer.then(
+      ({ kind }) => count(kind === 'accepted'),
+      () => undefined,
+    ),
+  );
+  void Promise.all(settled).then(() => resolve(false));
+  return promise;
 }
 
 /**

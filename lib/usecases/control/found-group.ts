@@ -52,10 +52,13 @@ export async function foundGroup(
       const holders = withValue(promises, true);
       const blank = withValue(promises, false);
       // What a Region is given that holds nothing, the others must have accepted by then.
-      const accepted = await ask(deps, holders, (acceptor) => acceptor.accept(ballot, value));
+      const enough = Math.min(enoughOf(members), holders.length);
+      const accepting = (acceptor: AcceptorStore) => acceptor.accept(ballot, value);
+      const accepted = await askLast(deps, holders, value, accepting, enough - 1);
       const kept = countOf(accepted, ({ kind }) => kind === 'accepted');
-      if (kept >= Math.min(enoughOf(members), holders.length)) {
-        const answers = await ask(deps, blank, (acceptor) => acceptor.join(ballot, value));
+      if (kept >= enough) {
+        const joining = (acceptor: AcceptorStore) => acceptor.join(ballot, value);
+        const answers = await askLast(deps, blank, value, joining, blank.length - 1);
         const joined = blank.filter((region) => answers.get(region)?.kind === 'joined');
         if (joined.length === blank.length && kept + joined.length >= majorityOf(members.length)) {
           return { register: value, joined };
@@ -103,6 +106,21 @@ function isFirst({ value }: NonNullable<Acceptor['accepted']>): boolean {
 /** The Regions that hold a value, or those that hold none. */
 function withValue(promises: Answers<Answer<string>>, is: boolean): readonly RegionId[] {
   return [...promises].filter(([, answer]) => holds(answer) === is).map(([region]) => region);
+}
+
+/** The leader goes by its own item: it is asked once so many of the others have taken the value. */
+async function askLast(
+  deps: RegisterDeps,
+  regions: readonly RegionId[],
+  { leader }: Register,
+  question: (acceptor: AcceptorStore) => Promise<Answer<string>>,
+  enough: number,
+): Promise<Answers<Answer<string>>> {
+  const others = regions.filter((region) => region !== leader);
+  const answers = await ask(deps, others, question);
+  const taken = countOf(answers, ({ kind }) => kind === 'accepted' || kind === 'joined');
+  if (others.length === regions.length || taken < enough) return answers;
+  return new Map([...answers, ...(await ask(deps, [leader], question))]);
 }
 
 /** What each of these answers, with the time that a connection across the world takes to make. */

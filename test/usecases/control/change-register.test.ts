@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BALLOT_ZERO, ballotAfter } from '#lib/domain/control/acceptor.ts';
-import { amend, claim, founded, type Register } from '#lib/domain/control/register.ts';
+import { amend, claim, founded, install, type Register } from '#lib/domain/control/register.ts';
 import { parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
@@ -15,6 +15,7 @@ import {
 } from '#lib/usecases/control/change-register.ts';
 import { foundGroup } from '#lib/usecases/control/found-group.ts';
 import { FailoverGroup } from '../../support/failover-group.ts';
+import { never } from '../../support/intercepted-log.ts';
 import { E1, E2 } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
 
@@ -102,6 +103,40 @@ describe('a change of the register', () => {
     const late = await group.run(changeRegister(group.registerDeps(AP), claimBy(AP)));
     expect(late).toMatchObject({ kind: 'superseded', register: { epoch: 2, coordinator: US } });
   });
+});
+
+describe('the Region that is named the leader', () => {
+  test.each(['hang', 'fail'])(
+    'does not hear of it where the others %s after they have promised: what its own item says is decided',
+    async (how) => {
+      const group = await founding();
+      await group.vote(E1, EU, US, AP);
+      const deps = group.registerDeps(EU);
+      expect((await group.run(changeRegister(deps, claimBy(EU, 'run')))).kind).toBe('changed');
+      const silent = (at: RegionId): AcceptorStore =>
+        new Proxy(deps.acceptors.of(at), {
+          get: (target, name) => {
+            if (name === 'accept') return () => (how === 'hang' ? never : Promise.reject(new Error('down')));
+            const member: unknown = Reflect.get(target, name, target);
+            return typeof member === 'function' ? member.bind(target) : member;
+          },
+        });
+      const of = (at: RegionId) => (at === US ? deps.acceptors.of(at) : silent(at));
+      const by = { epoch: E2, run: 'run', leader: US, cooldownUntilMs: 0 };
+      const change = changeRegister({ ...deps, acceptors: { members: MEMBERS, of } }, (value) =>
+        install(value, by),
+      );
+      await expect(group.run(change)).rejects.toMatchObject({ code: 'REGISTER_CONTENDED' });
+      expect((await group.acceptor(US).read()).accepted!.value).toMatchObject({
+        epoch: 2,
+        phase: 'failing-over',
+      });
+      // And hears of it with them.
+      expect((await group.run(changeRegister(deps, (value) => install(value, by)))).kind).toBe('changed');
+      const { accepted } = await group.acceptor(US).read();
+      expect(accepted!.value).toMatchObject({ epoch: 2, phase: 'leading', leader: US });
+    },
+  );
 });
 
 describe('a value that a minority has accepted', () => {

@@ -77,6 +77,25 @@ describe('a group is founded', () => {
     expect(await readRegister(group)).toEqual(FIRST);
   });
 
+  test('and its leader hears of it last: it goes by its own item', async () => {
+    const regions = new Regions();
+    const group = regions.of(EU, US, AP);
+    const refusing = new Proxy(regions.store(AP), {
+      get: (store, name) => {
+        if (name === 'join') return async () => Promise.reject(new Error('throttled'));
+        const member: unknown = Reflect.get(store, name, store);
+        return typeof member === 'function' ? member.bind(store) : member;
+      },
+    });
+    const of = (region: RegionId) => (region === AP ? refusing : group.acceptors.of(region));
+    const acceptors = { members: group.acceptors.members, of };
+    await expect(foundGroup({ ...group, acceptors }, FIRST)).rejects.toMatchObject({
+      code: 'REGISTER_CONTENDED',
+    });
+    expect((await regions.store(EU).read()).accepted).toBeUndefined();
+    expect((await foundGroup(group, FIRST)).register).toEqual(FIRST);
+  });
+
   test('again where the first try broke off', async () => {
     const regions = new Regions();
     const group = regions.of(EU, US, AP);
