@@ -81,6 +81,7 @@ function controlBy(change: (sound: Control) => Partial<Control>): NonNullable<Bu
     applyState: (lane) => sound.applyState(lane),
     takeLease: (lane) => sound.takeLease(lane),
     saveApplyState: (lease, state) => sound.saveApplyState(lease, state),
+    noteRewound: (lease, rewound) => sound.noteRewound(lease, rewound),
     ...change(sound),
   });
 }
@@ -585,8 +586,20 @@ export const HARD_BUGS: readonly Bug[] = [
     name: 'watch-shorter-than-the-lease',
     breaks: 'a watch lasts longer than the lease by a margin, for clocks of different rates',
     seeds: [],
-    sentinel: (make, deps) =>
-      make({ ...deps, profile: { ...deps.profile, marginMs: -0.3 * deps.profile.leaseMs } }),
+    sentinel: (make, deps) => {
+      const { acceptors, profile, region } = deps;
+      const sound = make(deps);
+      const hasty = make({ ...deps, profile: { ...profile, leaseMs: 0.2 * profile.leaseMs } });
+      return {
+        tick: async () => {
+          const { accepted } = await acceptors.of(region).read();
+          return (accepted?.value.leader === region ? sound : hasty).tick();
+        },
+        get leaseLeftMs() {
+          return sound.leaseLeftMs;
+        },
+      };
+    },
   },
   {
     name: 'late-delete',

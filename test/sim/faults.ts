@@ -91,7 +91,7 @@ export class Faults {
         for (const process of [...twin.processes.keys()]) if (random.chance(0.6)) this.#kill(process);
       },
       () => {
-        const sentinel = this.#twins.get(target)!.sentinel?.process;
+        const sentinel = this.#twins.get(target)!.sentinel;
         if (sentinel !== undefined) this.#pause(sentinel);
       },
       () => (this.#temper.clocks === 'set' ? this.#setClocks() : this.#switchOver()),

@@ -56,10 +56,11 @@ export class LossMonitor {
       this.#monitor.counts.slack += records - lost.length;
     }
     if (records !== null && lost.length > records) {
-      const ids = lost.map(({ id, region, atMs }) => `${id} at ${region} at ${Math.round(atMs)}`).join(', ');
+      const some = lost.slice(0, 5);
+      const ids = some.map(({ id, region, atMs }) => `${id} at ${region} at ${Math.round(atMs)}`).join(', ');
       this.#monitor.violated(
         6,
-        `epoch ${epoch} lost ${lost.length} acknowledged records (${ids}); at most ${records} were reported`,
+        `epoch ${epoch} lost ${lost.length} acknowledged records (${ids}${lost.length > some.length ? ', …' : ''}); at most ${records} were reported`,
       );
     }
   }

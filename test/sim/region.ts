@@ -10,12 +10,13 @@ import { capture } from '#lib/usecases/capture.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
 import type { ElectResult, FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
 import { reattach } from '#lib/usecases/control/reattach.ts';
+import { type RecordLook, repairRecord } from '#lib/usecases/control/repair-record.ts';
 import { Sentinel, type SentinelDeps } from '#lib/usecases/control/sentinel.ts';
 import { pull } from '#lib/usecases/pull.ts';
 import type { SentinelLike } from './bug.ts';
 import { hasCandidate, lookAhead, tellLag } from './look.ts';
 import { plain } from './network.ts';
-import type { Kind, Lasting, Process } from './process.ts';
+import { isLasting, type Kind, type Lasting, type Process } from './process.ts';
 import { decode, encode, type Local } from './store.ts';
 import { type Execution, STEPS, type StepName, type Steps, WorkflowTwin } from './workflow-twin.ts';
 import { targetOf, type World } from './world.ts';
@@ -43,7 +44,8 @@ export class RegionTwin {
   readonly #steps: Steps;
   readonly workflow: WorkflowTwin;
   readonly processes = new Map<Process, Kind>();
-  sentinel: { readonly process: Process; readonly watcher: SentinelLike } | undefined;
+  /** Oldest first: for a while there may be two. */
+  readonly #sentinels = new Map<Process, SentinelLike>();
   /** Wakes the data path. */
   #hint: () => void = () => {};
   #hinted = false;
@@ -79,9 +81,27 @@ export class RegionTwin {
   kill(process: Process): void {
     process.kill();
     this.processes.delete(process);
-    if (this.sentinel?.process === process) this.sentinel = undefined;
+    this.#sentinels.delete(process);
     if (process.kind === 'sentinel') for (const run of this.#world.site(this.region).onCrash) run();
     this.#world.trace?.(`${this.region}/${process.kind} dies`);
+  }
+
+  /** The newest process that beats and votes. */
+  get sentinel(): Process | undefined {
+    return [...this.#sentinels.keys()].at(-1);
+  }
+
+  /** What any of its sentinels says to be left of the Region's lease, ms. */
+  get leaseLeftMs(): number {
+    return Math.max(0, ...[...this.#sentinels.values()].map((each) => each.leaseLeftMs));
+  }
+
+  /** What runs twice has had its time, as an invocation has: the newest of each kind goes on. */
+  endDoubles(): void {
+    const newest = new Map([...this.processes].map(([process, kind]) => [kind, process]));
+    for (const [process, kind] of this.processes) {
+      if (isLasting(kind) && newest.get(kind) !== process) this.kill(process);
+    }
   }
 
   hint(): void {
@@ -142,11 +162,27 @@ export class RegionTwin {
     };
     const make = (given: SentinelDeps) => new Sentinel(given);
     const watcher = world.hooks.sentinel?.(make, deps) ?? make(deps);
-    this.sentinel = { process, watcher };
+    this.#sentinels.set(process, watcher);
     void loop(
       process,
       () => watcher.pauseMs ?? world.profile.lookMs,
       () => watcher.tick(),
+    );
+    const repairing = {
+      region: this.region,
+      acceptor: deps.acceptors.of(this.region),
+      leaseLeftMs: () => watcher.leaseLeftMs,
+      record: world.leaderRecord(process),
+      targetOf,
+      telemetry: deps.telemetry,
+    };
+    let seen: RecordLook | undefined;
+    void loop(
+      process,
+      () => world.profile.takeoverMs,
+      async () => {
+        seen = await repairRecord(repairing, seen).catch(() => seen);
+      },
     );
   }
 
@@ -252,7 +288,8 @@ export class RegionTwin {
         await process.sleep(world.random.between(0.5, 1.5) * this.#pace.writeMs);
         if (world.dns.served?.target !== targetOf(region) || world.quiet) continue;
         // Now and then a burst, far above what was seen of late.
-        const burst = world.random.chance(this.#pace.bursts) ? world.random.below(400) : 1;
+        const bursts = world.random.chance(this.#pace.bursts) ? world.random.below(400) : 1;
+        const burst = world.storm === region ? 2_000 : bursts;
         for (let writes = 0; writes < burst; writes += 1) {
           try {
             const size = world.random.chance(0.1) ? 2 + world.random.below(3) : 1;

@@ -9,6 +9,7 @@ import type { Trace } from './network.ts';
 import { Random } from './random.ts';
 import { type Pace, RegionTwin } from './region.ts';
 import { Scheduler } from './scheduler.ts';
+import { Traps } from './traps.ts';
 import { targetOf, World } from './world.ts';
 
 export type Run = {
@@ -30,6 +31,9 @@ export type Result = {
 /** Longest time between two faults' rounds in a long run: its days are mostly quiet. */
 const QUIET_MS = 5_400_000;
 const RAGE_MS = 240_000;
+
+/** One seed in so many has traps set beside faults by chance. */
+const TRAPS_EVERY = 2;
 
 /** Mean time between two looks at the group, in leases. */
 const LOOK_LEASES = 4;
@@ -108,13 +112,15 @@ export async function runSeed({ seed, hours, bug, trace }: Run): Promise<Result>
       }
     }
   };
+  world.clocksMs = temper.wallMs;
   const faults = new Faults(world, twins, temper);
+  const traps =
+    seed % TRAPS_EVERY === 0 ? new Traps(world, twins, temper, new Random(seed ^ 0x7a9)) : undefined;
   const { monitor } = world;
   const first = random.pick(world.replicas.filter((region) => region !== world.noFailover));
   await world.found(first);
   for (const twin of twins.values()) scheduler.after(random.between(0, profile.lookMs), () => twin.start());
 
-  world.clocksMs = temper.wallMs;
   const lookAgain = () => {
     twins.get(random.pick(world.members))!.look();
     scheduler.after(random.exponential(LOOK_LEASES * profile.leaseMs), lookAgain);
@@ -126,8 +132,11 @@ export async function runSeed({ seed, hours, bug, trace }: Run): Promise<Result>
     await scheduler.sleep(5 * profile.leaseMs);
     while (scheduler.now < endMs) {
       faults.begin();
+      traps?.begin();
       await scheduler.sleep(random.between(0.5, 1.5) * Math.max(RAGE_MS, 15 * profile.leaseMs));
+      await traps?.end();
       faults.end();
+      for (const twin of twins.values()) twin.endDoubles();
       await heal(world, twins);
       await scheduler.sleep(random.exponential(Math.max(quietMs, profile.leaseMs)));
     }
@@ -193,7 +202,7 @@ async function whyUnsettled(
   const register = monitor.register;
   if (register?.phase !== 'leading') return `the register says ${JSON.stringify(register)}`;
   const { leader, epoch } = register;
-  if ((twins.get(leader)?.sentinel?.watcher.leaseLeftMs ?? 0) <= 0) return `${leader} leads without a lease`;
+  if (twins.get(leader)!.leaseLeftMs <= 0) return `${leader} leads without a lease`;
   const { served } = world.dns;
   if (served?.epoch !== epoch || served.target !== targetOf(leader)) {
     return `DNS says ${JSON.stringify(served)}, but ${leader} leads epoch ${epoch}`;
@@ -223,10 +232,9 @@ function checkLeases(world: World, twins: ReadonlyMap<RegionId, RegionTwin>): vo
   for (const region of world.leaders) {
     const site = world.site(region);
     const item = site.item();
-    const watcher = twins.get(region)?.sentinel?.watcher;
     // A vote of its own is how a leader gives its lease up: applications read both in one item.
     const hasVoted = (item.vote ?? -1) >= epochOf(item);
-    if (watcher !== undefined && watcher.leaseLeftMs > 0 && !hasVoted) holders.push(region);
+    if (twins.get(region)!.leaseLeftMs > 0 && !hasVoted) holders.push(region);
     if (lendsTo(item, region, site.wall.now()) !== undefined) lent.push(region);
   }
   if (holders.length > 1) monitor.leadership.held(holders);

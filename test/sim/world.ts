@@ -51,6 +51,15 @@ export type Site = {
   readonly onCrash: (() => void)[];
 };
 
+/** What a process asks of a Region. */
+export type Call = {
+  readonly process: Process;
+  readonly at: RegionId;
+  /** As `acceptor.beat`. */
+  readonly name: string;
+  readonly args: readonly unknown[];
+};
+
 export type WorldDeps = {
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -85,6 +94,10 @@ export class World {
   onWrite: (region: RegionId) => void = () => {};
   /** May pause or kill a process that is about to go on. */
   strike: (process: Process) => void = () => {};
+  /** Put around what a call does at its Region. */
+  intercept: (<T>(call: Call, effect: () => Promise<T>) => Promise<T>) | undefined;
+  /** Where applications write as fast as they can. */
+  storm: RegionId | undefined;
   /** Nobody writes. */
   quiet = false;
   writes = 0;
@@ -132,9 +145,11 @@ export class World {
   async found(leader: RegionId): Promise<Register> {
     const register = founded(leader, parseEpoch(1), 'found');
     const ballot = '000000000001#found#0' as Acceptor['promised'];
-    for (const site of this.sites.values()) {
-      await site.acceptor.prepare(ballot);
-      await site.acceptor.join(ballot, register);
+    const others = [...this.sites.keys()].filter((region) => region !== leader);
+    for (const region of [...others, leader]) {
+      const { acceptor } = this.site(region);
+      await acceptor.prepare(ballot);
+      await acceptor.join(ballot, register);
     }
     for (const site of this.sites.values()) {
       await site.control.nameLeader({ epoch: register.epoch, leader });
@@ -186,7 +201,15 @@ export class World {
   }
 
   control(process: Process, region: RegionId): Control {
-    const methods = ['role', 'nameLeader', 'attach', 'applyState', 'takeLease', 'saveApplyState'] as const;
+    const methods = [
+      'role',
+      'nameLeader',
+      'attach',
+      'applyState',
+      'takeLease',
+      'saveApplyState',
+      'noteRewound',
+    ] as const;
     return remote(this.site(region).control, methods, this.#caller(process, region, 'control', 'control'));
   }
 
@@ -231,7 +254,10 @@ export class World {
     return (name: string, args: readonly unknown[], effect: () => Promise<unknown>) => {
       const call = `${port}.${name}`;
       const looks = process.kind === 'look';
-      const acts = looks ? () => this.#unchanged(region, call, effect) : effect;
+      const { intercept } = this;
+      const sound =
+        intercept === undefined ? effect : () => intercept({ process, at: region, name: call, args }, effect);
+      const acts = looks ? () => this.#unchanged(region, call, effect) : sound;
       return this.network.call(process, region, service, call, args, acts);
     };
   }
