@@ -91,7 +91,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'accept-without-vote',
     breaks: 'a Region accepts an epoch only after it has voted against the one before',
-    seeds: [100, 92],
+    seeds: [30, 28],
     acceptor: acceptorBy({
       accept: (item, ballot, value) => accept({ ...item, vote: (value.epoch - 1) as Epoch }, ballot, value),
     }),
@@ -99,7 +99,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'beat-after-vote',
     breaks: 'a Region that has voted against an epoch lends its leader no lease',
-    seeds: [23],
+    seeds: [4, 23],
     acceptor: acceptorBy({
       beat: (item, sent) => {
         const { vote: against, ...rest } = item;
@@ -129,7 +129,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'promise-ignored',
     breaks: 'a promise keeps lower ballots out',
-    seeds: [2, 5],
+    seeds: [1, 2],
     acceptor: acceptorBy({
       accept: (item, ballot, value) => {
         const answer = accept({ ...item, promised: BALLOT_ZERO }, ballot, value);
@@ -359,7 +359,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'apply-lease-ignored',
     breaks: 'an applier whose lease was taken changes nothing',
-    seeds: [5, 6],
+    seeds: [4, 6],
     store: (sound) => {
       const apply = sound.apply.bind(sound);
       sound.apply = (lease, state, run) => apply(sound.newestLease ?? lease, state, run);
@@ -499,7 +499,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'superseded-goes-on',
     breaks: 'a coordinator whose epoch was taken over changes nothing',
-    seeds: [60, 148],
+    seeds: [62, 83],
     steps: (sound) => ({
       promote: async (deps, state) => {
         const result = await sound.promote(deps, state);
@@ -514,7 +514,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'roles-go-back',
     breaks: 'a role is refused where a later epoch is known',
-    seeds: [72, 114],
+    seeds: [47],
     control: controlBy((sound) => {
       let role: Awaited<ReturnType<Control['role']>> | undefined;
       return {
@@ -539,31 +539,16 @@ export const BUGS: readonly Bug[] = [
       },
     })),
   },
-];
-
-/**
- * Bugs that no seed is known to find yet: at least seeds 1 to 24 were tried, 1 to 60 of most. Each rule is probably a second line
- * of defence, so that two rare things must happen at once; that is not proven. They have tests of their own: acceptor, watch,
- * write-count, and the engine's.
- */
-export const HARD_BUGS: readonly Bug[] = [
   {
     name: 'vote-without-counter-check',
     breaks: 'a vote counts only while the counter is the one that was watched',
-    seeds: [],
+    seeds: [10, 16],
     acceptor: acceptorBy({ vote: (item, epoch) => vote(item, epoch, 'over') }),
-  },
-  {
-    name: 'lease-by-the-wall-clock',
-    breaks: 'no jump of the wall clock lengthens a lease or shortens a watch',
-    seeds: [],
-    sentinel: (make, deps) =>
-      make({ ...deps, clock: { now: () => deps.clock.now(), steadyMs: () => deps.clock.now() } }),
   },
   {
     name: 'watch-from-before-the-first-look',
     breaks: 'a watch begins with its own first look',
-    seeds: [],
+    seeds: [2, 16],
     sentinel: (make, deps) => {
       let looks = 0;
       const early = () => (looks < 2 ? deps.profile.leaseMs + deps.profile.marginMs : 0);
@@ -585,7 +570,7 @@ export const HARD_BUGS: readonly Bug[] = [
   {
     name: 'watch-shorter-than-the-lease',
     breaks: 'a watch lasts longer than the lease by a margin, for clocks of different rates',
-    seeds: [],
+    seeds: [6, 4],
     sentinel: (make, deps) => {
       const { acceptors, profile, region } = deps;
       const sound = make(deps);
@@ -604,7 +589,7 @@ export const HARD_BUGS: readonly Bug[] = [
   {
     name: 'late-delete',
     breaks: 'a re-attachment whose lease was taken takes nothing back',
-    seeds: [],
+    seeds: [2, 4],
     store: (sound) => {
       const rewind = sound.rewind.bind(sound);
       sound.rewind = (lease, changes, at) => rewind(sound.newestLease ?? lease, changes, at);
@@ -614,7 +599,7 @@ export const HARD_BUGS: readonly Bug[] = [
   {
     name: 'granted-unheard',
     breaks: 'a leader grants only what a majority has heard of',
-    seeds: [],
+    seeds: [2, 28],
     sentinel: (make, deps) => {
       const { acceptors, region } = deps;
       const own = acceptors.of(region);
@@ -632,21 +617,13 @@ export const HARD_BUGS: readonly Bug[] = [
   {
     name: 'drawn-beyond-the-grant',
     breaks: 'applications draw no more writes than the leader has granted',
-    seeds: [],
+    seeds: [2, 18],
     acceptor: acceptorBy({
       draw: (item, drawn) => {
         const answer = draw(item, drawn);
         if (answer.kind !== 'spent') return answer;
         return { kind: 'drawn', acceptor: { ...item, drawn: (item.drawn ?? 0) + drawn.count } };
       },
-    }),
-  },
-  {
-    name: 'two-sentinels-grant',
-    breaks: 'the own item takes a beat only right after the one that its sender has read',
-    seeds: [],
-    acceptor: acceptorBy({
-      beat: (item, { follows: _, ...sent }) => beat(item, sent),
     }),
   },
 ];

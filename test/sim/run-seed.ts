@@ -1,7 +1,7 @@
 import { epochOf } from '#lib/domain/control/acceptor.ts';
 import { MAX_DRIFT, PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
-import { BUGS, HARD_BUGS } from './bugs.ts';
+import { BUGS } from './bugs.ts';
 import { Faults, type Temper } from './faults.ts';
 import { lendsTo } from './leadership-monitor.ts';
 import type { Monitor, Violation } from './monitor.ts';
@@ -96,7 +96,7 @@ export async function runSeed({ seed, hours, bug, trace }: Run): Promise<Result>
   ] as const);
   const say: Trace | undefined =
     trace && ((line) => trace(`${(scheduler.now / 1000).toFixed(3).padStart(11)}  ${line}`));
-  const hooks = bug === undefined ? {} : [...BUGS, ...HARD_BUGS].find(({ name }) => name === bug);
+  const hooks = bug === undefined ? {} : BUGS.find(({ name }) => name === bug);
   if (hooks === undefined)
     throw new Error(`There is no bug ${bug}: ${BUGS.map(({ name }) => name).join(', ')}`);
   const world = new World({ scheduler, random, profile, replicas, witnesses, hooks, trace: say });
