@@ -31,7 +31,9 @@ export async function deleteRetained(
       await unlessGone(() => deleteTable(group, region, table));
     }
     await unlessGone(() => deleteBucket(group, region));
-    await unlessGone(() => deleteQueue(group, region));
+    for (const queue of ['failures', 'drill-failures']) {
+      await unlessGone(() => deleteQueue(group, region, queue));
+    }
   }
 }
 
@@ -52,10 +54,10 @@ async function deleteTable(group: Group, region: string, TableName: string): Pro
   await dynamodb.send(new DeleteTableCommand({ TableName }));
 }
 
-async function deleteQueue(group: Group, region: string): Promise<void> {
+async function deleteQueue(group: Group, region: string, queue: string): Promise<void> {
   const sqs = new SQSClient({ region });
   try {
-    const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: group.nameOf('failures') }));
+    const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: group.nameOf(queue) }));
     const { Tags = {} } = await sqs.send(new ListQueueTagsCommand({ QueueUrl }));
     assertDeletable(group, QueueUrl!, Tags);
     await sqs.send(new DeleteQueueCommand({ QueueUrl }));

@@ -5,7 +5,10 @@ import { deploy } from './deploy.ts';
 import { agree, drill } from './drill.ts';
 import { living } from './living.ts';
 import { outage } from './outage.ts';
+import { permissions } from './permissions.ts';
+import { refusal } from './refusal.ts';
 import { replicate } from './replicate.ts';
+import { scheduledDrill } from './scheduled-drill.ts';
 import { hear, secrecy } from './secrecy.ts';
 import { security } from './security.ts';
 import { teardown } from './teardown.ts';
@@ -27,9 +30,12 @@ export async function runPhases(group: Group): Promise<void> {
     const lost = await outage(group, writer);
     // A Region that is removed tells nothing afterwards.
     const told = [await hear(group)];
+    await permissions(group, told[0]!);
+    await refusal(group);
     writer.start();
     await living(group, writer);
     if (lost !== undefined) await alarms(group, lost);
+    await scheduledDrill(group);
     told.push(await hear(group));
     await secrecy(group, told);
   } finally {

@@ -16,7 +16,7 @@ import { spellingsOf } from '../spellings.ts';
 const KINDS = ['logs', 'metrics', 'runs'] as const;
 
 /** What operators and their tools get to read. */
-type Told = Readonly<Record<(typeof KINDS)[number], readonly string[]>>;
+export type Told = Readonly<Record<(typeof KINDS)[number], readonly string[]>>;
 
 /** What the group has told of itself in the Regions that it has now. */
 export async function hear(group: Group): Promise<Told> {
