@@ -34,7 +34,7 @@ beforeAll(async () => {
     leader: EU,
     link: { forwardMs: 5, backMs: 5 },
     failover: { profile: 'fast', ttlSeconds: 1, propagationMs: 0 },
-    alarmMinuteMs: 400,
+    alarmMinuteMs: 1_000,
   });
   peers = cloud.peers();
 }, 120_000);
@@ -53,6 +53,11 @@ async function command(...args: string[]) {
   return { status, stdout, stderr };
 }
 
+function workflow(): RequestedWorkflow {
+  const { control: table } = tableNames(cloud.group.group);
+  return new RequestedWorkflow({ dynamodb: peers.clients(EU).dynamodb, group: cloud.group.group, table });
+}
+
 /** Has the workflow of EU run what is given. */
 async function request(run: string): Promise<void> {
   const input: FailoverInput = {
@@ -63,9 +68,7 @@ async function request(run: string): Promise<void> {
     trigger: 'operator',
     approval: false,
   };
-  const { control: table } = tableNames(cloud.group.group);
-  const { dynamodb } = peers.clients(EU);
-  await new RequestedWorkflow({ dynamodb, group: cloud.group.group, table }).start(input);
+  await workflow().start(input);
 }
 
 test('a running group has all alarms in every Region, none of them on', async () => {
@@ -103,8 +106,16 @@ test('a follower whose figures stay away is in alarm, off the candidates, and el
   );
 
   // By the name alone it would be AP: its log has all that there is.
-  await request('elects-by-alarms');
-  await until('US leads', async () => (await peers.control(US).role()).leader === US);
+  let tries = 1;
+  await request('elects-by-alarms-1');
+  await until('US leads', async () => {
+    // On a machine that is slow, US may be in alarm too for a moment: then the run is refused.
+    if ((await workflow().stopOf(`elects-by-alarms-${tries}`)) !== undefined) {
+      tries += 1;
+      await request(`elects-by-alarms-${tries}`);
+    }
+    return (await peers.control(US).role()).leader === US;
+  });
   const decisions = await peers.history(EU).of(parseEpoch(2));
   expect(decisions.find(({ step }) => step === 'elect')?.outcome).toMatchObject({
     winner: US,
@@ -122,4 +133,5 @@ test('a run that does not reach its end is an alarm where it ran', async () => {
   await request('comes-too-late');
   await until('the run is in alarm', async () => (await stateOf(EU, 'run-failed')) === 'alarm');
   expect(await stateOf(US, 'run-failed')).toBe('ok');
+  await until('its end is told', async () => (await workflow().stopOf('comes-too-late'))?.how === 'failed');
 });
