@@ -243,6 +243,8 @@ export class Sentinel {
   #isRelieved(own: Acceptor, { epoch }: Register, now: Moment): boolean {
     const counter = counterOf(own, epoch);
     if (this.#lent?.epoch !== epoch || counter <= this.#sent) return false;
+    // One whose beats nobody else hears has been lent nothing.
+    if ((own.beat?.leaseUntilMs ?? 0) <= now.wallMs) return false;
     if (this.#relief?.counter !== counter) this.#relief = { counter, sinceMs: now.steadyMs };
     return now.steadyMs - this.#relief.sinceMs < 2 * this.#deps.profile.beatMs;
   }

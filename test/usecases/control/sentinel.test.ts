@@ -202,6 +202,18 @@ describe('the sentinel of the leader', () => {
     expect(watchers.events('lease-lost')).toBe(0);
   });
 
+  test('does not leave them to one that nobody else hears', async () => {
+    const watchers = await peace();
+    const own = watchers.group.acceptor(EU);
+    for (let looks = 0; looks * lookMs < 3 * leaseMs; looks++) {
+      const { beat } = await own.read();
+      const deaf = { epoch: E1, counter: beat!.counter + 1, leaseUntilMs: 0, granted: beat!.granted! };
+      expect((await own.beat(deaf)).kind).toBe('lent');
+      await watchers.pass(lookMs);
+      expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(leaseMs - 2 * beatMs);
+    }
+  });
+
   test('goes on without a lease where the group is told to, and says so', async () => {
     const watchers = new Watchers(await new FailoverGroup(MEMBERS).found(EU));
     watchers.onLeaseLost = 'continue';
