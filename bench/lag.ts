@@ -7,7 +7,7 @@ import { parseGroup } from '#lib/domain/topology.ts';
 import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 import { Application } from '#lib/local/demo/application.ts';
 import { quantile } from '#lib/local/demo/lag-probe.ts';
-import { Workload, WRITTEN_AT } from '#lib/local/demo/workload.ts';
+import { commitTo, Workload, WRITTEN_AT } from '#lib/local/demo/workload.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 import type { BenchResult } from './result.ts';
 
@@ -29,8 +29,7 @@ export async function benchLag(seconds = 20): Promise<readonly BenchResult[]> {
   const milestones = new Map<string, Milestone[]>();
   const group = parseGroup({
     group: 'bench',
-    table: 'orders',
-    key: [{ name: 'id', type: 'S' }],
+    engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
     regions: [LEADER, ...FOLLOWERS].map((name) => ({ name })),
   });
   await using cloud = await EmbeddedCloud.start({
@@ -45,8 +44,8 @@ export async function benchLag(seconds = 20): Promise<readonly BenchResult[]> {
       return applied !== undefined && snapshot === undefined;
     });
   }
-  const workload = new Workload(group.key, Math.random);
-  const application = new Application(peers.clients(LEADER).dynamodb, group.table);
+  const workload = new Workload(group.engine.key, Math.random);
+  const application = new Application(commitTo(peers.clients(LEADER).dynamodb, group.engine.table));
   const write = (length: number) =>
     application.run(() => workload.next(Date.now()), RATE, length, new AbortController().signal);
   await write(WARM_SECONDS);

@@ -71,8 +71,8 @@ async function withServers<T>(
   };
   const folders = [await mkdtemp(join(folder, 'a-')), await mkdtemp(join(folder, 'b-'))];
   await chmod(folder, 0o755);
-  const leader = await startPostgresServer(folders[0]!, settings);
-  const follower = await startPostgresServer(folders[1]!, settings);
+  const leader = await startPostgresServer({ directory: folders[0]!, settings });
+  const follower = await startPostgresServer({ directory: folders[1]!, settings });
   try {
     return await work(leader, follower);
   } finally {

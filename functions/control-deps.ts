@@ -4,13 +4,12 @@ import { theRuntime } from '#functions/runtime.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { membersOf } from '#lib/domain/topology.ts';
-import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
 import type { WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
 
 /** What sentinel and failover share: the register's acceptors, chance, time, and the write path of every store. */
 export function controlDeps() {
-  const { config, region, peers, control, telemetry } = theRuntime();
+  const { config, region, peers, engine, control, telemetry } = theRuntime();
   const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
   const register: RegisterDeps = {
     acceptors: { members: membersOf(config), of: (member) => peers.acceptor(member) },
@@ -20,8 +19,7 @@ export function controlDeps() {
     sleep: (ms) => sleep(ms, undefined, { ref: false }),
   };
   const writePath: WritePath = {
-    // The heartbeat is a write like any other: through the table, its stream and the log.
-    canary: (at: RegionId) => peers.store(at).put(heartbeatItem(config.key, clock.now())),
+    canary: (at: RegionId) => engine.beat(at, clock.now()),
   };
   return {
     ...register,

@@ -2,13 +2,10 @@ import { controlDeps } from '#functions/control-deps.ts';
 import { dnsDeps } from '#functions/dns-deps.ts';
 import { fenceAt } from '#functions/fence-deps.ts';
 import { theRuntime } from '#functions/runtime.ts';
-import { AwsChangeStream } from '#lib/aws/aws-change-stream.ts';
 import { lambdaHostFence } from '#lib/aws/host-fence.ts';
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { membersOf } from '#lib/domain/topology.ts';
-import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
-import { heartbeatItem, MAX_HEARTBEATS } from '#lib/engines/dynamodb/heartbeat.ts';
 import type { AlarmStates } from '#lib/ports/alarm-states.ts';
 import type { HostFence } from '#lib/ports/sentinel-ports.ts';
 import type { FailoverDeps, FailoverState } from '#lib/usecases/control/failover-deps.ts';
@@ -66,19 +63,13 @@ function askForAlarms(): ReadonlyMap<RegionId, AlarmStates> {
 }
 
 function createDeps(): Omit<FailoverDeps, 'alarmsOf'> {
-  const { config, peers, region } = theRuntime();
+  const { config, peers, engine, region } = theRuntime();
   const { priorities = {}, noFailover = [] } = config.failover;
   return {
     ...controlDeps(),
     group: config,
-    storeOf: (at, leader) =>
-      new DynamoReplica({
-        store: peers.store(at),
-        leader: peers.store(leader),
-        control: peers.control(at),
-        key: config.key,
-      }),
-    stream: ownStream(),
+    storeOf: (at, leader) => engine.replica(at, leader),
+    stream: engine.stream(region),
     fenceOf: fenceAt,
     ...optionalHostFence(),
     ...dnsDeps(),
@@ -89,20 +80,6 @@ function createDeps(): Omit<FailoverDeps, 'alarmsOf'> {
     },
     history: peers.history(region),
   };
-}
-
-function ownStream(): AwsChangeStream {
-  const { config, peers, region } = theRuntime();
-  const { dynamodb, streams } = peers.clients(region);
-  return new AwsChangeStream({
-    dynamodb,
-    streams,
-    region,
-    table: config.table,
-    streamArn: () => peers.store(region).checkFitness(),
-    heartbeat: (atMs, nth) => heartbeatItem(config.key, atMs, nth),
-    maxBeats: MAX_HEARTBEATS,
-  });
 }
 
 /** The user's hook, where there is one: a function of the configuration, or one that was set by `fenceHostsBy`. */

@@ -1,8 +1,7 @@
-import { AwsPeers } from '#lib/aws/aws-peers.ts';
+import { openGroup } from '#functions/engines/open-group.ts';
 import { readConfig } from '#lib/aws/config.ts';
 import { EmfTelemetry } from '#lib/aws/emf-telemetry.ts';
 import { XrayNotes } from '#lib/aws/xray-notes.ts';
-import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 
 let write = (line: string): void => {
   process.stdout.write(`${line}\n`);
@@ -24,8 +23,8 @@ function createRuntime() {
     context: { group, region },
     notes: new XrayNotes({ env: process.env, clock }),
   });
-  const peers = new AwsPeers(config, STAMP_ATTRIBUTE);
-  return { config, region, clock, telemetry, peers, control: peers.control(region) };
+  const { peers, engine } = openGroup(config, { telemetry, fence: config.failover.fence });
+  return { config, region, clock, telemetry, peers, engine, control: peers.control(region) };
 }
 
 let runtime: ReturnType<typeof createRuntime> | undefined;

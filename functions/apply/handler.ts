@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { hint, parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
 import { applyLog, type Holding } from '#lib/usecases/apply.ts';
 
 const event = z.union([hint, tick]);
@@ -26,14 +25,8 @@ export const handler = middy<z.infer<typeof event>, void>()
   });
 
 async function applyOnce(mayGoOn: () => boolean): Promise<void> {
-  const { config, region, peers, control, telemetry } = theRuntime();
-  const storeOf = (leader: RegionId) =>
-    new DynamoReplica({
-      store: peers.store(region),
-      leader: peers.store(leader),
-      control,
-      key: config.key,
-    });
+  const { region, peers, engine, control, telemetry } = theRuntime();
+  const storeOf = (leader: RegionId) => engine.replica(region, leader);
   const holding = held;
   // Not held while the call is under way: a call that fails leaves nothing to go on from.
   held = undefined;

@@ -1,14 +1,14 @@
 import middy from '@middy/core';
 import { z } from 'zod';
-import { parsed, reported } from '#functions/middleware.ts';
+import { parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { SqsRejects } from '#lib/aws/sqs-rejects.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
-import { DynamoCapture } from '#lib/engines/dynamodb/dynamo-capture.ts';
 import type { StreamRecord } from '#lib/engines/dynamodb/stream-record.ts';
 import { type CaptureDeps, capture } from '#lib/usecases/capture.ts';
+import { captureSource } from '#lib/usecases/capture-source.ts';
 
 /**
  * A batch of the data table's stream. Lambda names the shard only where the event source has a tumbling window,
@@ -25,31 +25,63 @@ type BatchResponse = {
   readonly batchItemFailures: readonly { readonly itemIdentifier: string }[];
 };
 
-let deps: CaptureDeps<StreamRecord> | undefined;
+const event = z.union([batch, tick]);
+
+/** Time left at which no more is fetched, ms. */
+const RESERVE_MS = 5_000;
+
+let deps: CaptureDeps<unknown> | undefined;
 let known: Head | undefined;
 
-export const handler = middy<z.infer<typeof batch>, BatchResponse>()
+/** On a batch of the store's stream: logs it. On a tick: logs what waits at the store, for as long as there is time. */
+export const handler = middy<z.infer<typeof event>, BatchResponse | undefined>()
   .use(reported('capture'))
-  .use(parsed(batch))
-  .handler(async ({ Records, shardId }) => {
-    if (shardId === undefined) {
-      throw new UnderstudyError(
-        'CAPTURE_SHARD_UNKNOWN',
-        'the event names no shard',
-        'Give the event source mapping a tumbling window (TumblingWindowInSeconds), as the construct does.',
-      );
-    }
+  .use(parsed(event))
+  .handler(async (received, context) => {
     deps ??= createDeps();
-    // Marks outlive a leader, and shards of two Regions may have the same name.
-    const shard = `${deps.region}/${shardId}`;
-    const { failedFrom, head } = await capture(deps, LANE_0, shard, Records, known);
-    known = head;
-    const failures = failedFrom === undefined ? [] : [{ itemIdentifier: failedFrom }];
-    return { state: {}, batchItemFailures: failures };
+    if ('kind' in received) {
+      await fetchChanges(
+        deps,
+        AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS)),
+      );
+      return undefined;
+    }
+    return takeBatch(deps, received);
   });
 
-function createDeps(): CaptureDeps<StreamRecord> {
-  const { config, region, peers, control, telemetry } = theRuntime();
+async function takeBatch(
+  given: CaptureDeps<unknown>,
+  { Records, shardId }: z.infer<typeof batch>,
+): Promise<BatchResponse> {
+  if (shardId === undefined) {
+    throw new UnderstudyError(
+      'CAPTURE_SHARD_UNKNOWN',
+      'the event names no shard',
+      'Give the event source mapping a tumbling window (TumblingWindowInSeconds), as the construct does.',
+    );
+  }
+  // Marks outlive a leader, and shards of two Regions may have the same name.
+  const shard = `${given.region}/${shardId}`;
+  const { failedFrom, head } = await capture(given, LANE_0, shard, Records, known);
+  known = head;
+  const failures = failedFrom === undefined ? [] : [{ itemIdentifier: failedFrom }];
+  return { state: {}, batchItemFailures: failures };
+}
+
+async function fetchChanges(given: CaptureDeps<unknown>, signal: AbortSignal): Promise<void> {
+  const { changes } = theRuntime().engine;
+  if (changes.kind === 'delivered') {
+    throw new UnderstudyError(
+      'EVENT_INVALID',
+      'the changes of this store are delivered by an event source, and nobody fetches them',
+      'Remove the schedule of this function.',
+    );
+  }
+  await captureSource(given, LANE_0, changes.source(given.region, await given.control.role()), signal);
+}
+
+function createDeps(): CaptureDeps<unknown> {
+  const { config, region, peers, engine, control, telemetry } = theRuntime();
   const { failureQueueUrl: queueUrl } = config;
   if (queueUrl === undefined) {
     throw new UnderstudyError(
@@ -60,7 +92,7 @@ function createDeps(): CaptureDeps<StreamRecord> {
   }
   return {
     region,
-    engine: new DynamoCapture(config),
+    engine: engine.changes.engine,
     log: peers.log(region),
     control,
     divergences: peers.divergences(region),

@@ -15,6 +15,7 @@ import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Zones } from '#lib/aws/route53-zones.ts';
 import type { Finding } from '#lib/domain/deploy-check.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
+import { tableOf } from '#lib/domain/topology.ts';
 import { checkDeploy } from '#lib/usecases/check-deploy.ts';
 
 /** Before anything else of a stack is created or changed: may it be? CloudFormation rolls back what is refused. */
@@ -45,7 +46,7 @@ async function decide({
   const { config, region, peers, telemetry } = theRuntime();
   const { dynamodb } = peers.clients(region);
   const existing = ResourceProperties.existing === 'true';
-  const table = existing ? new AwsExistingTable({ dynamodb, table: config.table }) : undefined;
+  const table = existing ? new AwsExistingTable({ dynamodb, table: tableOf(config).table }) : undefined;
   if (RequestType === 'Delete') {
     await table?.release(config.group);
     return { Status: 'SUCCESS' };

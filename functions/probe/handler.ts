@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { parsed, reported } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { tryWrite } from '#lib/aws/try-write.ts';
+import { tableOf } from '#lib/domain/topology.ts';
 
 const event = z.object({ kind: z.literal('probe') });
 
@@ -12,5 +13,6 @@ export const handler = middy<z.infer<typeof event>, object>()
   .use(parsed(event))
   .handler(async () => {
     const { config, peers, region } = theRuntime();
-    return { outcome: await tryWrite(peers.clients(region).dynamodb, config.table, config.key) };
+    const { table, key } = tableOf(config);
+    return { outcome: await tryWrite(peers.clients(region).dynamodb, table, key) };
   });

@@ -11,9 +11,6 @@ import { surveyBy } from '#functions/survey.ts';
 import { theWorkflow } from '#functions/workflow.ts';
 import type { Plan } from '#lib/domain/control/plan.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
-import { DynamoReplica } from '#lib/engines/dynamodb/dynamo-replica.ts';
-import { DynamoRewinder } from '#lib/engines/dynamodb/dynamo-rewinder.ts';
-import { heartbeatItem } from '#lib/engines/dynamodb/heartbeat.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { type Fitness, noteFitness } from '#lib/usecases/control/note-fitness.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
@@ -110,8 +107,7 @@ export const handler = middy<z.infer<typeof tick>, void>()
   });
 
 async function reportLag(): Promise<void> {
-  const { config, region, peers, control, telemetry, clock } = theRuntime();
-  const store = peers.store(region);
+  const { config, region, peers, engine, control, telemetry, clock } = theRuntime();
   await watch({
     group: config,
     region,
@@ -119,10 +115,10 @@ async function reportLag(): Promise<void> {
     control,
     telemetry,
     nowMs: clock.now,
-    beat: (atMs) => store.put(heartbeatItem(config.key, atMs)),
+    beat: (atMs) => engine.beat(region, atMs),
   });
   // Any Region may have to lead one day: whether it could must be known before that.
-  fitness = await noteFitness({ check: () => store.checkFitness(), control, telemetry }, fitness);
+  fitness = await noteFitness({ check: () => engine.checkFitness(region), control, telemetry }, fitness);
 }
 
 /** The plan that `understudy plan` shows. */
@@ -171,18 +167,12 @@ async function takeBackIn(): Promise<void> {
   keeper.want(led !== undefined && attached !== epoch, epoch);
   if (attached === epoch) return;
   if (waiting?.epoch !== epoch) waiting = { epoch, sinceMs: clock.now() };
-  const replica = new DynamoReplica({
-    store: peers.store(region),
-    leader: peers.store(leader),
-    control,
-    key: theRuntime().config.key,
-  });
   const deps = {
     region,
     log: (at: typeof region) => peers.log(at),
     control,
     divergences: peers.divergences(region),
-    rewinder: new DynamoRewinder({ key: theRuntime().config.key, replica }),
+    rewinder: theRuntime().engine.rewinder(region, leader),
     writePath,
     clock,
     telemetry,

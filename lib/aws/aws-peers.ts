@@ -10,7 +10,8 @@ import type { Endpoints } from '#lib/aws/config.ts';
 import { RegionClients } from '#lib/aws/region-clients.ts';
 import { SfnApproval } from '#lib/aws/sfn-approval.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { GroupConfig } from '#lib/domain/topology.ts';
+import { type GroupConfig, tableOf } from '#lib/domain/topology.ts';
+import type { ApplyStates, Control, FitnessNotes } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 
 /** Names of what a group keeps in each Region. */
@@ -25,12 +26,19 @@ export type GroupResources = GroupConfig & {
 export class AwsPeers implements GroupPeers {
   readonly #resources: GroupResources;
   readonly #stampAttribute: string;
+  readonly #positionsOf: ((region: RegionId) => ApplyStates) | undefined;
   readonly #clients = new Map<RegionId, RegionClients>();
   readonly #logs = new Map<RegionId, AwsLog>();
 
-  constructor(resources: GroupResources, stampAttribute: string) {
+  /** @param positionsOf where the appliers of a Region keep what they know, if not in its control table. */
+  constructor(
+    resources: GroupResources,
+    stampAttribute: string,
+    positionsOf?: (region: RegionId) => ApplyStates,
+  ) {
     this.#resources = resources;
     this.#stampAttribute = stampAttribute;
+    this.#positionsOf = positionsOf;
   }
 
   clients(region: RegionId): RegionClients {
@@ -50,9 +58,9 @@ export class AwsPeers implements GroupPeers {
     return new AwsLogKeeper(this.#logOf(region));
   }
 
-  control(region: RegionId): AwsControl {
-    const { group, controlTable } = this.#resources;
-    return new AwsControl({ dynamodb: this.clients(region).dynamodb, region, group, table: controlTable });
+  control(region: RegionId): Control & FitnessNotes {
+    const table = this.#controlTable(region);
+    return this.#positionsOf === undefined ? table : withPositions(table, this.#positionsOf(region));
   }
 
   acceptor(region: RegionId): AwsAcceptor {
@@ -82,14 +90,19 @@ export class AwsPeers implements GroupPeers {
     });
   }
 
+  /** Throws CONFIG_INVALID for a group of another engine than DynamoDB. */
   store(region: RegionId): AwsItemStore {
     return new AwsItemStore({
       dynamodb: this.clients(region).dynamodb,
-      table: this.#resources.table,
-      key: this.#resources.key,
+      ...tableOf(this.#resources),
       stampAttribute: this.#stampAttribute,
-      control: this.control(region),
+      control: this.#controlTable(region),
     });
+  }
+
+  #controlTable(region: RegionId): AwsControl {
+    const { group, controlTable } = this.#resources;
+    return new AwsControl({ dynamodb: this.clients(region).dynamodb, region, group, table: controlTable });
   }
 
   #logOf(region: RegionId) {
@@ -102,4 +115,22 @@ export class AwsPeers implements GroupPeers {
   destroy(): void {
     for (const clients of this.#clients.values()) clients.destroy();
   }
+}
+
+/** A control table, but for the positions: the store keeps them, so that they move with its data. */
+function withPositions(table: Control & FitnessNotes, positions: ApplyStates): Control & FitnessNotes {
+  return {
+    role: () => table.role(),
+    nameLeader: (next) => table.nameLeader(next),
+    attach: (epoch) => table.attach(epoch),
+    noteFitness: (lane, unfit) => table.noteFitness(lane, unfit),
+    async applyState(lane) {
+      const [{ unfit }, state] = await Promise.all([table.applyState(lane), positions.applyState(lane)]);
+      return { ...state, ...(unfit !== undefined && { unfit }) };
+    },
+    takeLease: (lane) => positions.takeLease(lane),
+    saveApplyState: (lease, state) => positions.saveApplyState(lease, state),
+    // With a lease of the table's own: refused, as no store that keeps its positions can be taken back yet.
+    noteRewound: (lease, rewound) => table.noteRewound(lease, rewound),
+  };
 }

@@ -4,7 +4,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
-import { type GroupConfig, type KeySchema, membersOf, parseGroup } from '#lib/domain/topology.ts';
+import { type GroupConfig, membersOf, parseGroup } from '#lib/domain/topology.ts';
 
 /** Time between two reports of a Region's figures: two in each minute that an alarm looks at. */
 const REPORT_MS = 30_000;
@@ -46,11 +46,24 @@ const retentionSchema = z.object({
   graceHours: z.number().exactOptional(),
 });
 
+const engineSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('dynamodb'),
+    table: z.string().min(3),
+    key: z.union([z.tuple([keyAttribute]), z.tuple([keyAttribute, keyAttribute])]),
+  }),
+  z.object({
+    kind: z.literal('postgres'),
+    databases: z.record(z.string(), z.url({ protocol: /^postgres(ql)?$/ })),
+    publication: z.string().min(1).max(63),
+    slot: z.string().regex(/^[a-z0-9_]{1,63}$/),
+  }),
+]);
+
 const schema = z.object({
   group: z.string(),
   region: z.string(),
-  table: z.string().min(3),
-  key: z.union([z.tuple([keyAttribute]), z.tuple([keyAttribute, keyAttribute])]),
+  engine: engineSchema,
   regions: z.array(
     z.object({ name: z.string(), bucket: z.string().min(3), follows: z.string().exactOptional() }),
   ),
@@ -70,6 +83,7 @@ const endpointsSchema = z.record(
   z.string(),
   z.object({
     dynamodb: z.url(),
+    postgres: z.url().exactOptional(),
     s3: z.url().exactOptional(),
     sqs: z.url().exactOptional(),
     route53: z.url().exactOptional(),
@@ -84,6 +98,8 @@ const endpointsSchema = z.record(
 /** Where the services of a Region are reached, if not at AWS's own endpoints. */
 export type RegionEndpoints = {
   readonly dynamodb: string;
+  /** The Region's database, with whatever it takes to be let in; in place of the engine's own address. */
+  readonly postgres?: string;
   /** A witness has none. */
   readonly s3?: string;
   readonly sqs?: string;
@@ -132,7 +148,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
   const endpoints = env.UNDERSTUDY_ENDPOINTS
     ? parse(endpointsSchema, 'UNDERSTUDY_ENDPOINTS', env.UNDERSTUDY_ENDPOINTS)
     : {};
-  const group = parseGroup({ ...input, key: input.key as KeySchema });
+  const group = parseGroup(input);
   const region = parseRegionId(input.region);
   const buckets = Object.fromEntries(input.regions.map(({ name, bucket }) => [name, bucket]));
   if (!membersOf(group).includes(region)) {

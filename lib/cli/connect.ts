@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import { AwsPeers } from '#lib/aws/aws-peers.ts';
+import { openGroup } from '#functions/engines/open-group.ts';
+import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { type RuntimeConfig, readConfig } from '#lib/aws/config.ts';
 import { canonicalTarget } from '#lib/aws/dns-target.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
@@ -15,7 +16,8 @@ import type { Survey } from '#lib/domain/control/survey.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type Leadership, membersOf } from '#lib/domain/topology.ts';
-import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
+import type { Engine } from '#lib/ports/engine.ts';
+import { SILENT } from '#lib/ports/telemetry.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
 import { surveyGroup } from '#lib/usecases/control/survey.ts';
 
@@ -25,6 +27,7 @@ const ALARM_NAMES = [...[...ALARMS, DRILL_FAILED].map(({ name }) => name), UNSAF
 export type Connection = {
   readonly config: RuntimeConfig;
   readonly peers: AwsPeers;
+  readonly engine: Engine;
   /** Who leads, by the first Region that answers. */
   readonly role: () => Promise<Leadership>;
   readonly profile: Profile;
@@ -60,7 +63,7 @@ export async function connect(
     UNDERSTUDY_CONFIG: JSON.stringify(cloud.config),
     UNDERSTUDY_ENDPOINTS: JSON.stringify(cloud.endpoints),
   });
-  const peers = new AwsPeers(config, STAMP_ATTRIBUTE);
+  const { peers, engine } = openGroup(config, { telemetry: SILENT });
   const role = async () => {
     const answers = config.regions.map(({ name }) => peers.control(name).role());
     try {
@@ -98,6 +101,7 @@ export async function connect(
   return {
     config,
     peers,
+    engine,
     role,
     profile: PROFILES[config.failover.profile],
     register,

@@ -9,7 +9,7 @@ import { alarmsIn } from '#lib/constructs/alarm-specs.ts';
 import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import { diagnose, type Fact, type RegionFacts } from '#lib/domain/doctor.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { membersOf } from '#lib/domain/topology.ts';
+import { membersOf, tableOf } from '#lib/domain/topology.ts';
 
 /**
  * `understudy doctor`: checks that what a group needs is there and as it should be, and how to mend what is not. It
@@ -65,7 +65,7 @@ async function factsOf({ config, peers, register }: Connection, region: RegionId
   const shared = { region, control, ...(aheadMs !== undefined && { clockAheadMs: aheadMs }) };
   if (config.witnesses.includes(region)) return shared;
   const [data, log, bucket, workflow] = await Promise.all([
-    fact(inspector.table(config.table)),
+    fact(inspector.table(tableOf(config).table)),
     fact(inspector.table(config.logTable)),
     fact(inspector.bucket(config.buckets[region]!)),
     config.failover.stateMachineArn === undefined

@@ -8,7 +8,7 @@ import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Entry, lastOf } from '#lib/domain/log.ts';
 import { parseLsn } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
-import type { KeySchema } from '#lib/domain/topology.ts';
+import { type KeySchema, tableOf } from '#lib/domain/topology.ts';
 import { ItemDecoder } from '#lib/engines/dynamodb/item-decoder.ts';
 
 type LogOptions = GroupChoice & { region?: string; json?: boolean };
@@ -57,7 +57,7 @@ export async function logCatCommand(
         `It holds ${end.firstLsn} to ${end.lastLsn}.`,
       );
     }
-    printRecords(await log.getSegment(entry.hash), entry, connection.config.key);
+    printRecords(await log.getSegment(entry.hash), entry, tableOf(connection.config).key);
     return 0;
   } finally {
     connection.close();

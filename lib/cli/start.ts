@@ -1,14 +1,15 @@
 import { once } from 'node:events';
-import { type LoadOptions, loadOf } from '#lib/cli/load-option.ts';
+import { demoEngineOf, type EngineOptions } from '#lib/cli/demo-engine.ts';
+import { endpointLines } from '#lib/cli/endpoint-lines.ts';
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
-import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
+import { type EngineConfig, parseGroup } from '#lib/domain/topology.ts';
 import { type Report, replicate } from '#lib/local/demo/replicate.ts';
 import { JsonView, PlainView, TerminalView, type View } from '#lib/local/demo/view.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 
-export type StartOptions = LoadOptions & {
+export type StartOptions = EngineOptions & {
   readonly seconds?: string;
   readonly rate?: string;
   readonly keep?: boolean;
@@ -17,7 +18,6 @@ export type StartOptions = LoadOptions & {
 
 const REGIONS = ['eu-west-1', 'us-east-1', 'ap-southeast-1'];
 const LEADER = parseRegionId('eu-west-1');
-const DEFAULT_KEY: KeySchema = [{ name: 'id', type: 'S' }];
 const DEFAULT_SECONDS = 15;
 const DEFAULT_RATE = 50;
 /** Time between two frames, ms: a terminal is drawn over, lines pile up. */
@@ -25,7 +25,7 @@ const DRAWN_MS = 500;
 const LINES_MS = 1_000;
 
 /**
- * `understudy start`: an embedded cloud of three Regions, a client that writes to the leader's table, a live
+ * `understudy start`: an embedded cloud of three Regions, a client that writes to the leader's store, a live
  * view, and at the end a comparison of all replicas. Exit status 0 if they are equal, 1 if not.
  */
 export async function startCommand(options: StartOptions): Promise<number> {
@@ -33,20 +33,24 @@ export async function startCommand(options: StartOptions): Promise<number> {
   // A file alone is loaded alone; synthetic writes on top of a user's items are for who asks for them.
   const seconds = numberOf('--seconds', options.seconds, options.load === undefined ? DEFAULT_SECONDS : 0);
   const view = viewOf(options);
-  const load = await loadOf(options, (line) => view.say(line));
+  const { engine, load, schema } = await demoEngineOf(options, (line) => view.say(line));
 
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt);
   const group = parseGroup({
     group: 'demo',
-    table: 'orders',
-    key: load?.key ?? DEFAULT_KEY,
+    engine,
     regions: REGIONS.map((name) => ({ name })),
   });
   view.say('Starting three Regions, 40 ms apart');
   try {
-    await using cloud = await EmbeddedCloud.start({ group, leader: LEADER, signal: interrupted.signal });
+    await using cloud = await EmbeddedCloud.start({
+      group,
+      leader: LEADER,
+      ...(schema !== undefined && { schema }),
+      signal: interrupted.signal,
+    });
     const report = await replicate(
       cloud,
       { epoch: parseEpoch(1), leader: LEADER },
@@ -54,15 +58,15 @@ export async function startCommand(options: StartOptions): Promise<number> {
         rate,
         seconds,
         frameMs: options.json || !process.stdout.isTTY ? LINES_MS : DRAWN_MS,
-        ...(load && { load: load.writes() }),
+        ...(load && { load: load() }),
       },
       view,
       interrupted.signal,
     );
     if (options.json && !options.keep) console.log(JSON.stringify(report));
-    else if (!options.json) for (const line of reportLines(report)) view.say(line);
+    else if (!options.json) for (const line of reportLines(report, engine)) view.say(line);
     if (options.keep) {
-      for (const line of endpointLines(cloud, options.json === true)) console.log(line);
+      for (const line of endpointLines(cloud, LEADER, options.json === true)) console.log(line);
       if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
       if (options.json) console.log(JSON.stringify(report));
     }
@@ -78,42 +82,24 @@ function viewOf(options: StartOptions): View {
   return process.stdout.isTTY ? new TerminalView(process.stdout) : new PlainView(process.stdout);
 }
 
-function reportLines(report: Report): readonly string[] {
-  const { records, failedWrites, items, digestsEqual, digests, lagMs } = report;
+const WORDS = {
+  dynamodb: { rows: 'items', store: 'table' },
+  postgres: { rows: 'rows', store: 'database' },
+} as const;
+
+function reportLines(report: Report, engine: EngineConfig): readonly string[] {
+  const { records, failedWrites, items, digestsEqual, digests, lagMs, torn } = report;
+  const { rows, store } = WORDS[engine.kind];
   const ms = (value: number | undefined) =>
     value === undefined ? 'not measured' : `${Math.round(value)} ms`;
   return [
-    `${records} writes acknowledged by the leader${failedWrites > 0 ? `, ${failedWrites} failed` : ''}; ${items} items in the table`,
-    `lag from the client's write to the follower's table: p50 ${ms(lagMs.p50)}, p99 ${ms(lagMs.p99)}`,
+    `${records} writes acknowledged by the leader${failedWrites > 0 ? `, ${failedWrites} failed` : ''}; ${items} ${rows} in the ${store}`,
+    `lag from the client's write to the follower's ${store}: p50 ${ms(lagMs.p50)}, p99 ${ms(lagMs.p99)}`,
     ...Object.entries(digests).map(([region, digest]) => `digest of ${region}: ${digest.slice(0, 32)}…`),
+    ...torn.slice(0, 3),
     digestsEqual
-      ? 'All replicas hold the same items.'
+      ? `All replicas hold the same ${rows}.`
       : 'The replicas differ: see understudy verify and docs/RUNBOOK.md#replicas_differ.',
-  ];
-}
-
-function endpointLines(cloud: EmbeddedCloud, json: boolean): readonly string[] {
-  const { endpoints } = cloud.resources;
-  if (json)
-    return [JSON.stringify({ kind: 'endpoints', cloud: cloud.file, table: cloud.group.table, endpoints })];
-  const lines = Object.entries(endpoints).map(
-    ([region, { dynamodb, s3 }]) => `${region}: DynamoDB ${dynamodb}, S3 ${s3}`,
-  );
-  const { dynamodb, credentials } = endpoints[LEADER]!;
-  const example = Object.fromEntries(
-    cloud.group.key.map(({ name, type }) => [name, { [type]: type === 'N' ? '1' : 'bXk=' }]),
-  );
-  return [
-    '',
-    ...lines,
-    '',
-    `Write to table ${cloud.group.table} at the leader, ${LEADER}, with any AWS client:`,
-    `  AWS_ACCESS_KEY_ID=${credentials?.accessKeyId} AWS_SECRET_ACCESS_KEY=${credentials?.secretAccessKey} \\`,
-    `  aws dynamodb put-item --region ${LEADER} --endpoint-url ${dynamodb} \\`,
-    `    --table-name ${cloud.group.table} --item '${JSON.stringify(example)}'`,
-    'Look at it from another terminal: npm run -s understudy -- lag | verify | log ls',
-    `The group is described by ${cloud.file}`,
-    'Ctrl-C ends it.',
   ];
 }
 

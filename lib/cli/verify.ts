@@ -3,7 +3,6 @@ import { connect } from '#lib/cli/connect.ts';
 import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { table } from '#lib/cli/table.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
-import { DynamoDigest } from '#lib/engines/dynamodb/dynamo-digest.ts';
 import { verify } from '#lib/usecases/verify.ts';
 
 /** On a live group a follower is a little behind: a key that differs is looked at again this often. */
@@ -12,17 +11,15 @@ const PAUSE_MS = 500;
 
 /** `understudy verify`: compares each follower with the leader. Throws REPLICAS_DIFFER after naming the keys. */
 export async function verifyCommand(options: GroupChoice & { json?: boolean }): Promise<number> {
-  const { config, peers, role, close } = await connect(options, 'data');
+  const { config, engine, role, close } = await connect(options, 'data');
   try {
     const { leader } = await role();
-    const digest = (region: typeof leader) =>
-      new DynamoDigest({ store: peers.store(region), key: config.key });
     const followers = config.regions.map(({ name }) => name).filter((name) => name !== leader);
     const pause = () => sleep(PAUSE_MS);
     const results = await Promise.all(
       followers.map(async (region) => ({
         region,
-        ...(await verify(digest(leader), digest(region), { rechecks: RECHECKS, pause })),
+        ...(await verify(engine.digest(leader), engine.digest(region), { rechecks: RECHECKS, pause })),
       })),
     );
     if (options.json) {

@@ -23,9 +23,10 @@ import type { Handler } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 import { alarmName, LAG_ALARMS } from '#lib/domain/alarms.ts';
+import type { EngineConfig } from '#lib/domain/topology.ts';
 
 type AlarmsProps = {
-  readonly place: Place;
+  readonly place: Place<EngineConfig>;
   /** The lag above which a replica is no candidate. */
   readonly maxLag: Duration;
   /** Name of an SNS topic that exists in every Region of the group: it gets every alarm. */
@@ -48,7 +49,7 @@ const QUEUES = { 'failure-queue': 'failures', 'drill-queue': 'drill-failures' } 
  * is watched is called by its name: the construct needs nothing of the others.
  */
 export class Alarms extends Construct {
-  readonly #place: Place;
+  readonly #place: Place<EngineConfig>;
   readonly #maxLag: Duration;
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {

@@ -10,14 +10,14 @@ import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseGroupId } from '#lib/domain/ids.ts';
 import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
-import { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
+import { type DynamoEngineConfig, type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
 
 /** How long a failover waits for the user's hook. */
 const HOST_FENCE = Duration.seconds(3);
 
 /** What the props of a group come to, checked. */
 export type GroupPlan = {
-  readonly config: GroupConfig;
+  readonly config: GroupConfig<DynamoEngineConfig>;
   readonly failover: FailoverConfig;
   readonly retention: RetentionPolicy;
   readonly drill: DrillPlan | undefined;
@@ -39,8 +39,7 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
   refuseMembers(replicas, witnesses);
   const config = parseGroup({
     group,
-    table: engine.table,
-    key: engine.key,
+    engine: { kind: 'dynamodb', table: engine.table, key: engine.key },
     regions: replicas.map(({ region, follows }) => ({ name: region, follows })),
     witnesses,
   });

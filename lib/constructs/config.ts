@@ -8,7 +8,7 @@ import { tableNames } from '#lib/constructs/names.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
-import { type GroupConfig, parseGroup, refuseTooFew } from '#lib/domain/topology.ts';
+import { type DynamoEngineConfig, type GroupConfig, parseGroup, refuseTooFew } from '#lib/domain/topology.ts';
 
 const KEYS = { S: 'STRING', N: 'NUMBER', B: 'BINARY' } as const;
 
@@ -81,7 +81,7 @@ const schema = z.strictObject({
 
 /** What one config file deploys. */
 export type Deployment = {
-  readonly config: GroupConfig;
+  readonly config: GroupConfig<DynamoEngineConfig>;
   readonly failover: FailoverConfig;
   readonly retention: RetentionPolicy;
   /** Where to; without it, the account that the CDK finds credentials for. */
@@ -113,7 +113,7 @@ export function parseDeployment(value: unknown, source: string): Deployment {
   if (key.length === 2 && key[0].name === key[1].name) {
     throw invalid(`${source}: key: both attributes are ${key[0].name}`, 'Give the sort key its own name.');
   }
-  const config = parseGroup({ group, table, key, regions, witnesses });
+  const config = parseGroup({ group, engine: { kind: 'dynamodb', table, key }, regions, witnesses });
   refuseTooFew(config);
   if (Object.values(tableNames(config.group)).includes(table)) {
     throw invalid(
@@ -160,7 +160,7 @@ export function propsOf({
     record,
     targets,
   } = failover;
-  const [partitionKey, sortKey] = config.key.map(({ name, type }) => ({
+  const [partitionKey, sortKey] = config.engine.key.map(({ name, type }) => ({
     name,
     type: AttributeType[KEYS[type]],
   }));
@@ -176,7 +176,7 @@ export function propsOf({
     witness: config.witnesses,
     countedWrites,
     engine: Engine.dynamodb({
-      table: config.table,
+      table: config.engine.table,
       partitionKey: partitionKey!,
       ...(sortKey && { sortKey }),
     }),

@@ -197,7 +197,7 @@ export class Dashboard extends Construct {
       this.#metric(region, {
         namespace: 'AWS/DynamoDB',
         metricName: 'ConsumedWriteCapacityUnits',
-        dimensionsMap: { TableName: this.#place.config.table },
+        dimensionsMap: { TableName: this.#place.config.engine.table },
         statistic: 'Sum',
         label: region,
       }),

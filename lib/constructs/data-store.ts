@@ -20,8 +20,8 @@ export class DataStore extends Construct {
   /** @param existing the stream of a table that is there already; without it, the table is created. */
   constructor(scope: Construct, id: string, place: Place, existing?: { readonly streamArn: string }) {
     super(scope, id);
-    const [partitionKey, sortKey] = place.config.key;
-    const tableName = place.config.table;
+    const [partitionKey, sortKey] = place.config.engine.key;
+    const tableName = place.config.engine.table;
     this.#place = place;
     this.table =
       existing === undefined
@@ -33,7 +33,7 @@ export class DataStore extends Construct {
             stream: StreamViewType.NEW_AND_OLD_IMAGES,
           })
         : Table.fromTableAttributes(this, 'Table', { tableName, tableStreamArn: existing.streamArn });
-    this.#tableArn = tableArn(this, place.config.table, place.region);
+    this.#tableArn = tableArn(this, place.config.engine.table, place.region);
   }
 
   /** Writing what the log says, here, and copying the table of whichever Region leads. */
@@ -90,7 +90,7 @@ export class DataStore extends Construct {
   }
 
   #everywhere(): readonly string[] {
-    return tableArns(this, this.#place, this.#place.config.table);
+    return tableArns(this, this.#place, this.#place.config.engine.table);
   }
 }
 

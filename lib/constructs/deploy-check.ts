@@ -94,7 +94,7 @@ export class DeployCheck extends Construct {
         'dynamodb:TagResource',
         'dynamodb:UntagResource',
       ],
-      [tableArn(this, place.config.table, place.region)],
+      [tableArn(this, place.config.engine.table, place.region)],
     );
   }
 

@@ -3,11 +3,16 @@ import type { Construct } from 'constructs';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { tableNames } from '#lib/constructs/names.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { type GroupConfig, membersOf } from '#lib/domain/topology.ts';
+import {
+  type DynamoEngineConfig,
+  type EngineConfig,
+  type GroupConfig,
+  membersOf,
+} from '#lib/domain/topology.ts';
 
 /** One Region of a group in an account: what every construct needs to know of where it is. */
-export type Place = {
-  readonly config: GroupConfig;
+export type Place<E extends EngineConfig = DynamoEngineConfig> = {
+  readonly config: GroupConfig<E>;
   readonly region: RegionId;
   /** 12 digits, or the token of whichever account the stack is deployed to. */
   readonly account: string;

@@ -63,7 +63,7 @@ export class ReplicationGroup extends Construct {
     }
     const { config, drill, failover, retention } = planGroupOf(id, props);
     this.group = config.group;
-    this.#table = config.table;
+    this.#table = config.engine.table;
     this.#failover = failover;
     this.#account = props.account ?? scope.account ?? Aws.ACCOUNT_ID;
     const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, dashboard = true, alarms, engine } = props;

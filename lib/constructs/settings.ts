@@ -8,8 +8,7 @@ export function settingsOf({ config, region, account }: Place) {
   return {
     group: config.group,
     region,
-    table: config.table,
-    key: config.key,
+    engine: config.engine,
     regions: config.regions.map((each) => ({
       ...each,
       bucket: bucketName(config.group, account, each.name),

@@ -13,7 +13,8 @@ export function grantFence(
   place: Place,
   { sentinel, failover, probe }: Readonly<Record<'sentinel' | 'failover' | 'probe', Handler>>,
 ): void {
-  const { group, table } = place.config;
+  const { group, engine } = place.config;
+  const { table } = engine;
   const replicas = place.config.regions.map(({ name }) => name);
   const name = resourceName(group, 'probe');
   const probeArn = (region: string) =>

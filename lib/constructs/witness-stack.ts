@@ -48,7 +48,7 @@ export class WitnessStack extends Stack {
     this.sentinel = sentinel;
     control.grantVote(sentinel);
     // Whether a leader's table takes a write is what a vote is about.
-    sentinel.allow(['dynamodb:PutItem'], tableArns(this, place, place.config.table));
+    sentinel.allow(['dynamodb:PutItem'], tableArns(this, place, place.config.engine.table));
     new Tick(this, 'Tick', place, { name: 'tick', every: Duration.minutes(1) }, [sentinel]);
     this.alarms = new Alarms(this, 'Alarms', {
       place,

@@ -1,7 +1,7 @@
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
 import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { GroupConfig, KeyAttribute } from '#lib/domain/topology.ts';
+import { type GroupConfig, type KeyAttribute, tableOf } from '#lib/domain/topology.ts';
 
 /** What a group needs to know of a table that is there already before it takes it in. */
 export type TableFacts = {
@@ -29,10 +29,12 @@ export type Finding = { readonly what: string; readonly fix: string };
 
 /** Why `region` can't be deployed with its table as it is. Undefined facts: there is no such table. */
 export function findingsOfTable(
-  { group, table, key }: GroupConfig,
+  config: GroupConfig,
   region: RegionId,
   facts: TableFacts | undefined,
 ): readonly Finding[] {
+  const { group } = config;
+  const { table, key } = tableOf(config);
   if (facts === undefined) {
     const fix = `Name a table that is in every Region of the group, or let the group create ${table}.`;
     return [{ what: `There is no table ${table} in ${region}.`, fix }];

@@ -13,11 +13,30 @@ export type RegionConfig = {
   readonly follows?: RegionId | undefined;
 };
 
-/** A group as it is configured: alike in every Region; roles are state, not configuration. */
-export type GroupConfig = {
-  readonly group: GroupId;
+/** One DynamoDB table in each Region. */
+export type DynamoEngineConfig = {
+  readonly kind: 'dynamodb';
   readonly table: string;
   readonly key: KeySchema;
+};
+
+/** One PostgreSQL database in each Region. */
+export type PostgresEngineConfig = {
+  readonly kind: 'postgres';
+  /** Where the database of each Region is: `postgres://role@host:port/database`. */
+  readonly databases: Readonly<Record<string, string>>;
+  readonly publication: string;
+  /** Name of the replication slot in each Region. One that is made anew must have another: see ADR 21. */
+  readonly slot: string;
+};
+
+/** What is replicated. */
+export type EngineConfig = DynamoEngineConfig | PostgresEngineConfig;
+
+/** A group as it is configured: alike in every Region; roles are state, not configuration. */
+export type GroupConfig<E extends EngineConfig = EngineConfig> = {
+  readonly group: GroupId;
+  readonly engine: E;
   /** The replicas. */
   readonly regions: readonly RegionConfig[];
   /** Regions without data that vote and accept: two replicas need one. */
@@ -64,6 +83,16 @@ export function membersOf({ regions, witnesses }: GroupConfig): readonly RegionI
   return [...regions.map(({ name }) => name), ...witnesses];
 }
 
+/** The table that a group replicates. Throws CONFIG_INVALID for a group of another engine. */
+export function tableOf({ group, engine }: GroupConfig): DynamoEngineConfig {
+  if (engine.kind === 'dynamodb') return engine;
+  throw new UnderstudyError(
+    'CONFIG_INVALID',
+    `group ${group} replicates no DynamoDB table: its engine is ${engine.kind}`,
+    'This is for groups of DynamoDB tables alone.',
+  );
+}
+
 /** Throws REGIONS_TOO_FEW if the loss of one Region would leave no majority: nobody could be promoted then. */
 export function refuseTooFew(group: GroupConfig): void {
   if (membersOf(group).length >= 3) return;
@@ -75,13 +104,12 @@ export function refuseTooFew(group: GroupConfig): void {
 }
 
 /** Checks a group and brands its names. Throws CONFIG_INVALID or CONFIG_REGION_REPEATED. */
-export function parseGroup(input: {
+export function parseGroup<E extends EngineConfig>(input: {
   group: string;
-  table: string;
-  key: KeySchema;
+  engine: E;
   regions: readonly { name: string; follows?: string | undefined }[];
   witnesses?: readonly string[] | undefined;
-}): GroupConfig {
+}): GroupConfig<E> {
   const regions = input.regions.map(({ name, follows }) => ({
     name: parseRegionId(name),
     ...(follows === undefined ? {} : { follows: parseRegionId(follows) }),
@@ -115,7 +143,7 @@ export function parseGroup(input: {
       );
     }
   }
-  return { group: parseGroupId(input.group), table: input.table, key: input.key, regions, witnesses };
+  return { group: parseGroupId(input.group), engine: input.engine, regions, witnesses };
 }
 
 /**

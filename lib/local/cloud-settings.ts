@@ -12,6 +12,8 @@ export type CloudOptions = {
   readonly group: GroupConfig;
   /** Leader of epoch 1. */
   readonly leader: RegionId;
+  /** Makes the tables of a PostgreSQL group: SQL that is run in the database of each Region before it is replicated. */
+  readonly schema?: string;
   /** How the links between Regions differ from the default (40 ms each way). */
   readonly link?: Partial<LinkSettings>;
   /** Without it, nobody watches the leader: there are no beats, no DNS and no applications. */

@@ -3,14 +3,14 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AwsPeers, type GroupResources } from '#lib/aws/aws-peers.ts';
+import { type OpenGroup, openGroup } from '#functions/engines/open-group.ts';
+import type { AwsPeers, GroupResources } from '#lib/aws/aws-peers.ts';
 import type { Endpoints, RegionEndpoints } from '#lib/aws/config.ts';
 import type { Route53Record } from '#lib/aws/route53-record.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { type GroupConfig, membersOf } from '#lib/domain/topology.ts';
-import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { startApplication } from '#lib/local/application/application.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
 import { CloudDns } from '#lib/local/cloud-dns.ts';
@@ -22,7 +22,9 @@ import { freePort } from '#lib/local/ports.ts';
 import { namesOf, provisionRegion, provisionWitness } from '#lib/local/provision.ts';
 import { type Part, RegionProcesses } from '#lib/local/region-processes.ts';
 import { all, bootReplica, bootWitness } from '#lib/local/region-servers.ts';
+import { type LocalStores, localStores } from '#lib/local/stores/local-stores.ts';
 import { failoverDefinition } from '#lib/local/workflow/definition.ts';
+import { SILENT } from '#lib/ports/telemetry.ts';
 import { foundGroup } from '#lib/usecases/control/found-group.ts';
 
 /** From where the applications' users come, and Route 53's health checks, in the network. */
@@ -43,6 +45,7 @@ export class EmbeddedCloud implements AsyncDisposable {
   readonly #settings: CloudSettings;
   readonly #stopped: AbortController;
   readonly #processes: RegionProcesses;
+  readonly #stores: LocalStores;
   readonly #opened: AwsPeers[] = [];
   #direct: Record<string, RegionEndpoints> = {};
   #queueUrls: Record<string, string> = {};
@@ -52,11 +55,18 @@ export class EmbeddedCloud implements AsyncDisposable {
   /** Ports at which users reach the application of each Region, over the network. */
   readonly #applicationPorts = new Map<RegionId, number>();
 
-  private constructor(options: CloudOptions, folder: string, network: Network, stopped: AbortController) {
+  private constructor(
+    options: CloudOptions,
+    stores: LocalStores,
+    folder: string,
+    network: Network,
+    stopped: AbortController,
+  ) {
     this.group = options.group;
     this.network = network;
     this.#options = options;
     this.#settings = new CloudSettings(options);
+    this.#stores = stores;
     this.#processes = new RegionProcesses((message) => options.onMessage?.(message));
     this.#folder = folder;
     this.#stopped = stopped;
@@ -66,6 +76,7 @@ export class EmbeddedCloud implements AsyncDisposable {
   static async start(options: CloudOptions): Promise<EmbeddedCloud> {
     // Where there is no server to start, nothing is started.
     dynamoBinary();
+    const stores = localStores(options.group, options);
     const { signal } = options;
     const folder = await mkdtemp(join(tmpdir(), CLOUD_FOLDER));
     let cloud: EmbeddedCloud | undefined;
@@ -79,7 +90,7 @@ export class EmbeddedCloud implements AsyncDisposable {
     try {
       // It may have been given up before anybody listened.
       signal?.throwIfAborted();
-      cloud = new EmbeddedCloud(options, folder, await Network.start(stopped.signal), stopped);
+      cloud = new EmbeddedCloud(options, stores, folder, await Network.start(stopped.signal), stopped);
       await cloud.#boot();
       signal?.throwIfAborted();
       return cloud;
@@ -102,11 +113,16 @@ export class EmbeddedCloud implements AsyncDisposable {
     return join(this.#folder, 'cloud.json');
   }
 
-  /** Adapters for the group's Regions as somebody outside all of them has. Closed with the cloud. */
+  /** The group as somebody outside all Regions reaches it. Closed with the cloud. */
+  open(): OpenGroup {
+    const group = openGroup(this.resources, { telemetry: SILENT });
+    this.#opened.push(group.peers);
+    return group;
+  }
+
+  /** What is Understudy's own in each Region, as somebody outside all of them reaches it. Closed with the cloud. */
   peers(): AwsPeers {
-    const peers = new AwsPeers(this.resources, STAMP_ATTRIBUTE);
-    this.#opened.push(peers);
-    return peers;
+    return this.open().peers;
   }
 
   /** Is this process up, rather than on its way back? */
@@ -200,7 +216,12 @@ export class EmbeddedCloud implements AsyncDisposable {
     const replicas = this.group.regions.map(({ name }) => name);
     const { witnesses } = this.group;
     const { failover, onStep = () => {} } = this.#options;
-    const place = { settings: this.#settings, folder: this.#folder, run: this.#processes.run };
+    const place = {
+      settings: this.#settings,
+      folder: this.#folder,
+      run: this.#processes.run,
+      stores: this.#stores,
+    };
     onStep('the servers of each Region');
     await all([
       ...replicas.map(async (region) => {
@@ -210,18 +231,16 @@ export class EmbeddedCloud implements AsyncDisposable {
         this.#direct[region] = await bootWitness(place, region);
       }),
     ]);
-    const peers = this.peers();
+    const opened = this.open();
+    const { peers } = opened;
     onStep('tables, buckets and queues');
     await all([
       ...witnesses.map((region) =>
         provisionWitness(peers.clients(region).dynamodb, namesOf(this.group, region)),
       ),
       ...replicas.map(async (region) => {
-        this.#queueUrls[region] = await provisionRegion(
-          peers.clients(region),
-          this.group,
-          namesOf(this.group, region),
-        );
+        this.#queueUrls[region] = await provisionRegion(peers.clients(region), namesOf(this.group, region));
+        await this.#stores.provision(opened, region);
         await peers.control(region).nameLeader({ epoch: parseEpoch(1), leader: this.#options.leader });
       }),
     ]);
@@ -314,7 +333,7 @@ export class EmbeddedCloud implements AsyncDisposable {
       regions
         .filter((to) => to !== from)
         .flatMap((to) =>
-          (['dynamodb', 's3', 'cloudwatch'] as const).flatMap((service) => {
+          (['dynamodb', 's3', 'cloudwatch', 'postgres'] as const).flatMap((service) => {
             const url = this.#direct[to]![service];
             return url === undefined ? [] : [{ from, to, service, targetPort: Number(new URL(url).port) }];
           }),
@@ -325,7 +344,11 @@ export class EmbeddedCloud implements AsyncDisposable {
     for (const region of regions) seen.set(region, { [region]: this.#direct[region]! });
     links.forEach(({ from, to, service }, index) => {
       const known = seen.get(from)!;
-      known[to] = { ...this.#direct[to]!, ...known[to], [service]: `http://127.0.0.1:${ports[index]}` };
+      known[to] = {
+        ...this.#direct[to]!,
+        ...known[to],
+        [service]: onPort(this.#direct[to]![service]!, ports[index]!),
+      };
     });
     return seen;
   }
@@ -379,6 +402,13 @@ export class EmbeddedCloud implements AsyncDisposable {
       zoneId: this.#dns?.zoneId,
     });
   }
+}
+
+/** An endpoint on this machine, as it is reached on another port. */
+function onPort(endpoint: string, port: number): string {
+  const url = new URL(endpoint);
+  url.port = String(port);
+  return url.href;
 }
 
 /** The endpoints of a Region's own servers, as its application is known to them. */

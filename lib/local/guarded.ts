@@ -29,16 +29,20 @@ exit "$status"
  * Starts a program in a process group of its own (Ctrl-C does not reach it); `pid` is the program's own.
  *
  * @param signal ends it.
+ * @param user who runs it, if not who runs this process.
  */
 export async function spawnGuarded(
   name: string,
   command: string,
   args: readonly string[],
   signal?: AbortSignal,
+  user?: { readonly uid: number; readonly gid: number },
 ): Promise<Guarded> {
   const shell = spawn('sh', ['-c', SCRIPT, 'sh', command, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
+    // Somebody else may not be let into the folder in which this process is.
+    ...(user && { ...user, cwd: '/' }),
   });
   // Nothing is ever written, but a shell that is gone may still break the pipe.
   shell.stdin.on('error', () => {});

@@ -14,7 +14,6 @@ import type { GroupConfig, KeySchema } from '#lib/domain/topology.ts';
 
 /** What a Region of the embedded cloud holds for a group. */
 export type RegionNames = {
-  readonly dataTable: string;
   readonly logTable: string;
   readonly controlTable: string;
   readonly bucket: string;
@@ -24,7 +23,6 @@ export type RegionNames = {
 export function namesOf(group: GroupConfig, region: string): RegionNames {
   const { log, control } = tableNames(group.group);
   return {
-    dataTable: group.table,
     logTable: log,
     controlTable: control,
     bucket: `understudy-${group.group}-${region}`,
@@ -32,17 +30,18 @@ export function namesOf(group: GroupConfig, region: string): RegionNames {
   };
 }
 
-/** Makes a group's tables, bucket and queue in a Region; what is there already is left alone. Returns the queue's URL. */
+/**
+ * Makes what Understudy has of a group in a Region: tables, bucket and queue; what is there already is left alone.
+ * Returns the queue's URL.
+ */
 export async function provisionRegion(
   clients: { readonly dynamodb: DynamoDBClient; readonly s3: S3Client; readonly sqs: SQSClient },
-  group: GroupConfig,
   names: RegionNames,
 ): Promise<string> {
   const logKey: KeySchema = [
     { name: 'lane', type: 'S' },
     { name: 'at', type: 'S' },
   ];
-  await createTable(clients.dynamodb, names.dataTable, group.key, 'NEW_AND_OLD_IMAGES');
   await createTable(clients.dynamodb, names.logTable, logKey, 'KEYS_ONLY');
   await createTable(clients.dynamodb, names.controlTable, [{ name: 'id', type: 'S' }]);
   await createBucket(clients.s3, names.bucket);
@@ -64,7 +63,8 @@ export async function streamArnOf(dynamodb: DynamoDBClient, table: string): Prom
   return Table!.LatestStreamArn!;
 }
 
-async function createTable(
+/** Makes a table, with the stream of `view` if one is asked for; one that is there already is left alone. */
+export async function createTable(
   dynamodb: DynamoDBClient,
   name: string,
   key: KeySchema,

@@ -3,11 +3,11 @@ import { KeptProcess } from '#lib/local/kept-process.ts';
 import type { Supervised } from '#lib/local/supervised.ts';
 
 /**
- * The processes of a Region that data goes through; each Region has a CloudWatch, and for failover an application and a
- * policy gate before its DynamoDB server.
+ * The processes of a Region that data goes through; each Region has a CloudWatch, for failover an application and a
+ * policy gate before its DynamoDB server, and a PostgreSQL server where that is what is replicated.
  */
 export const PARTS = ['dynamodb', 's3', 'worker'] as const;
-export type Part = (typeof PARTS)[number] | 'cloudwatch' | 'application' | 'gate';
+export type Part = (typeof PARTS)[number] | 'cloudwatch' | 'application' | 'gate' | 'postgres';
 
 /** What a worker or a server of the cloud reports. */
 export type CloudMessage = { readonly region: RegionId; readonly message: unknown };

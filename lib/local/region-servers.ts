@@ -9,21 +9,24 @@ import { startDynamoServer } from '#lib/local/dynamo-server.ts';
 import { startGate } from '#lib/local/policy/gate-server.ts';
 import type { Run } from '#lib/local/region-processes.ts';
 import { startS3Server } from '#lib/local/s3-server.ts';
+import type { LocalStores } from '#lib/local/stores/local-stores.ts';
 import type { Server } from '#lib/local/supervised.ts';
 
-type Place = {
+export type Place = {
   readonly settings: CloudSettings;
   /** Of the cloud; a Region has one in it. */
   readonly folder: string;
   readonly run: Run;
+  readonly stores: LocalStores;
 };
 
 /** Starts the servers of a Region that holds data, and says where they are reached from outside. */
 export async function bootReplica(place: Place, region: RegionId): Promise<RegionEndpoints> {
-  const [dynamodb, s3, cloudwatch] = await all([
+  const [dynamodb, s3, cloudwatch, store] = await all([
     bootDynamo(place, region),
     bootS3(place, region),
     bootCloudWatch(place, region),
+    place.stores.boot(place, region),
   ] as const);
   const gate = place.settings.hasFailover ? await bootGate(place, region, dynamodb.port) : undefined;
   return {
@@ -33,6 +36,7 @@ export async function bootReplica(place: Place, region: RegionId): Promise<Regio
     sqs: s3.endpoint,
     cloudwatch: cloudwatch.endpoint,
     credentials: CREDENTIALS,
+    ...store,
   };
 }
 
@@ -89,16 +93,16 @@ function bootS3({ folder, run }: Place, region: RegionId): Promise<Server> {
   );
 }
 
-async function folderOf(folder: string, region: RegionId): Promise<string> {
+export async function folderOf(folder: string, region: RegionId): Promise<string> {
   const own = join(folder, region);
   await mkdir(own, { recursive: true });
   return own;
 }
 
 /** A server that comes back takes the port that it had. */
-function onOnePort(
-  start: (rest: { readonly port?: number; readonly signal: AbortSignal }) => Promise<Server>,
-): (signal: AbortSignal) => Promise<Server> {
+export function onOnePort<S extends Server>(
+  start: (rest: { readonly port?: number; readonly signal: AbortSignal }) => Promise<S>,
+): (signal: AbortSignal) => Promise<S> {
   let port: { port?: number } = {};
   return async (signal) => {
     const server = await start({ ...port, signal });

@@ -49,6 +49,8 @@ const POLL_MS = 80;
 const RELAY_MS = 2_000;
 const APPLY_MS = 1_000;
 const SENTINEL_MS = 500;
+/** A minute on AWS. */
+const CAPTURE_MS = 500;
 /** A day on AWS. */
 const RETENTION_MS = 60_000;
 /** How often requests for a failover are looked for, ms. */
@@ -61,7 +63,7 @@ writeTelemetryTo((line) => {
   figures.line(line);
   tellParent({ kind: 'telemetry', line });
 });
-const { config, region, peers } = theRuntime();
+const { config, region, peers, engine } = theRuntime();
 const { cloudwatch, dynamodb, sqs } = peers.clients(region);
 const figures = new FigureSender({
   cloudwatch: cloudwatch!,
@@ -120,7 +122,11 @@ const isEntry = (record: StreamRecord): boolean =>
 
 type DrillEvent = { readonly kind: 'drill'; readonly due: string };
 type Handler<E> = (event: E, context: Context) => Promise<unknown>;
-const capture = invoker<StreamEvent>('capture', captureHandler as Handler<StreamEvent>, 60_000);
+const capture = invoker<StreamEvent | TickEvent>(
+  'capture',
+  captureHandler as Handler<StreamEvent | TickEvent>,
+  60_000,
+);
 const relay = invoker<StreamEvent | TickEvent>(
   'relay',
   relayHandler as Handler<StreamEvent | TickEvent>,
@@ -172,10 +178,31 @@ async function startWorkflow(): Promise<LocalWorkflow | undefined> {
   return workflow;
 }
 
-const dataStream = await peers.store(region).checkFitness();
 const logStream = await streamArnOf(dynamodb, config.logTable);
+const { changes } = engine;
 const sources = [
-  source('capture', dataStream, {
+  ...(changes.kind === 'delivered' ? [captureSource(await changes.streamArn(region))] : []),
+  source('relay', logStream, { invoker: relay, filter: isEntry }),
+  source('apply', logStream, { invoker: apply, filter: isEntry }),
+];
+const tick = (everyMs: number, invoker: FunctionInvoker<TickEvent>) =>
+  new Schedule({ everyMs, invoker, timer: systemTimer });
+const schedules = [
+  ...(changes.kind === 'fetched' ? [tick(CAPTURE_MS, capture)] : []),
+  tick(RELAY_MS, relay),
+  tick(APPLY_MS, apply),
+  tick(SENTINEL_MS, sentinel),
+  tick(RETENTION_MS, retention),
+];
+
+for (const each of [...sources, ...schedules]) each.start();
+void sendFigures();
+// What was cut off by the end of the last process goes on.
+workflow?.resume();
+if (workflow !== undefined) void takeRequests(workflow);
+
+function captureSource(dataStream: string): EventSourceMapping {
+  return source('capture', dataStream, {
     invoker: capture,
     batchSize: 1000,
     reportBatchItemFailures: true,
@@ -189,24 +216,8 @@ const sources = [
         code: 'CAPTURE_RECORD_REJECTED',
         reason: JSON.stringify(info),
       }),
-  }),
-  source('relay', logStream, { invoker: relay, filter: isEntry }),
-  source('apply', logStream, { invoker: apply, filter: isEntry }),
-];
-const tick = (everyMs: number, invoker: FunctionInvoker<TickEvent>) =>
-  new Schedule({ everyMs, invoker, timer: systemTimer });
-const schedules = [
-  tick(RELAY_MS, relay),
-  tick(APPLY_MS, apply),
-  tick(SENTINEL_MS, sentinel),
-  tick(RETENTION_MS, retention),
-];
-
-for (const each of [...sources, ...schedules]) each.start();
-void sendFigures();
-// What was cut off by the end of the last process goes on.
-workflow?.resume();
-if (workflow !== undefined) void takeRequests(workflow);
+  });
+}
 
 /** CloudWatch's part: the figures of the functions, and of the queue that nobody else looks at. */
 async function sendFigures(): Promise<never> {

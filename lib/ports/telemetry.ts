@@ -9,6 +9,9 @@ export interface Telemetry {
   metrics(figures: Figures): void;
 }
 
+/** For whoever has nobody to tell. */
+export const SILENT: Telemetry = { event: () => {}, metrics: () => {} };
+
 /** Time, passed in. */
 export interface Clock {
   /** Wall clock, Unix ms. */

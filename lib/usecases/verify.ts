@@ -68,8 +68,8 @@ function difference(key: string, ours: string | undefined, theirs: string | unde
   return [{ key, kind: ours === undefined ? 'extra' : 'differs' }];
 }
 
-/** One digest of all buckets: the exclusive or of 64-digit hex numbers. */
+/** One digest of all buckets, as long as each of them: the exclusive or of hex numbers. */
 function fold(digests: readonly string[]): string {
   const sum = digests.reduce((acc, digest) => acc ^ BigInt(`0x${digest}`), 0n);
-  return sum.toString(16).padStart(64, '0');
+  return sum.toString(16).padStart(digests[0]?.length ?? 0, '0');
 }

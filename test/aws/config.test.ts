@@ -4,11 +4,20 @@ import { DEFAULT_RETENTION } from '#lib/domain/retention.ts';
 
 const EU = { name: 'eu-west-1', bucket: 'bucket-eu' };
 const US = { name: 'us-east-1', bucket: 'bucket-us' };
+const KEY = [{ name: 'pk', type: 'S' }];
+const POSTGRES = {
+  kind: 'postgres',
+  databases: {
+    'eu-west-1': 'postgres://understudy@db.eu/orders',
+    'us-east-1': 'postgres://understudy@db.us/orders',
+  },
+  publication: 'understudy',
+  slot: 'understudy_orders',
+};
 const VALID = {
   group: 'orders',
   region: 'eu-west-1',
-  table: 'orders',
-  key: [{ name: 'pk', type: 'S' }],
+  engine: { kind: 'dynamodb', table: 'orders', key: KEY },
   regions: [EU, { ...US, follows: 'eu-west-1' }],
   logTable: 'log-table',
   controlTable: 'control-table',
@@ -33,8 +42,7 @@ describe('the configuration of a function', () => {
     expect(read()).toEqual({
       group: 'orders',
       region: 'eu-west-1',
-      table: 'orders',
-      key: VALID.key,
+      engine: VALID.engine,
       regions: [{ name: 'eu-west-1' }, { name: 'us-east-1', follows: 'eu-west-1' }],
       witnesses: [],
       logTable: 'log-table',
@@ -46,6 +54,10 @@ describe('the configuration of a function', () => {
       failover: { profile: 'balanced', targets: {} },
       retention: DEFAULT_RETENTION,
     });
+  });
+
+  test('says where the databases are that a group replicates', () => {
+    expect(read({ engine: POSTGRES }).engine).toEqual(POSTGRES);
   });
 
   test('takes endpoints per Region where the group does not live at AWS', () => {
@@ -84,10 +96,13 @@ describe('the configuration of a function', () => {
     ['group', 7, 'group'],
     ['region', 'sa-east-1', 'sa-east-1'],
     ['region', 'Ireland', 'Ireland'],
-    ['table', '', 'table'],
-    ['key', [], 'key'],
-    ['key', [{ name: 'pk', type: 'BOOL' }], 'key'],
-    ['key', [...VALID.key, ...VALID.key, ...VALID.key], 'key'],
+    ['engine', { ...VALID.engine, table: '' }, 'engine.table'],
+    ['engine', { ...VALID.engine, key: [] }, 'engine.key'],
+    ['engine', { ...VALID.engine, key: [{ name: 'pk', type: 'BOOL' }] }, 'engine.key'],
+    ['engine', { ...VALID.engine, key: [...KEY, ...KEY, ...KEY] }, 'engine.key'],
+    ['engine', { ...VALID.engine, kind: 'oracle' }, 'engine.kind'],
+    ['engine', { ...POSTGRES, slot: 'Not a slot' }, 'engine.slot'],
+    ['engine', { ...POSTGRES, databases: { 'eu-west-1': 'mysql://db/orders' } }, 'engine.databases'],
     ['regions', [EU], 'two Regions'],
     ['regions', [EU, { name: 'us-east-1' }], 'bucket'],
     ['regions', [EU, { ...US, follows: 'ap-south-1' }], 'ap-south-1'],

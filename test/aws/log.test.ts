@@ -16,8 +16,7 @@ import { startRegionServers } from '../support/region-servers.ts';
 
 const config = parseGroup({
   group: 'orders',
-  table: 'orders',
-  key: [{ name: 'pk', type: 'S' }],
+  engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'pk', type: 'S' }] },
   regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }],
 });
 

@@ -8,8 +8,7 @@ import { type RegionServers, startRegionServers } from '../support/region-server
 
 const config = parseGroup({
   group: 'orders',
-  table: 'orders',
-  key: [{ name: 'pk', type: 'S' }],
+  engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'pk', type: 'S' }] },
   regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }],
 });
 const REJECT: Reject = {

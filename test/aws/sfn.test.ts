@@ -104,7 +104,12 @@ describe('an approval', () => {
     tables += 1;
     const table = `control-${tables}`;
     await servers.provision(
-      { group: GROUP, table: `data-${tables}`, key: [{ name: 'pk', type: 'S' }], regions: [], witnesses: [] },
+      {
+        group: GROUP,
+        engine: { kind: 'dynamodb', table: `data-${tables}`, key: [{ name: 'pk', type: 'S' }] },
+        regions: [],
+        witnesses: [],
+      },
       { controlTable: table, logTable: `log-${tables}`, bucket: `bucket-${tables}` },
     );
     return (sfn?: SFNClient) =>

@@ -55,8 +55,7 @@ export class ControlWorld implements AsyncDisposable {
     const name = `group-${++this.#groups}`;
     const group = parseGroup({
       group: name,
-      table: `${name}-data`,
-      key: [{ name: 'id', type: 'S' }],
+      engine: { kind: 'dynamodb', table: `${name}-data`, key: [{ name: 'id', type: 'S' }] },
       regions: REGIONS.map((region) => ({ name: region })),
     });
     const made = await Promise.all(this.#servers.map((server) => server.provision(group)));

@@ -101,8 +101,7 @@ test('a command acts on the deployed group, by the SDK’s own endpoints and cre
   );
   const group = parseGroup({
     group: 'orders',
-    table: 'orders',
-    key: [{ name: 'id', type: 'S' }],
+    engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
     regions: [{ name: EU }, { name: US }],
   });
   const made = await Promise.all(servers.map((each) => each.provision(group)));

@@ -19,8 +19,7 @@ import { type RegionServers, startRegionServers } from '../support/region-server
 const SNIPPET = new URL('../package/five-lines.ts', import.meta.url);
 const GROUP = parseGroup({
   group: 'orders',
-  table: 'orders',
-  key: [{ name: 'pk', type: 'S' }],
+  engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'pk', type: 'S' }] },
   regions: [{ name: EU }, { name: US }],
 });
 

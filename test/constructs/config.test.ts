@@ -18,7 +18,12 @@ describe('a config file', () => {
     const witnesses = ['eu-central-1'];
     const file = fileOf({ regions, witnesses, failover, account: '111122223333', alarmTopic: 'on-call' });
     expect(parseDeployment(file, 'f.json')).toEqual({
-      config: { group: 'orders', table: 'orders-data', key: file.key, regions, witnesses },
+      config: {
+        group: 'orders',
+        engine: { kind: 'dynamodb', table: 'orders-data', key: file.key },
+        regions,
+        witnesses,
+      },
       failover,
       dashboard: true,
       retention: DEFAULT_RETENTION,

@@ -177,7 +177,7 @@ describe('functions', () => {
     expect(config).toMatchObject({
       group: 'orders',
       region: 'eu-west-1',
-      table: 'orders-data',
+      engine: { kind: 'dynamodb', table: 'orders-data' },
       logTable: 'understudy-orders-log',
       controlTable: 'understudy-orders-control',
       buckets: Object.fromEntries(REGIONS.map((name) => [name, `understudy-orders-${ACCOUNT}-${name}`])),

@@ -8,8 +8,7 @@ import { AP, alarmAt, E1, E2, EU, healthy, LEADING, lost, NOW, surveyOf, US } fr
 const GROUP = {
   ...parseGroup({
     group: 'orders',
-    table: 'orders-data',
-    key: [{ name: 'pk', type: 'S' }],
+    engine: { kind: 'dynamodb', table: 'orders-data', key: [{ name: 'pk', type: 'S' }] },
     regions: [EU, US, AP].map((name) => ({ name })),
   }),
   failover: {

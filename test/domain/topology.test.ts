@@ -18,8 +18,7 @@ const [EU, US, AP] = NAMES as unknown as readonly [RegionId, RegionId, RegionId]
 function group(follows: Partial<Record<(typeof NAMES)[number], string>>, names: readonly string[] = NAMES) {
   return parseGroup({
     group: 'orders',
-    table: 'orders',
-    key,
+    engine: { kind: 'dynamodb', table: 'orders', key },
     regions: names.map((name) => ({ name, follows: follows[name as (typeof NAMES)[number]] })),
   });
 }
@@ -102,8 +101,7 @@ describe('a group', () => {
   test('has its witnesses among those that decide, and not among those that hold data', () => {
     const config = parseGroup({
       group: 'orders',
-      table: 'orders',
-      key,
+      engine: { kind: 'dynamodb', table: 'orders', key },
       regions: [{ name: EU }, { name: US }],
       witnesses: [AP],
     });
@@ -121,22 +119,31 @@ describe('a group', () => {
     ['stands for a replica', [EU], [US, AP], 'CONFIG_INVALID', 'two Regions'],
   ] as const)('is refused with a witness that %s', (_, names, witnesses, expected, naming) => {
     const regions = names.map((name) => ({ name }));
-    expect(() => parseGroup({ group: 'orders', table: 'orders', key, regions, witnesses })).toThrow(
-      code(expected, naming),
-    );
+    expect(() =>
+      parseGroup({ group: 'orders', engine: { kind: 'dynamodb', table: 'orders', key }, regions, witnesses }),
+    ).toThrow(code(expected, naming));
   });
 
   test('is refused where a Region follows a witness', () => {
     const regions = [{ name: EU }, { name: US, follows: AP }];
-    expect(() => parseGroup({ group: 'orders', table: 'orders', key, regions, witnesses: [AP] })).toThrow(
-      code('CONFIG_INVALID', AP),
-    );
+    expect(() =>
+      parseGroup({
+        group: 'orders',
+        engine: { kind: 'dynamodb', table: 'orders', key },
+        regions,
+        witnesses: [AP],
+      }),
+    ).toThrow(code('CONFIG_INVALID', AP));
   });
 
   test('is refused with a name that is none', () => {
     expect(() => group({}, [EU, 'Ireland'])).toThrow(code('CONFIG_INVALID', 'Ireland'));
-    expect(() => parseGroup({ group: 'a', table: 't', key, regions: [{ name: EU }, { name: US }] })).toThrow(
-      code('CONFIG_INVALID', '"a"'),
-    );
+    expect(() =>
+      parseGroup({
+        group: 'a',
+        engine: { kind: 'dynamodb', table: 't', key },
+        regions: [{ name: EU }, { name: US }],
+      }),
+    ).toThrow(code('CONFIG_INVALID', '"a"'));
   });
 });

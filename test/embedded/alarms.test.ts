@@ -27,8 +27,7 @@ beforeAll(async () => {
   cloud = await EmbeddedCloud.start({
     group: parseGroup({
       group: 'test',
-      table: 'orders',
-      key: [{ name: 'id', type: 'S' }],
+      engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
       regions: REGIONS.map((name) => ({ name })),
     }),
     leader: EU,

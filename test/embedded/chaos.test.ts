@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { tableOf } from '#lib/domain/topology.ts';
 import { Application } from '#lib/local/demo/application.ts';
-import { Workload } from '#lib/local/demo/workload.ts';
+import { commitTo, Workload } from '#lib/local/demo/workload.ts';
 import { PARTS } from '#lib/local/region-processes.ts';
 import {
   AP,
@@ -23,8 +24,8 @@ test(`after ${KILLS_EACH} kills of each process of each Region at random moments
   const { cloud, peers } = await startCloud();
   await using _ = cloud;
   const random = seeded(SEED);
-  const workload = new Workload(cloud.group.key, random);
-  const application = new Application(peers.clients(EU).dynamodb, cloud.group.table);
+  const workload = new Workload(tableOf(cloud.group).key, random);
+  const application = new Application(commitTo(peers.clients(EU).dynamodb, tableOf(cloud.group).table));
   const done = new AbortController();
   const writing = application.run(() => workload.next(Date.now()), 60, 600, done.signal);
 

@@ -15,8 +15,7 @@ test("an old leader's table refuses its application until it is taken back in, a
   const key = [{ name: 'id', type: 'S' }] as const;
   const group = parseGroup({
     group: GROUP,
-    table: 'orders',
-    key,
+    engine: { kind: 'dynamodb', table: 'orders', key },
     regions: [EU, US, AP].map((name) => ({ name })),
   });
   await using cloud = await EmbeddedCloud.start({
@@ -34,7 +33,7 @@ test("an old leader's table refuses its application until it is taken back in, a
   const roleOf = (region: RegionId) => peers.control(region).role();
   /** What a write of a Region's application would come to, whatever lease it believes in. */
   const application = (region: RegionId) =>
-    tryWrite(peers.clients(region).applicationDynamodb!, group.table, key);
+    tryWrite(peers.clients(region).applicationDynamodb!, group.engine.table, key);
   const rungsOf = async (region: RegionId, epoch: number): Promise<Rungs | undefined> => {
     const decisions = await peers.history(region).of(parseEpoch(epoch));
     const fenced = decisions.find(({ step }) => step === 'fence')?.outcome;

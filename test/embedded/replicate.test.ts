@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import type { Item } from '#lib/domain/attribute-value.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { tableOf } from '#lib/domain/topology.ts';
 import { digestOf } from '#lib/engines/dynamodb/dynamo-digest.ts';
 import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 import { trimTo } from '../support/log-history.ts';
@@ -39,7 +40,7 @@ const put = (id: string, rest: Item = {}) => peers.store(EU).put({ ...key(id), .
 async function remove(id: string): Promise<void> {
   await peers
     .clients(EU)
-    .dynamodb.send(new DeleteItemCommand({ TableName: cloud.group.table, Key: { id: { S: id } } }));
+    .dynamodb.send(new DeleteItemCommand({ TableName: tableOf(cloud.group).table, Key: { id: { S: id } } }));
 }
 
 async function expectEqual(...followers: readonly RegionId[]): Promise<void> {

@@ -18,8 +18,7 @@ const REGIONS = [EU, US, AP];
 test('a scheduled drill hands leadership over and back, and its evidence is in the bucket of the Region that led', async () => {
   const group = parseGroup({
     group: GROUP,
-    table: 'orders',
-    key: [{ name: 'id', type: 'S' }],
+    engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
     regions: REGIONS.map((name) => ({ name })),
   });
   const ways = new Map<string, readonly string[]>();

@@ -28,8 +28,7 @@ export async function startCloud(
   const reports: string[] = [];
   const group = parseGroup({
     group: GROUP,
-    table: 'orders',
-    key: KEY,
+    engine: { kind: 'dynamodb', table: 'orders', key: KEY },
     regions: [EU, US, AP].map((name) => ({ name, follows: options.follows?.[name] })),
   });
   const cloud = await EmbeddedCloud.start({

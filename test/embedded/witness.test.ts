@@ -13,8 +13,7 @@ import { AP, EU, US, until, untilCaughtUp } from './support.ts';
 test('two replicas and a witness outlive the leader, take it back in, and put DNS right after a run that died', async () => {
   const group = parseGroup({
     group: 'witnessed',
-    table: 'orders',
-    key: [{ name: 'id', type: 'S' }],
+    engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
     regions: [{ name: EU }, { name: US }],
     witnesses: [AP],
   });
@@ -39,7 +38,7 @@ test('two replicas and a witness outlive the leader, take it back in, and put DN
   await until('US leads', async () => (await roleOf(US)).leader === US);
   expect(await roleOf(US)).toMatchObject({ epoch: 2, leader: US });
   await until('DNS names US', async () => (await cloud.record().read())?.target.startsWith(US) === true);
-  await peers.store(US).put(heartbeatItem(group.key, Date.now()));
+  await peers.store(US).put(heartbeatItem(group.engine.key, Date.now()));
 
   await cloud.restoreRegion(EU);
   await until('EU follows', async () => {

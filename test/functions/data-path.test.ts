@@ -46,8 +46,7 @@ beforeEach(async () => {
   const name = parseGroupId(`group-${groups++}`);
   const config = parseGroup({
     group: name,
-    table: `${name}-data`,
-    key,
+    engine: { kind: 'dynamodb', table: `${name}-data`, key },
     regions: [{ name: EU }, { name: US }],
   });
   const endpoints: Record<string, RegionServers['endpoints']> = {};

@@ -83,6 +83,8 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
 });
 
+const engineOf = (table: string) => ({ kind: 'dynamodb', table, key: [{ name: 'pk', type: 'S' }] });
+
 /** The function as it is deployed in eu-west-1, with what a test wants otherwise; us-east-1 is out of reach. */
 async function deployed(changes: object = {}): Promise<void> {
   const endpoint = await endpointOf(server.dynamodb);
@@ -92,8 +94,7 @@ async function deployed(changes: object = {}): Promise<void> {
   const config = {
     group: GROUP,
     region: EU,
-    table: 'orders',
-    key: [{ name: 'pk', type: 'S' }],
+    engine: engineOf('orders'),
     regions,
     witnesses: [WITNESS],
     logTable: 'log',
@@ -263,7 +264,7 @@ describe('a table that is there already', () => {
       }),
     );
     control = 'understudy-no-table-yet';
-    await deployed({ table });
+    await deployed({ engine: engineOf(table) });
     return table;
   }
   const inspect = (table: string) => new AwsExistingTable({ dynamodb: server.dynamodb, table });
@@ -314,7 +315,7 @@ describe('a table that is there already', () => {
   });
 
   test('is refused if it is in another Region only', async () => {
-    await deployed({ table: 'elsewhere' });
+    await deployed({ engine: engineOf('elsewhere') });
     expect((await ask('Create', existing)).Reason).toContain('There is no table elsewhere in eu-west-1');
   });
 
@@ -335,6 +336,6 @@ describe('a table that is there already', () => {
 });
 
 test('a stack goes although nothing can be asked any more', async () => {
-  await deployed({ table: 'gone' });
+  await deployed({ engine: engineOf('gone') });
   expect(await ask('Delete', { existing: 'true' })).toMatchObject({ Status: 'SUCCESS' });
 });

@@ -4,8 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 const CONFIG = {
   group: 'orders',
   region: 'eu-west-1',
-  table: 'orders',
-  key: [{ name: 'pk', type: 'S' }],
+  engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'pk', type: 'S' }] },
   regions: [
     { name: 'eu-west-1', bucket: 'bucket-eu' },
     { name: 'us-east-1', bucket: 'bucket-us' },

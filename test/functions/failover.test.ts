@@ -21,7 +21,12 @@ beforeAll(async () => {
   servers = await startRegionServers(REGIONS[0]!);
   const regions = REGIONS.map((name) => ({ name }));
   const key = [{ name: 'pk', type: 'S' }] as const;
-  const group = { group: parseGroupId('orders'), table: 'orders', key, regions, witnesses: [] };
+  const group = {
+    group: parseGroupId('orders'),
+    engine: { kind: 'dynamodb' as const, table: 'orders', key },
+    regions,
+    witnesses: [],
+  };
   const { logTable, controlTable, bucket, failureQueueUrl } = await servers.provision(group);
   const config = {
     ...group,

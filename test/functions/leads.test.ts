@@ -22,7 +22,12 @@ beforeAll(async () => {
   servers = await startRegionServers(EU);
   const regions = [EU, US].map((name) => ({ name }));
   const key = [{ name: 'pk', type: 'S' }] as const;
-  const group = { group: parseGroupId('orders'), table: 'orders', key, regions, witnesses: [] };
+  const group = {
+    group: parseGroupId('orders'),
+    engine: { kind: 'dynamodb' as const, table: 'orders', key },
+    regions,
+    witnesses: [],
+  };
   const { logTable, controlTable, bucket } = await servers.provision(group);
   const named = regions.map((each) => ({ ...each, bucket }));
   const config = { ...group, region: EU, regions: named, logTable, controlTable };

@@ -31,8 +31,7 @@ async function givenUpAt(moment: string): Promise<readonly string[]> {
   if (moment === 'before') leaving.abort(new Error('enough'));
   const group = parseGroup({
     group: 'demo',
-    table: 'orders',
-    key: [{ name: 'id', type: 'S' }],
+    engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
     regions: [LEADER, 'us-east-1', 'ap-southeast-1'].map((name) => ({ name })),
   });
   const failover = { profile: 'fast', ttlSeconds: 1, propagationMs: 0 } as const;

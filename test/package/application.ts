@@ -8,8 +8,7 @@ if (typeof orders.write !== 'function') throw new Error('the client cannot write
 const leader = parseRegionId('eu-west-1');
 const group = parseGroup({
   group: 'orders',
-  table: 'orders',
-  key: [{ name: 'pk', type: 'S' }],
+  engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'pk', type: 'S' }] },
   regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }],
 });
 const cloud = await EmbeddedCloud.start({ group, leader });

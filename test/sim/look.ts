@@ -48,7 +48,7 @@ function surveyDeps(world: World, process: Process): SurveyDeps {
 function planBy({ group, members, profile }: World, deps: SurveyDeps): Promise<Plan> {
   const config = {
     group: group.group,
-    table: group.table,
+    engine: group.engine,
     logTable: 'log',
     controlTable: 'control',
     buckets: {},

@@ -128,8 +128,7 @@ export class World {
     this.monitor = new Monitor(this.members, () => scheduler.now);
     this.group = parseGroup({
       group: GROUP,
-      table: 'orders',
-      key: [{ name: 'id', type: 'S' }],
+      engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
       regions: this.replicas.map((name) => ({ name })),
     });
     this.sites = new Map(this.members.map((region) => [region, this.#site(region)]));

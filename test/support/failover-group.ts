@@ -211,7 +211,8 @@ export class FailoverGroup extends ReplicatedGroup {
 
   /** What a failover would do if it began now. */
   plan(request: PlanRequest = { kind: 'failover', force: false }): Promise<Plan> {
-    const names = { group: GROUP, table: 'orders', logTable: 'log', controlTable: 'control', buckets: {} };
+    const { engine } = this.config;
+    const names = { group: GROUP, engine, logTable: 'log', controlTable: 'control', buckets: {} };
     const failover = { profile: this.profile.name, targets: {}, noFailover: [...this.noFailover] };
     const survey = () => this.survey();
     return planGroup({ config: { ...names, failover }, profile: this.profile, survey }, request);

@@ -29,7 +29,12 @@ export class MemoryGroup implements GroupPeers {
     regions: readonly { readonly name: RegionId; readonly follows?: RegionId }[],
     witnesses: readonly RegionId[] = [],
   ) {
-    this.config = parseGroup({ group: GROUP, table: 'orders', key: PK, regions, witnesses });
+    this.config = parseGroup({
+      group: GROUP,
+      engine: { kind: 'dynamodb', table: 'orders', key: PK },
+      regions,
+      witnesses,
+    });
     for (const { name } of regions) {
       this.#logs.set(name, new MemoryLog(GROUP));
       this.#controls.set(name, new MemoryControl(name));

@@ -5,6 +5,8 @@ import { temporaryDirectory } from '../local/until.ts';
 /** A server whose data goes with it; every test takes databases of its own. */
 export type TestPostgres = AsyncDisposable & {
   readonly server: PostgresServer;
+  /** Kills the server as a power cut would, and starts it again on its data. */
+  crash(): Promise<void>;
   /** Makes an empty database; returns its connection string. */
   createDatabase(): Promise<string>;
   /** A connection that is closed with the server, if not before. */
@@ -17,7 +19,9 @@ export async function startTestPostgres(
   settings: Readonly<Record<string, string | number>> = {},
 ): Promise<TestPostgres> {
   const directory = await temporaryDirectory();
-  const server = await startPostgresServer(directory.path, settings);
+  const start = (rest: { port?: number } = {}) =>
+    startPostgresServer({ directory: directory.path, settings, ...rest });
+  let server = await start();
   const clients = new Set<pg.Client>();
   const connect = async (url: string) => {
     const client = new pg.Client({ connectionString: url });
@@ -28,8 +32,16 @@ export async function startTestPostgres(
     return client;
   };
   return {
-    server,
+    get server() {
+      return server;
+    },
     connect,
+    async crash() {
+      const { port } = server;
+      server.kill('SIGKILL');
+      await server.exited;
+      server = await start({ port });
+    },
     async createDatabase() {
       const name = `db${++databases}`;
       const client = await connect(server.url());

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { RegionEndpoints } from '#lib/aws/config.ts';
 import { RegionClients } from '#lib/aws/region-clients.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { GroupConfig } from '#lib/domain/topology.ts';
+import { type GroupConfig, tableOf } from '#lib/domain/topology.ts';
 import { startDynamoServer } from '#lib/local/dynamo-server.ts';
-import { namesOf, provisionRegion, type RegionNames } from '#lib/local/provision.ts';
+import { createTable, namesOf, provisionRegion, type RegionNames } from '#lib/local/provision.ts';
 import { startS3Server } from '#lib/local/s3-server.ts';
 
 /** The servers of one Region on a folder of their own, with clients and what a group keeps there. */
@@ -44,7 +44,9 @@ export async function startRegionServers(region: RegionId): Promise<RegionServer
     clients,
     async provision(group, named = {}) {
       const names = { ...namesOf(group, region), ...named };
-      const failureQueueUrl = await provisionRegion(clients, group, names);
+      const failureQueueUrl = await provisionRegion(clients, names);
+      const { table, key } = tableOf(group);
+      await createTable(clients.dynamodb, table, key, 'NEW_AND_OLD_IMAGES');
       return { ...names, failureQueueUrl };
     },
     [Symbol.asyncDispose]: () => stop.disposeAsync(),

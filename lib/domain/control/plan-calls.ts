@@ -2,11 +2,12 @@ import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
+import type { EngineConfig } from '#lib/domain/topology.ts';
 
 /** Names of what a group keeps, alike in every Region but for the buckets. */
 export type Resources = {
   readonly group: string;
-  readonly table: string;
+  readonly engine: EngineConfig;
   readonly logTable: string;
   readonly controlTable: string;
   readonly buckets: Readonly<Record<RegionId, string>>;
@@ -16,7 +17,7 @@ export type Resources = {
 /** One kind of call to AWS that a step makes. */
 export type ApiCall = {
   readonly step: string;
-  readonly service: 'Step Functions' | 'DynamoDB' | 'S3' | 'CloudWatch' | 'Route 53';
+  readonly service: 'Step Functions' | 'DynamoDB' | 'PostgreSQL' | 'S3' | 'CloudWatch' | 'Route 53';
   readonly action: string;
   readonly region: string;
   readonly target: string;
@@ -42,10 +43,10 @@ export function callsOf(course: {
   const { epoch, from, kind, members, replicas, resources, startIn, winner } = course;
   // The last writes are in the old leader's log alone, and its successor's own applier takes them from there.
   const pullFrom = kind === 'switchover' ? [from] : course.pullFrom;
-  const { buckets, controlTable, group, logTable, record, table } = resources;
+  const { buckets, controlTable, group, logTable, record } = resources;
   const acceptor = `${controlTable}/${group}#acceptor`;
   const role = `${controlTable}/${group}#role`;
-  const apply = `${controlTable}/${group}#apply#0`;
+  const store = storeCalls(resources);
   const calls: ApiCall[] = [];
   const at = (step: string, where: readonly string[]) => ({
     call(service: ApiCall['service'], action: string, target: string, why: string) {
@@ -68,11 +69,14 @@ export function callsOf(course: {
   );
   at('each step', members).call('DynamoDB', 'UpdateItem', acceptor, 'beats for the coordinator');
   if (kind === 'switchover') {
-    at('yield', [from])
-      .call('DynamoDB', 'UpdateItem', acceptor, `votes against epoch ${epoch}: its consent`)
-      .call('DynamoDB', 'DescribeTable, DescribeStream', table, 'lists the shards of its stream')
-      .call('DynamoDB', 'BatchWriteItem', table, 'heartbeats: the last write to each shard')
-      .call('DynamoDB', 'GetItem', `${logTable}/head`, 'waits until they are logged');
+    const yields = at('yield', [from]).call(
+      'DynamoDB',
+      'UpdateItem',
+      acceptor,
+      `votes against epoch ${epoch}: its consent`,
+    );
+    for (const [call, why] of store.lastWrites) yields.call(...call, why);
+    yields.call('DynamoDB', 'GetItem', `${logTable}/head`, 'waits until they are logged');
   }
   at('claim', members)
     .call('DynamoDB', 'GetItem', acceptor, 'reads votes and beats')
@@ -91,7 +95,7 @@ export function callsOf(course: {
   at('elect', replicas)
     .call('DynamoDB', 'GetItem', `${logTable}/head`, 'reads where the log ends')
     .call('DynamoDB', 'GetItem', role, 'reads whether it is attached')
-    .call('DynamoDB', 'GetItem', apply, 'reads what the store has applied')
+    .call(...store.position, 'reads what the store has applied')
     .call(
       'CloudWatch',
       'DescribeAlarms',
@@ -108,10 +112,10 @@ export function callsOf(course: {
   }
   if (winner !== from && kind === 'failover') {
     at('drain', [winner])
-      .call('DynamoDB', 'UpdateItem', apply, 'takes the apply lease, moves the position')
+      .call(...store.lease, 'takes the apply lease, moves the position')
       .call('DynamoDB', 'Query', logTable, 'reads entries to apply')
       .call('S3', 'GetObject', buckets[winner] ?? 'segments', 'reads their segments')
-      .call('DynamoDB', 'PutItem, UpdateItem, DeleteItem', table, 'applies what is left of the log');
+      .call(...store.apply, 'applies what is left of the log');
   }
   at('promote', members).call('DynamoDB', 'UpdateItem', acceptor, `${winner} leads epoch ${epoch + 1}`);
   at('promote', replicas).call('DynamoDB', 'PutItem', role, 'tells the data path');
@@ -123,6 +127,39 @@ export function callsOf(course: {
       .call('Route 53', 'ChangeResourceRecordSets', name, `names ${winner} and epoch ${epoch + 1}`)
       .call('Route 53', 'GetChange', name, 'waits until all name servers know');
   }
-  at('verify', [winner]).call('DynamoDB', 'PutItem', table, 'heartbeat: a write commits at the new leader');
+  at('verify', [winner]).call(...store.beat, 'heartbeat: a write commits at the new leader');
   return calls;
+}
+
+type StoreCall = readonly [service: ApiCall['service'], action: string, target: string];
+
+/** What a step does at a replica's store. */
+function storeCalls({ controlTable, engine, group }: Resources): Readonly<
+  Record<'beat' | 'position' | 'lease' | 'apply', StoreCall>
+> & {
+  /** What proves that the last writes of an epoch are logged, each call with why. */
+  readonly lastWrites: readonly (readonly [call: StoreCall, why: string])[];
+} {
+  if (engine.kind === 'postgres') {
+    const checkpoint = 'understudy.checkpoint';
+    const beat = ['PostgreSQL', 'INSERT', 'understudy.heartbeat'] as const;
+    return {
+      beat,
+      lastWrites: [[beat, 'heartbeat: the last write to its slot']],
+      position: ['PostgreSQL', 'SELECT', checkpoint],
+      lease: ['PostgreSQL', 'INSERT, UPDATE', checkpoint],
+      apply: ['PostgreSQL', 'COPY, INSERT, UPDATE, DELETE, TRUNCATE', 'replicated tables'],
+    };
+  }
+  const position = `${controlTable}/${group}#apply#0`;
+  return {
+    beat: ['DynamoDB', 'PutItem', engine.table],
+    lastWrites: [
+      [['DynamoDB', 'DescribeTable, DescribeStream', engine.table], 'lists the shards of its stream'],
+      [['DynamoDB', 'BatchWriteItem', engine.table], 'heartbeats: the last write to each shard'],
+    ],
+    position: ['DynamoDB', 'GetItem', position],
+    lease: ['DynamoDB', 'UpdateItem', position],
+    apply: ['DynamoDB', 'PutItem, UpdateItem, DeleteItem', engine.table],
+  };
 }

@@ -8,6 +8,7 @@ import { decodeMessage } from '#lib/engines/postgres/pgoutput/decode-message.ts'
 import { malformed } from '#lib/engines/postgres/pgoutput/malformed.ts';
 import { relationOf } from '#lib/engines/postgres/pgoutput/row-change.ts';
 import { tableName } from '#lib/engines/postgres/quote.ts';
+import { heartbeatTime } from '#lib/engines/postgres/write-path.ts';
 
 /** Consecutive changes, and how far the source may forget once they are logged. */
 export type ChangeBatch = {
@@ -107,7 +108,7 @@ export class ChangeCollector {
         return;
       case 'message':
         // One that belongs to no transaction would stand before what was done before it.
-        if (decoded.transactional) this.#add('marker', message, []);
+        if (decoded.transactional) this.#add('marker', message, [], heartbeatTime(decoded));
         return;
       case 'origin':
         return;
@@ -124,7 +125,7 @@ export class ChangeCollector {
     return batch;
   }
 
-  #add(kind: ChangeKind, message: Uint8Array, tables: readonly DescribedTable[]): void {
+  #add(kind: ChangeKind, message: Uint8Array, tables: readonly DescribedTable[], beatMs?: number): void {
     const transaction = this.#transaction;
     if (!transaction) throw malformed('changes something outside of a transaction');
     for (const table of tables) {
@@ -141,7 +142,8 @@ export class ChangeCollector {
     transaction.last = tables;
     const bytes = Buffer.from(message);
     this.#bytes += bytes.length;
-    this.#records.push({ kind, tables, sequence, commitMs: transaction.commitMs, bytes });
+    const beat = beatMs === undefined ? undefined : { beatMs };
+    this.#records.push({ kind, tables, sequence, commitMs: transaction.commitMs, ...beat, bytes });
   }
 
   #table(oid: number): DescribedTable {

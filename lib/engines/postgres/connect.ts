@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 
 /** Opens a connection of its own for each call. Throws POSTGRES_UNREACHABLE or POSTGRES_REFUSED. */
@@ -13,7 +13,9 @@ const SESSION = '-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digit
 
 export function connector(config: pg.ClientConfig): Connect {
   return async ({ replication = false, applicationName = 'understudy' } = {}) => {
-    const client = new pg.Client({
+    // Loaded by whoever connects: other functions of a group start without it.
+    const { default: driver } = await import('pg');
+    const client = new driver.Client({
       connectionTimeoutMillis: 10_000,
       keepAlive: true,
       ...config,

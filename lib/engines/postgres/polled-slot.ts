@@ -13,6 +13,7 @@ import {
   readerName,
   type SlotName,
   slotFailure,
+  slotShard,
   slotStatus,
 } from '#lib/engines/postgres/slot-session.ts';
 import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
@@ -41,7 +42,7 @@ export class PolledSlot implements ChangeSource<CapturedChange> {
 
   constructor(deps: SlotDeps) {
     this.#deps = deps;
-    this.shard = `${deps.region}/${deps.slot}`;
+    this.shard = slotShard(deps.region, deps);
   }
 
   async *batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {

@@ -33,7 +33,8 @@ export class PostgresCapture implements CaptureEngine<CapturedChange> {
       return indexes.size - 1;
     };
     let newest = 0;
-    for (const { kind, tables, sequence, commitMs, bytes } of records) {
+    let newestBeat: number | undefined;
+    for (const { kind, tables, sequence, commitMs, beatMs, bytes } of records) {
       const table = indexOf(tables[0]);
       for (let i = 1; i < tables.length; i++) indexOf(tables[i]);
       writer.add({
@@ -48,6 +49,7 @@ export class PostgresCapture implements CaptureEngine<CapturedChange> {
         beforeBytes: undefined,
       });
       if (commitMs > newest) newest = commitMs;
+      if (beatMs !== undefined) newestBeat = Math.max(newestBeat ?? 0, beatMs);
     }
     const last = records.at(-1);
     if (last === undefined) return { segment: undefined, applied: 0, rejects: [] };
@@ -57,7 +59,8 @@ export class PostgresCapture implements CaptureEngine<CapturedChange> {
       shards: [shard],
       schema: putTables(tables),
     });
-    const marks = { [shard]: { sequence: last.sequence, atMs: newest } };
+    const beat = newestBeat === undefined ? undefined : { beatMs: newestBeat };
+    const marks = { [shard]: { sequence: last.sequence, atMs: newest, ...beat } };
     return {
       segment: { bytes, draft: { hash, count, bytes: rawBytes, minCommitMs, maxCommitMs, marks } },
       applied: 0,

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
+import { HEARTBEAT_SCHEMA } from '#lib/engines/postgres/write-path.ts';
 
 /** Makes what a database needs to be written to by an applier, unless it is there. Throws POSTGRES_REFUSED. */
 export async function prepareFollower(client: pg.Client, origin: string): Promise<void> {
@@ -18,7 +19,7 @@ export async function prepareFollower(client: pg.Client, origin: string): Promis
 }
 
 /**
- * Makes the publication and the slot that a database needs to lead, unless they are there.
+ * Makes the publication, the slot and the heartbeat that a database needs to lead, unless they are there.
  *
  * @param slot a name that this group has never used before: see ADR 21.
  */
@@ -30,6 +31,7 @@ export async function prepareLeader(client: pg.Client, publication: string, slot
         `CREATE PUBLICATION ${quote(publication)} FOR ALL TABLES WITH (publish_via_partition_root)`,
       );
     }
+    await client.query(HEARTBEAT_SCHEMA);
     await client.query(
       `SELECT pg_create_logical_replication_slot($1, 'pgoutput')
         WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`,

@@ -1,11 +1,17 @@
 import type pg from 'pg';
 import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { parseWal } from '#lib/engines/postgres/captured-change.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
 
 export type SlotName = { readonly slot: string; readonly publication: string };
+
+/** The name of a Region's slot in the marks of the log. */
+export function slotShard(at: RegionId, { slot }: Pick<SlotName, 'slot'>): string {
+  return `${at}/${slot}`;
+}
 
 /** How a reader of a slot calls itself: whoever reads in a later epoch may end it. */
 export function readerName(epoch: Epoch): string {
@@ -127,7 +133,7 @@ export function slotFailure(error: unknown, slot: string): UnderstudyError {
   return postgresFailure(error, `read slot ${slot}`);
 }
 
-function slotLost(slot: string, cause?: unknown): UnderstudyError {
+export function slotLost(slot: string, cause?: unknown): UnderstudyError {
   return new UnderstudyError(
     'SLOT_LOST',
     `replication slot ${slot} is gone or has lost changes that nobody had read`,

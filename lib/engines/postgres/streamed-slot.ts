@@ -11,6 +11,7 @@ import {
   pgoutputOptions,
   readerName,
   slotFailure,
+  slotShard,
 } from '#lib/engines/postgres/slot-session.ts';
 import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
 
@@ -28,7 +29,7 @@ export class StreamedSlot implements ChangeSource<CapturedChange> {
 
   constructor(deps: SlotDeps) {
     this.#deps = deps;
-    this.shard = `${deps.region}/${deps.slot}`;
+    this.shard = slotShard(deps.region, deps);
   }
 
   async *batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {

@@ -14,6 +14,7 @@ import { LeaderLease } from '#lib/client/leader-lease.ts';
 import { NotLeaderError } from '#lib/client/not-leader-error.ts';
 import { WRITE_MS } from '#lib/domain/control/application-lease.ts';
 import { isFailure } from '#lib/domain/errors.ts';
+import { tableOf } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { serveParent } from '#lib/local/parent.ts';
 
@@ -31,7 +32,7 @@ const server = createServer(async (request, response) => {
   try {
     const item = JSON.parse(await bodyOf(request)) as SdkItem;
     const { epoch } = await lease.write(() =>
-      dynamodb.send(new PutItemCommand({ TableName: config.table, Item: item }), {
+      dynamodb.send(new PutItemCommand({ TableName: tableOf(config).table, Item: item }), {
         abortSignal: AbortSignal.timeout(WRITE_MS),
       }),
     );

@@ -1,27 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DeleteItemCommand, type DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
-import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
-import type { Write } from '#lib/local/demo/workload.ts';
 
 /** Writes under way at a time. */
 const IN_FLIGHT = 64;
 const BEAT_MS = 10;
 
-/** An application that writes to one table; counts what was acknowledged. */
-export class Application {
-  readonly #dynamodb: DynamoDBClient;
-  readonly #table: string;
+/** An application that writes to one store; counts what was acknowledged. */
+export class Application<W> {
+  readonly #commit: (write: W) => Promise<unknown>;
   readonly #flights = new Set<Promise<void>>();
   acknowledged = 0;
   failed = 0;
 
-  constructor(dynamodb: DynamoDBClient, table: string) {
-    this.#dynamodb = dynamodb;
-    this.#table = table;
+  /** @param commit resolves once a write is acknowledged. */
+  constructor(commit: (write: W) => Promise<unknown>) {
+    this.#commit = commit;
   }
 
   /** Takes `rate` writes a second from `next` for `seconds`, or until `signal`. */
-  async run(next: () => Write, rate: number, seconds: number, signal: AbortSignal): Promise<void> {
+  async run(next: () => W, rate: number, seconds: number, signal: AbortSignal): Promise<void> {
     const start = performance.now();
     const total = Math.round(rate * seconds);
     for (let sent = 0; sent < total && !signal.aborted; ) {
@@ -33,7 +29,7 @@ export class Application {
   }
 
   /** Writes all of `writes`, as fast as they are taken. */
-  async runAll(writes: AsyncIterable<Write>, signal: AbortSignal): Promise<void> {
+  async runAll(writes: AsyncIterable<W>, signal: AbortSignal): Promise<void> {
     for await (const write of writes) {
       if (signal.aborted) break;
       await this.#send(write);
@@ -42,18 +38,15 @@ export class Application {
   }
 
   /** Returns once there is room for the next write. Writes of one key are kept apart by the caller's choice of keys. */
-  async #send(write: Write): Promise<void> {
+  async #send(write: W): Promise<void> {
     while (this.#flights.size >= IN_FLIGHT) await Promise.race(this.#flights);
     const flight = this.#write(write).finally(() => this.#flights.delete(flight));
     this.#flights.add(flight);
   }
 
-  async #write(write: Write): Promise<void> {
-    const TableName = this.#table;
+  async #write(write: W): Promise<void> {
     try {
-      await (write.kind === 'put'
-        ? this.#dynamodb.send(new PutItemCommand({ TableName, Item: write.item as SdkItem }))
-        : this.#dynamodb.send(new DeleteItemCommand({ TableName, Key: write.key as SdkItem })));
+      await this.#commit(write);
       this.acknowledged++;
     } catch {
       this.failed++;

@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
-import type { GroupConfig } from '#lib/domain/topology.ts';
-import { DynamoDigest } from '#lib/engines/dynamodb/dynamo-digest.ts';
+import type { Engine } from '#lib/ports/engine.ts';
 import { verify } from '#lib/usecases/verify.ts';
 
 /** How long the followers may take to come up or to catch up, ms. */
@@ -66,16 +65,16 @@ export async function until(
   }
 }
 
-/** Compares the replicas of `followers` with that of `leader`, item by item where they differ. */
+/** Compares the replicas of `followers` with that of `leader`, row by row where they differ. */
 export async function compare(
-  peers: AwsPeers,
-  group: GroupConfig,
+  engine: Engine,
   leader: RegionId,
   followers: readonly RegionId[],
 ): Promise<Compared> {
-  const source = (region: RegionId) => new DynamoDigest({ store: peers.store(region), key: group.key });
   const results = await Promise.all(
-    followers.map((region) => verify(source(leader), source(region), { rechecks: 0, pause: async () => {} })),
+    followers.map((region) =>
+      verify(engine.digest(leader), engine.digest(region), { rechecks: 0, pause: async () => {} }),
+    ),
   );
   const digests = Object.fromEntries(followers.map((region, index) => [region, results[index]!.digest]));
   return {

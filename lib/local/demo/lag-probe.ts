@@ -1,24 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WRITTEN_AT } from '#lib/local/demo/workload.ts';
-import type { StreamReader } from '#lib/local/event-source/stream-reader.ts';
-import { TRIM_HORIZON } from '#lib/local/event-source/stream-reader.ts';
 
 const POLL_MS = 40;
-const BATCH = 1000;
 
 /**
- * Watches a follower's table through its stream and measures, for each write that bears its time, how long it
- * took to get there, ms. One clock measures both ends, because all Regions are on one machine.
+ * Watches a follower's store and measures, for each write that bears its time, how long it took to get there, ms. One
+ * clock measures both ends, because all Regions are on one machine.
  */
 export class LagProbe {
-  readonly #reader: StreamReader;
+  readonly #arrived: () => Promise<readonly number[]>;
   readonly #samples: number[] = [];
   #recent: number[] = [];
   #stopped = false;
   #running: Promise<void> | undefined;
 
-  constructor(reader: StreamReader) {
-    this.#reader = reader;
+  /** @param arrived when the writes were made that have come since the last call, Unix ms. */
+  constructor(arrived: () => Promise<readonly number[]>) {
+    this.#arrived = arrived;
   }
 
   start(): void {
@@ -43,22 +40,11 @@ export class LagProbe {
   }
 
   async #run(): Promise<void> {
-    let after = TRIM_HORIZON;
-    let shard: string | undefined;
     while (!this.#stopped) {
       try {
-        shard ??= (await this.#reader.listShards())[0]?.id;
-        if (shard !== undefined) {
-          const { records } = await this.#reader.read(shard, after, BATCH);
-          const nowMs = Date.now();
-          for (const { dynamodb } of records) {
-            const at = dynamodb.NewImage?.[WRITTEN_AT]?.N;
-            // The mark that goes before an applied delete leaves the time of the item's last write as it was.
-            const isWrite = at !== dynamodb.OldImage?.[WRITTEN_AT]?.N;
-            if (at !== undefined && isWrite) this.#take(nowMs - Number(at));
-          }
-          after = records.at(-1)?.dynamodb.SequenceNumber ?? after;
-        }
+        const times = await this.#arrived();
+        const nowMs = Date.now();
+        for (const atMs of times) this.#take(nowMs - atMs);
       } catch {
         // The server is being restarted: what it holds is still there afterwards.
       }

@@ -1,17 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
-import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { GroupConfig, Leadership } from '#lib/domain/topology.ts';
+import type { Leadership } from '#lib/domain/topology.ts';
 import { Application } from '#lib/local/demo/application.ts';
 import { compare, untilCaughtUp, untilFollowing } from '#lib/local/demo/convergence.ts';
-import { LagProbe, quantile } from '#lib/local/demo/lag-probe.ts';
+import { demoStore } from '#lib/local/demo/demo-store.ts';
+import { type LagProbe, quantile } from '#lib/local/demo/lag-probe.ts';
 import { ProgressMeter } from '#lib/local/demo/progress.ts';
 import type { View } from '#lib/local/demo/view.ts';
-import { Workload, type Write } from '#lib/local/demo/workload.ts';
+import type { Write } from '#lib/local/demo/workload.ts';
 import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
-import { DynamoDBStreamReader } from '#lib/local/event-source/dynamodb-stream-reader.ts';
-import { streamArnOf } from '#lib/local/provision.ts';
 
 export type ReplicateOptions = {
   readonly rate: number;
@@ -25,16 +22,18 @@ export type ReplicateOptions = {
 export type Report = {
   readonly kind: 'report';
   readonly ok: boolean;
-  /** Writes that the leader's table acknowledged. */
+  /** Writes that the leader's store acknowledged. */
   readonly records: number;
   readonly failedWrites: number;
   readonly digestsEqual: boolean;
   readonly digests: Readonly<Record<string, string>>;
   readonly items: number;
   readonly lagMs: { readonly p50?: number; readonly p99?: number };
+  /** What followers showed that the leader never had, a sentence each. */
+  readonly torn: readonly string[];
 };
 
-/** Writes to the leader's table while the view shows the followers keep up; then compares all replicas. */
+/** Writes to the leader's store while the view shows the followers keep up; then compares all replicas. */
 export async function replicate(
   cloud: EmbeddedCloud,
   role: Leadership,
@@ -43,13 +42,17 @@ export async function replicate(
   signal: AbortSignal,
 ): Promise<Report> {
   const { group } = cloud;
-  const peers = cloud.peers();
+  const { peers, engine } = cloud.open();
   const followers = group.regions.map(({ name }) => name).filter((name) => name !== role.leader);
   await untilFollowing(peers, followers, signal);
+  const store = await demoStore(cloud, peers, role.leader);
   const probes = new Map<RegionId, LagProbe>();
-  for (const region of followers) probes.set(region, await startProbe(peers, group, region));
+  for (const region of followers) probes.set(region, await store.probe(region));
+  for (const probe of probes.values()) probe.start();
   const meter = new ProgressMeter({ group, peers }, (region) => probes.get(region)?.takeRecent());
-  const application = new Application(peers.clients(role.leader).dynamodb, group.table);
+  const application = new Application((write: Write | undefined) =>
+    write === undefined ? store.write() : store.load(write),
+  );
 
   let status = 'Writing';
   const watching = new AbortController();
@@ -59,38 +62,29 @@ export async function replicate(
   });
   try {
     if (options.load) await application.runAll(options.load, signal);
-    const workload = new Workload(group.key, Math.random);
-    await application.run(() => workload.next(Date.now()), options.rate, options.seconds, signal);
+    await application.run(() => undefined, options.rate, options.seconds, signal);
     status = 'Waiting for the followers';
     await untilCaughtUp(peers, followers, signal);
     status = 'Comparing the replicas';
-    const compared = await compare(peers, group, role.leader, followers);
+    const compared = await compare(engine, role.leader, followers);
     const lag = [...probes.values()].flatMap(({ samples }) => samples);
     return {
       kind: 'report',
-      ok: compared.digestsEqual && application.failed === 0,
+      ok: compared.digestsEqual && application.failed === 0 && store.torn().length === 0,
       records: application.acknowledged,
       failedWrites: application.failed,
       digestsEqual: compared.digestsEqual,
       digests: compared.digests,
       items: compared.items,
       lagMs: quantiles(lag),
+      torn: store.torn(),
     };
   } finally {
     watching.abort();
     await frames;
     for (const probe of probes.values()) await probe.stop();
+    await store.close();
   }
-}
-
-async function startProbe(peers: AwsPeers, group: GroupConfig, region: RegionId): Promise<LagProbe> {
-  const { dynamodb } = peers.clients(region);
-  const { endpoint, credentials } = dynamodb.config;
-  const client = new DynamoDBStreamsClient({ region, credentials, ...(endpoint && { endpoint }) });
-  const streamArn = await streamArnOf(dynamodb, group.table);
-  const probe = new LagProbe(new DynamoDBStreamReader({ client, streamArn, onDataLoss: () => {} }));
-  probe.start();
-  return probe;
 }
 
 async function showFrames(

@@ -1,3 +1,5 @@
+import { DeleteItemCommand, type DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
 import type { AttributeValue, Item } from '#lib/domain/attribute-value.ts';
 import type { KeySchema } from '#lib/domain/topology.ts';
 
@@ -5,6 +7,14 @@ import type { KeySchema } from '#lib/domain/topology.ts';
 export type Write =
   | { readonly kind: 'put'; readonly key: Item; readonly item: Item }
   | { readonly kind: 'delete'; readonly key: Item };
+
+/** Makes writes to a table. */
+export function commitTo(dynamodb: DynamoDBClient, TableName: string): (write: Write) => Promise<unknown> {
+  return (write) =>
+    write.kind === 'put'
+      ? dynamodb.send(new PutItemCommand({ TableName, Item: write.item as SdkItem }))
+      : dynamodb.send(new DeleteItemCommand({ TableName, Key: write.key as SdkItem }));
+}
 
 /** Name of the attribute that holds the time of the write, Unix ms: what lag is measured by. */
 export const WRITTEN_AT = 'writtenAtMs';

@@ -49,8 +49,7 @@ export async function playDrill(options: {
   } = options;
   const group = parseGroup({
     group: 'demo',
-    table: 'orders',
-    key: load?.key ?? DEFAULT_KEY,
+    engine: { kind: 'dynamodb', table: 'orders', key: load?.key ?? DEFAULT_KEY },
     regions: DRILL_REGIONS.map((name) => ({ name })),
   });
   const lines: TelemetryLine[] = [];

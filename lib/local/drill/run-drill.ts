@@ -5,10 +5,10 @@ import type { Item } from '#lib/domain/attribute-value.ts';
 import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { amend } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { type KeySchema, membersOf, type Role } from '#lib/domain/topology.ts';
+import { type KeySchema, membersOf, type Role, tableOf } from '#lib/domain/topology.ts';
 import { Application } from '#lib/local/demo/application.ts';
 import { CATCH_UP_MS, compare, until, untilCaughtUp, untilFollowing } from '#lib/local/demo/convergence.ts';
-import { Workload, type Write } from '#lib/local/demo/workload.ts';
+import { commitTo, Workload, type Write } from '#lib/local/demo/workload.ts';
 import { approveRuns } from '#lib/local/drill/approve-runs.ts';
 import { conclude, heldBy, type Loaded, WRITE_ID } from '#lib/local/drill/conclude.ts';
 import { DrillEvents } from '#lib/local/drill/drill-events.ts';
@@ -72,7 +72,7 @@ export async function runDrill(
   const { group } = cloud;
   const { approval, leaseMs, marginMs, takeoverMs } = PROFILES[options.profile];
   const boundMs = CATCH_UP_MS + leaseMs + marginMs + takeoverMs;
-  const peers = cloud.peers();
+  const { peers, engine } = cloud.open();
   const others = group.regions.map(({ name }) => name).filter((name) => name !== leader);
   let faultMs = Date.now();
   let told = 0;
@@ -92,7 +92,7 @@ export async function runDrill(
     ttlSeconds: dns.ttlSeconds,
     dnsServer: dns.server,
     urlOf: (target) => cloud.applicationUrl(target),
-    itemOf: itemsOf(group.key),
+    itemOf: itemsOf(tableOf(group).key),
     onAck: (write) => acked.set(write.id, write),
     // Who gives up the drill does not wait for a leader.
     sleep: (ms) => sleep(ms, undefined, { signal }),
@@ -139,7 +139,7 @@ export async function runDrill(
 
   // Nobody counts these writes, so they are everywhere before anything is lost: no report of a loss needs to know them.
   const loadAll = async (load: AsyncIterable<Write>): Promise<Loaded> => {
-    const application = new Application(peers.clients(leader).dynamodb, group.table);
+    const application = new Application(commitTo(peers.clients(leader).dynamodb, tableOf(group).table));
     statusText = () => `${application.acknowledged} items of the file are loaded`;
     await application.runAll(load, signal);
     await untilCaughtUp(peers, others, signal);
@@ -183,7 +183,7 @@ export async function runDrill(
     );
     const rest = group.regions.map(({ name }) => name).filter((name) => name !== now);
     await untilCaughtUp(peers, rest, signal);
-    const compared = await compare(peers, group, now, rest);
+    const compared = await compare(engine, now, rest);
     return await conclude({
       options,
       peers,

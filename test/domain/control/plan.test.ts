@@ -26,7 +26,7 @@ const RULES: PlanRules = {
   noFailover: () => false,
   resources: {
     group: 'orders',
-    table: 'orders',
+    engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'pk', type: 'S' }] },
     logTable: 'log',
     controlTable: 'control',
     buckets: { [EU]: 'b-eu', [US]: 'b-us', [AP]: 'b-ap' },
@@ -243,6 +243,24 @@ describe('the plan of a switchover', () => {
     // The successor's log gets the last writes from the leader's.
     const moved = plan.calls.filter(({ step }) => step === 'drain').map(({ region }) => region);
     expect(new Set(moved)).toEqual(new Set([EU, US]));
+  });
+
+  test('proves the last writes by the shards of a table’s stream, of a database by its slot', () => {
+    const engine = { kind: 'postgres', databases: {}, publication: 'p', slot: 's' } as const;
+    const resources = { ...RULES.resources, engine };
+    const yields = (rules: Partial<PlanRules> = {}) =>
+      failover(surveyOf(), { kind: 'switchover', asked: US }, rules)
+        .calls.filter(({ step }) => step === 'yield')
+        .map(({ service, action, target }) => `${service} ${action} ${target}`);
+    const consent = 'DynamoDB UpdateItem control/orders#acceptor';
+    const logged = 'DynamoDB GetItem log/head';
+    expect(yields()).toEqual([
+      consent,
+      'DynamoDB DescribeTable, DescribeStream orders',
+      'DynamoDB BatchWriteItem orders',
+      logged,
+    ]);
+    expect(yields({ resources })).toEqual([consent, 'PostgreSQL INSERT understudy.heartbeat', logged]);
   });
 
   test('is refused where the leader is lost, leads already, or the successor is not eligible', () => {

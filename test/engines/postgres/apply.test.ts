@@ -428,7 +428,7 @@ test('the server dies while it applies: nothing is lost, nothing is applied twic
       'something is applied',
       async () => (await follower.checkpoints.applyState(LANE_0)).applied!.lsn >= 0n,
     );
-    await server.server.crash();
+    await server.crash();
     await applying;
     await follower.restart();
     await follower.apply();

@@ -10,8 +10,7 @@ import { AP, EU, US } from '../../support/memory-group.ts';
 
 const GROUP = parseGroup({
   group: 'orders',
-  table: 'orders',
-  key: [{ name: 'id', type: 'S' }],
+  engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
   regions: [EU, US, AP].map((name) => ({ name })),
 });
 

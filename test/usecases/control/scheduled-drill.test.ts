@@ -48,7 +48,7 @@ const drill = (region: RegionId, given: Partial<DrillDeps> = {}): Promise<DrillE
   const deps: DrillDeps = {
     config: {
       group: GROUP,
-      table: 'orders',
+      engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'pk', type: 'S' }] },
       logTable: 'log',
       controlTable: 'control',
       buckets: {},

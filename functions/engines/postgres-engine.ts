@@ -1,0 +1,97 @@
+import { NO_FENCE } from '#functions/engines/dynamo-engine.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { GroupConfig, PostgresEngineConfig, Role } from '#lib/domain/topology.ts';
+import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { PolledSlot } from '#lib/engines/postgres/polled-slot.ts';
+import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
+import { PostgresDigest } from '#lib/engines/postgres/postgres-digest.ts';
+import { PostgresReplica } from '#lib/engines/postgres/postgres-replica.ts';
+import { slotShard } from '#lib/engines/postgres/slot-session.ts';
+import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
+import { beat, checkSlot } from '#lib/engines/postgres/write-path.ts';
+import type { ChangeStream } from '#lib/ports/change-stream.ts';
+import type { DigestSource } from '#lib/ports/digest-source.ts';
+import type { Rewinder } from '#lib/ports/divergences.ts';
+import type { Changes, Engine } from '#lib/ports/engine.ts';
+import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
+import type { Telemetry } from '#lib/ports/telemetry.ts';
+
+/** PostgreSQL databases. */
+export class PostgresEngine implements Engine {
+  readonly changes: Changes;
+  readonly #group: GroupConfig<PostgresEngineConfig>;
+  readonly #connectTo: (at: RegionId) => Connect;
+  /** Each keeps its session, and in it a transaction of the leader's that has no end yet. */
+  readonly #replicas = new Map<string, PostgresReplica>();
+
+  constructor(
+    group: GroupConfig<PostgresEngineConfig>,
+    deps: { readonly connectTo: (at: RegionId) => Connect; readonly telemetry: Telemetry },
+  ) {
+    this.#group = group;
+    this.#connectTo = deps.connectTo;
+    this.changes = {
+      kind: 'fetched',
+      engine: new PostgresCapture(group.group),
+      source: (at: RegionId, { epoch, leader }: Role) => {
+        const { publication, slot } = group.engine;
+        const given = { region: at, epoch, connect: deps.connectTo(at), publication, slot };
+        const source = { ...given, telemetry: deps.telemetry };
+        // Whoever follows has nothing to say: what is in its slot is looked through, so that the server may forget it.
+        return leader === at ? new StreamedSlot(source) : new PolledSlot(source);
+      },
+    };
+  }
+
+  replica(at: RegionId, leader: RegionId): PostgresReplica {
+    const name = `${at} ${leader}`;
+    const known = this.#replicas.get(name);
+    if (known !== undefined) return known;
+    const replica = new PostgresReplica({
+      connect: this.#connectTo(at),
+      leader: this.#connectTo(leader),
+      publication: this.#group.engine.publication,
+      origin: originOf(this.#group),
+    });
+    this.#replicas.set(name, replica);
+    return replica;
+  }
+
+  rewinder(): Rewinder {
+    throw new Error('a PostgreSQL database is not taken back yet');
+  }
+
+  fence(): EngineFence {
+    return NO_FENCE;
+  }
+
+  stream(at: RegionId): ChangeStream {
+    // A slot delivers in the order of commit: one shard, and one heartbeat proves all of it.
+    return {
+      newestShards: async () => [slotShard(at, this.#group.engine)],
+      beat: (_count, atMs) => this.beat(at, atMs),
+      maxBeats: 1,
+    };
+  }
+
+  digest(at: RegionId): DigestSource {
+    return new PostgresDigest(this.#connectTo(at));
+  }
+
+  beat(at: RegionId, atMs: number): Promise<void> {
+    return beat(this.#connectTo(at), atMs);
+  }
+
+  checkFitness(at: RegionId): Promise<void> {
+    return checkSlot(this.#connectTo(at), this.#group.engine);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#replicas.values()].map((replica) => replica.close()));
+  }
+}
+
+/** Name under which each database of a group knows what was applied to it. */
+export function originOf({ group }: GroupConfig): string {
+  return `understudy_${group}`;
+}

@@ -1,0 +1,46 @@
+import { type LoadOptions, loadOf } from '#lib/cli/load-option.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { EngineConfig } from '#lib/domain/topology.ts';
+import { BANK_SCHEMA } from '#lib/local/demo/bank-demo.ts';
+import type { Write } from '#lib/local/demo/workload.ts';
+
+export type EngineOptions = LoadOptions & { readonly engine?: string };
+
+/** What a demo replicates: an engine, the tables of its databases, and the items that its table holds at first. */
+export type DemoEngine = {
+  readonly engine: EngineConfig;
+  readonly schema?: string;
+  readonly load?: () => AsyncIterable<Write>;
+};
+
+/** What --engine and --load ask for. Throws CONFIG_INVALID, and what `loadOf` throws. */
+export async function demoEngineOf(options: EngineOptions, say: (line: string) => void): Promise<DemoEngine> {
+  const { engine: name = 'dynamodb', load: file, key, strict } = options;
+  switch (name) {
+    case 'dynamodb': {
+      const load = await loadOf(options, say);
+      return {
+        engine: { kind: 'dynamodb', table: 'orders', key: load?.key ?? [{ name: 'id', type: 'S' }] },
+        ...(load && { load: load.writes }),
+      };
+    }
+    case 'postgres':
+      if (file !== undefined || key !== undefined || strict !== undefined) {
+        throw new UnderstudyError(
+          'CONFIG_INVALID',
+          '--load, --key and --strict are about items of a DynamoDB table',
+          'Leave them out with --engine postgres.',
+        );
+      }
+      return {
+        engine: { kind: 'postgres', databases: {}, publication: 'understudy', slot: 'understudy_demo' },
+        schema: BANK_SCHEMA,
+      };
+    default:
+      throw new UnderstudyError(
+        'CONFIG_INVALID',
+        `--engine ${name} is not dynamodb or postgres`,
+        'Give one of the two.',
+      );
+  }
+}

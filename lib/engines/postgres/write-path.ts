@@ -1,0 +1,69 @@
+import { UnderstudyError } from '#lib/domain/errors.ts';
+import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
+import { type SlotName, slotLost, slotStatus } from '#lib/engines/postgres/slot-session.ts';
+
+/** How long a database may take to answer, ms: one that hangs must hold up nobody. */
+const ANSWER_MS = 5_000;
+
+/** What the messages of heartbeats begin with. */
+const PREFIX = 'understudy';
+
+export const HEARTBEAT_SCHEMA = `
+  CREATE SCHEMA IF NOT EXISTS understudy;
+  CREATE TABLE IF NOT EXISTS understudy.heartbeat (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    at_ms bigint NOT NULL)`;
+
+/**
+ * A row for the write path, as it would be the first to be refused, and a message for the log: tables of Understudy's own
+ * do not travel.
+ */
+const BEAT = `
+  WITH beat AS (
+    INSERT INTO understudy.heartbeat (at_ms) VALUES ($1)
+    ON CONFLICT (only_one) DO UPDATE SET at_ms = EXCLUDED.at_ms RETURNING at_ms)
+  SELECT pg_logical_emit_message(true, '${PREFIX}', at_ms::text) FROM beat`;
+
+/** The moment that a message of the log bears, Unix ms; undefined if it is no heartbeat. */
+export function heartbeatTime(message: {
+  readonly prefix: string;
+  readonly content: Uint8Array;
+}): number | undefined {
+  const text = message.prefix === PREFIX ? Buffer.from(message.content).toString('latin1') : '';
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** Commits a heartbeat of a moment, Unix ms. Throws POSTGRES_UNREACHABLE, POSTGRES_REFUSED or POSTGRES_FAILED. */
+export async function beat(connect: Connect, atMs: number): Promise<void> {
+  const client = await connect({ applicationName: 'understudy sentinel' });
+  try {
+    const query = { text: BEAT, values: [Math.round(atMs)], query_timeout: ANSWER_MS };
+    await client.query(query);
+  } catch (error) {
+    throw postgresFailure(error, 'take a heartbeat');
+  } finally {
+    await client.end();
+  }
+}
+
+/** Throws SLOT_LOST or POSTGRES_REFUSED where a database could not lead. */
+export async function checkSlot(connect: Connect, { slot, publication }: SlotName): Promise<void> {
+  const client = await connect({ applicationName: 'understudy sentinel' });
+  try {
+    const { state } = await slotStatus(client, slot);
+    if (state === 'absent' || state === 'lost') throw slotLost(slot);
+    const { rowCount } = await client.query('SELECT FROM pg_publication WHERE pubname = $1', [publication]);
+    if (rowCount !== 1) {
+      throw new UnderstudyError(
+        'POSTGRES_REFUSED',
+        `the database has no publication ${publication}`,
+        `CREATE PUBLICATION ${publication} FOR ALL TABLES WITH (publish_via_partition_root).`,
+      );
+    }
+  } catch (error) {
+    throw postgresFailure(error, 'say whether it could lead');
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,46 @@
+import type { RegionId } from '#lib/domain/ids.ts';
+import type { Role } from '#lib/domain/topology.ts';
+import type { CaptureEngine } from '#lib/ports/capture-engine.ts';
+import type { ChangeSource } from '#lib/ports/change-source.ts';
+import type { ChangeStream } from '#lib/ports/change-stream.ts';
+import type { DigestSource } from '#lib/ports/digest-source.ts';
+import type { Rewinder } from '#lib/ports/divergences.ts';
+import type { ReplicaStore } from '#lib/ports/replica-store.ts';
+import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
+
+/** How changes leave a store: an event source brings them shard by shard, or somebody reads them from where they wait. */
+export type Changes =
+  | {
+      readonly kind: 'delivered';
+      readonly engine: CaptureEngine<unknown>;
+      /** ARN of the stream of a Region's store. */
+      streamArn(at: RegionId): Promise<string>;
+    }
+  | {
+      readonly kind: 'fetched';
+      readonly engine: CaptureEngine<unknown>;
+      /** What waits at a Region's store. At its leader the source waits for changes; elsewhere it ends when there is none. */
+      source(at: RegionId, role: Role): ChangeSource<unknown>;
+    };
+
+/** The stores of a group, one in each Region, by what they are: whatever depends on that is here. */
+export interface Engine {
+  readonly changes: Changes;
+  /** The store of `at` as a follower of `leader`. */
+  replica(at: RegionId, leader: RegionId): ReplicaStore;
+  /** The way back of the store of `at`, to follow `leader`. */
+  rewinder(at: RegionId, leader: RegionId): Rewinder;
+  fence(at: RegionId): EngineFence;
+  /** By what it is proven that the writes of the store of `at` are logged. */
+  stream(at: RegionId): ChangeStream;
+  digest(at: RegionId): DigestSource;
+  /**
+   * A heartbeat of a moment, Unix ms: a small write through the store, which goes the way of users' changes. Resolves once
+   * it is committed; throws if the store refuses or does not answer.
+   */
+  beat(at: RegionId, atMs: number): Promise<void>;
+  /** Throws an UnderstudyError that says why the store of `at` could not lead. */
+  checkFitness(at: RegionId): Promise<void>;
+  /** Ends all sessions. */
+  close(): Promise<void>;
+}

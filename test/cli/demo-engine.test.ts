@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest';
+import { demoEngineOf } from '#lib/cli/demo-engine.ts';
+
+const engineOf = (options: Parameters<typeof demoEngineOf>[0]) => demoEngineOf(options, () => {});
+
+test('what is replicated is a table, or with --engine postgres databases with the tables of a bank', async () => {
+  expect(await engineOf({})).toEqual({
+    engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
+  });
+  expect(await engineOf({ engine: 'postgres' })).toMatchObject({
+    engine: { kind: 'postgres', slot: 'understudy_demo' },
+    schema: expect.stringContaining('accounts'),
+  });
+});
+
+test.each([
+  [{ engine: 'oracle' }, 'oracle'],
+  [{ engine: 'postgres', load: 'items.json' }, '--load'],
+  [{ engine: 'postgres', key: 'pk' }, '--key'],
+])('%j is refused', async (options, says) => {
+  await expect(engineOf(options)).rejects.toMatchObject({
+    code: 'CONFIG_INVALID',
+    message: expect.stringContaining(says),
+  });
+});
