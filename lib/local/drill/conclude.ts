@@ -53,6 +53,7 @@ export async function conclude(found: {
   const reported = mostLost(promotions);
   const forgotten = lost.filter((id) => !saved.has(id));
   const failures = [
+    ...tooEarly(epoch, last),
     ...compared.differences,
     ...(loaded === undefined ? [] : missing(loaded, held.others)),
     ...(reported !== null && lost.length > reported
@@ -79,8 +80,8 @@ export async function conclude(found: {
     divergent: changes.length,
     digestsEqual: compared.digestsEqual,
     phases: phasesOf(lines, promotion?.run ?? '', {
-      lastWriteMs: last?.atMs ?? 0,
-      firstWriteMs: first?.atMs ?? 0,
+      lastWriteMs: last?.atMs,
+      firstWriteMs: first?.atMs,
     }),
     timeline,
     divergentSample: changes.slice(0, SAMPLE),
@@ -106,6 +107,14 @@ export async function heldBy(
     cursor = page.cursor;
     if (cursor === undefined) return { ids, others };
   }
+}
+
+/** A leader that was replaced before the first write was not lost by the drill: it shows nothing. */
+export function tooEarly(epoch: Epoch, lastBefore: object | undefined): readonly string[] {
+  if (epoch === 1 || lastBefore !== undefined) return [];
+  return [
+    'the leader was replaced before it took a write: this machine is too busy; try again, or another profile',
+  ];
 }
 
 /** What --load put into the table: its items, and how many were not taken. */

@@ -118,11 +118,11 @@ export function tell(
   return [{ event: { atMs: line.atMs - faultMs, at: line.region, phase, what }, mayRepeat }];
 }
 
-/** How long each phase took, by the telemetry of the run that promoted. All times are Unix ms. */
+/** How long each phase took, by the telemetry of the run that promoted; null where it is not known. All times are Unix ms. */
 export function phasesOf(
   lines: readonly TelemetryLine[],
   run: string,
-  times: { readonly lastWriteMs: number; readonly firstWriteMs: number },
+  times: { readonly lastWriteMs: number | undefined; readonly firstWriteMs: number | undefined },
 ): DrillPhases {
   const at = (kind: string): number | undefined =>
     lines.findLast((line) => line.kind === kind && line.run === run)?.atMs;
