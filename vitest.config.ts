@@ -1,9 +1,12 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { ClosingLine } from './test/support/closing-line.ts';
 
 /** Their handlers read the environment once a process, as Lambda has them do: each file wants modules of its own. */
 const HANDLERS = 'test/functions/**/*.test.ts';
 const limits = { testTimeout: 120_000, hookTimeout: 120_000 };
+/** The servers and commands that tests start are compiled once, not by each process. */
+const env = { NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/node', import.meta.url)) };
 
 export default defineConfig({
   test: {
@@ -14,6 +17,7 @@ export default defineConfig({
       {
         test: {
           ...limits,
+          env,
           name: 'all else',
           include: ['test/**/*.test.ts'],
           exclude: ['test/scenarios/**', HANDLERS],
@@ -21,7 +25,7 @@ export default defineConfig({
           isolate: false,
         },
       },
-      { test: { ...limits, name: 'handlers', include: [HANDLERS] } },
+      { test: { ...limits, env, name: 'handlers', include: [HANDLERS] } },
     ],
   },
 });
