@@ -11,7 +11,7 @@ import type { Change, Register } from '#lib/domain/control/register.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
-import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
+import { type Answers, countOf, gather, type Last } from '#lib/usecases/control/gather.ts';
 
 /** Proposals that one change may lose to rivals. */
 const MAX_TRIES = 8;
@@ -56,25 +56,7 @@ export async function beginChange(deps: RegisterDeps): Promise<Begun> {
  * Throws REGISTER_UNAVAILABLE without an answer from a majority, REGISTER_CONTENDED after too many lost races, and
  * GROUP_NOT_FOUNDED if the group has no leader yet.
  */
-export function changeRegister(
-  deps: RegisterDeps,
-  change: (register: Register) => Change,
-  options: ChangeOptions = {},
-): Promise<Change> {
-  return propose(deps, change, options);
-}
-
-/** The register in force, by a majority. Throws as `changeRegister` does. */
-export async function readRegister(deps: RegisterDeps): Promise<Register> {
-  return (await changeRegister(deps, keep)).register;
-}
-
-/** Changes nothing: what is read is the value in force, and a value that was left half accepted is completed. */
-export function keep(register: Register): Change {
-  return { kind: 'changed', register };
-}
-
-async function propose(
+export async function changeRegister(
   deps: RegisterDeps,
   change: (register: Register) => Change,
   { begun, by }: ChangeOptions = {},
@@ -99,14 +81,15 @@ async function propose(
       const answers = await gather(
         deps,
         consent === undefined
-          ? acceptingLast(deps, ballot, value)
+          ? (acceptor) => acceptor.accept(ballot, value)
           : acceptingBy(deps, ballot, value, consent),
         (each) =>
-          countOf(each, ({ kind }) => kind === 'accepted') >= need ||
+          countOf(each, isAccepted) >= need ||
           (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
+        { last: lastOf(value, (each) => countOf(each, isAccepted) >= need - 1) },
       );
       highest = highestOf(highest, answers);
-      if (countOf(answers, ({ kind }) => kind === 'accepted') >= need) return changed;
+      if (countOf(answers, isAccepted) >= need) return changed;
       const withheld = countOf(answers, (each) => each.kind === 'withheld' && holds(each)) > 0;
       if (withheld && changed.kind === 'changed' && accepted.epoch !== value.epoch) {
         return { kind: 'withheld', register: accepted };
@@ -127,44 +110,26 @@ async function propose(
   );
 }
 
-/**
- * All at once, but for the Region that is named the leader: it goes by what its own item says, so that takes the value as the
- * one that makes a majority complete. What it reads there was decided, whatever the others hear later.
- */
-function acceptingLast(
-  { acceptors }: RegisterDeps,
-  ballot: Ballot,
-  value: Register,
-): (acceptor: AcceptorStore, at: RegionId) => ReturnType<AcceptorStore['accept']> {
-  const last = value.phase === 'leading' ? value.leader : undefined;
-  const others = acceptors.members.filter((at) => at !== last);
-  const asked = new Map(others.map((at) => [at, acceptors.of(at).accept(ballot, value)]));
-  const agreed = areEnough([...asked.values()], majorityOf(acceptors.members.length) - 1);
-  return async (acceptor, at) => {
-    const answer = asked.get(at);
-    if (answer !== undefined) return answer;
-    if (await agreed) return acceptor.accept(ballot, value);
-    throw new Error('not a majority with its leader');
-  };
+/** The register in force, by a majority. Throws as `changeRegister` does. */
+export async function readRegister(deps: RegisterDeps): Promise<Register> {
+  return (await changeRegister(deps, keep)).register;
 }
 
-/** Do so many of them accept? Resolves as soon as it is known. */
-function areEnough(answers: readonly ReturnType<AcceptorStore['accept']>[], need: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  let missing = need;
-  const count = (accepted: boolean) => {
-    if (accepted) missing -= 1;
-    if (missing <= 0) resolve(true);
-  };
-  count(false);
-  const settled = answers.map((answer) =>
-    answer.then(
-      ({ kind }) => count(kind === 'accepted'),
-      () => undefined,
-    ),
-  );
-  void Promise.all(settled).then(() => resolve(false));
-  return promise;
+/** Changes nothing: what is read is the value in force, and a value that was left half accepted is completed. */
+export function keep(register: Register): Change {
+  return { kind: 'changed', register };
+}
+
+function isAccepted({ kind }: Answer<string>): boolean {
+  return kind === 'accepted';
+}
+
+/**
+ * The Region that a value names the leader goes by what its own item says, so that takes the value as the one that makes a
+ * majority complete, once the others are `enough` for that. What it reads there was decided, whatever they hear later.
+ */
+export function lastOf<T>({ leader, phase }: Register, enough: Last<T>['after']): Last<T> | undefined {
+  return phase === 'leading' ? { region: leader, after: enough } : undefined;
 }
 
 /**

@@ -189,7 +189,7 @@ export async function hear(deps: FailoverDeps, state: FailoverState): Promise<An
     deps,
     (acceptor) => acceptor.read(),
     (each) => awaited.every((region) => each.has(region)),
-    PATIENCE_MS,
+    { patienceMs: PATIENCE_MS },
   );
 }
 

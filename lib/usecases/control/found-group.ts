@@ -13,11 +13,12 @@ import {
   forgotten,
   highestOf,
   holds,
+  lastOf,
   latest,
   type RegisterDeps,
   unavailable,
 } from '#lib/usecases/control/change-register.ts';
-import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
+import { type Answers, countOf, gather, type Last } from '#lib/usecases/control/gather.ts';
 
 const TRIES = 10;
 const PAUSE_MS = 100;
@@ -54,11 +55,11 @@ export async function foundGroup(
       // What a Region is given that holds nothing, the others must have accepted by then.
       const enough = Math.min(enoughOf(members), holders.length);
       const accepting = (acceptor: AcceptorStore) => acceptor.accept(ballot, value);
-      const accepted = await askLast(deps, holders, value, accepting, enough - 1);
+      const accepted = await ask(deps, holders, accepting, takenBy(value, enough - 1));
       const kept = countOf(accepted, ({ kind }) => kind === 'accepted');
       if (kept >= enough) {
         const joining = (acceptor: AcceptorStore) => acceptor.join(ballot, value);
-        const answers = await askLast(deps, blank, value, joining, blank.length - 1);
+        const answers = await ask(deps, blank, joining, takenBy(value, blank.length - 1));
         const joined = blank.filter((region) => answers.get(region)?.kind === 'joined');
         if (joined.length === blank.length && kept + joined.length >= majorityOf(members.length)) {
           return { register: value, joined };
@@ -108,19 +109,12 @@ function withValue(promises: Answers<Answer<string>>, is: boolean): readonly Reg
   return [...promises].filter(([, answer]) => holds(answer) === is).map(([region]) => region);
 }
 
-/** The leader goes by its own item: it is asked once so many of the others have taken the value. */
-async function askLast(
-  deps: RegisterDeps,
-  regions: readonly RegionId[],
-  { leader }: Register,
-  question: (acceptor: AcceptorStore) => Promise<Answer<string>>,
-  enough: number,
-): Promise<Answers<Answer<string>>> {
-  const others = regions.filter((region) => region !== leader);
-  const answers = await ask(deps, others, question);
-  const taken = countOf(answers, ({ kind }) => kind === 'accepted' || kind === 'joined');
-  if (others.length === regions.length || taken < enough) return answers;
-  return new Map([...answers, ...(await ask(deps, [leader], question))]);
+/** The Region that `value` names the leader is asked once so many of the others have taken it. */
+function takenBy(value: Register, others: number): Last<Answer<string>> | undefined {
+  return lastOf(
+    value,
+    (each) => countOf(each, ({ kind }) => kind === 'accepted' || kind === 'joined') >= others,
+  );
 }
 
 /** What each of these answers, with the time that a connection across the world takes to make. */
@@ -128,7 +122,8 @@ function ask<T>(
   { acceptors, sleep }: RegisterDeps,
   members: readonly RegionId[],
   question: (acceptor: AcceptorStore) => Promise<T>,
+  last?: Last<T>,
 ): Promise<Answers<T>> {
   const asked = { members, of: (region: RegionId) => acceptors.of(region) };
-  return gather({ acceptors: asked, sleep }, question, () => false, PATIENCE_MS);
+  return gather({ acceptors: asked, sleep }, question, () => false, { last, patienceMs: PATIENCE_MS });
 }

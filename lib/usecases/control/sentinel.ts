@@ -317,7 +317,7 @@ export class Sentinel {
       (each) =>
         countOf(each, ({ kind }) => kind === 'lent') >= need ||
         (each.size >= need && countOf(each, ({ kind }) => kind === 'deposed') > 0),
-      profile.leaseMs,
+      { patienceMs: profile.leaseMs },
     );
     const lent = countOf(answers, ({ kind }) => kind === 'lent');
     if (lent >= need) {
@@ -498,7 +498,7 @@ export class Sentinel {
       (acceptor) => acceptor.read(),
       (each) =>
         (guarded === undefined && votesIn(each) >= need) || awaited.every((member) => each.has(member)),
-      COUNT_LOOKS * profile.lookMs,
+      { patienceMs: COUNT_LOOKS * profile.lookMs },
     );
     const ahead = [...answers.values()].some((each) => epochOf(each) > epoch);
     if (ahead) {
