@@ -10,7 +10,7 @@ import { parseGroup } from '#lib/domain/topology.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 import type { RunEvent } from '#lib/local/workflow/run-history.ts';
 import { understudy } from '../cli/run.ts';
-import { isShown, WAY } from '../support/workflow-picture.ts';
+import { isShown, WAY } from '../support/drills-document.ts';
 import { AP, EU, GROUP, US, until, untilCaughtUp } from './support.ts';
 
 const REGIONS = [EU, US, AP];
@@ -83,7 +83,7 @@ test('a scheduled drill hands leadership over and back, and its evidence is in t
     expect(leg.startedMs).toBeGreaterThanOrEqual(firedMs);
     expect(leg.rtoMs).toBeGreaterThan(0);
     expect(leg.rtoMs).toBeLessThanOrEqual(leg.endedMs - leg.startedMs);
-    // The way that docs/DRILLS.md draws: the report is there a moment before the run has ended.
+    // The way that docs/DRILLS.md names: the report is there a moment before the run has ended.
     await until('the run has ended', async () => ways.get(leg.run)?.at(-1) === WAY.at(-1));
     const went = ways.get(leg.run)!.filter((state, at, all) => state !== all[at - 1]);
     expect(went).toEqual(WAY);
