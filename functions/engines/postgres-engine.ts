@@ -6,12 +6,12 @@ import { PolledSlot } from '#lib/engines/postgres/polled-slot.ts';
 import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
 import { PostgresDigest } from '#lib/engines/postgres/postgres-digest.ts';
 import { PostgresReplica } from '#lib/engines/postgres/postgres-replica.ts';
+import { PostgresRewinder } from '#lib/engines/postgres/postgres-rewinder.ts';
 import { slotShard } from '#lib/engines/postgres/slot-session.ts';
 import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
 import { beat, checkSlot } from '#lib/engines/postgres/write-path.ts';
 import type { ChangeStream } from '#lib/ports/change-stream.ts';
 import type { DigestSource } from '#lib/ports/digest-source.ts';
-import type { Rewinder } from '#lib/ports/divergences.ts';
 import type { Changes, Engine } from '#lib/ports/engine.ts';
 import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
@@ -21,6 +21,7 @@ export class PostgresEngine implements Engine {
   readonly changes: Changes;
   readonly #group: GroupConfig<PostgresEngineConfig>;
   readonly #connectTo: (at: RegionId) => Connect;
+  readonly #telemetry: Telemetry;
   /** Each keeps its session, and in it a transaction of the leader's that has no end yet. */
   readonly #replicas = new Map<string, PostgresReplica>();
 
@@ -30,6 +31,7 @@ export class PostgresEngine implements Engine {
   ) {
     this.#group = group;
     this.#connectTo = deps.connectTo;
+    this.#telemetry = deps.telemetry;
     this.changes = {
       kind: 'fetched',
       engine: new PostgresCapture(group.group),
@@ -57,8 +59,18 @@ export class PostgresEngine implements Engine {
     return replica;
   }
 
-  rewinder(): Rewinder {
-    throw new Error('a PostgreSQL database is not taken back yet');
+  rewinder(at: RegionId, leader: RegionId): PostgresRewinder {
+    const { engine } = this.#group;
+    return new PostgresRewinder({
+      connect: this.#connectTo(at),
+      leader: this.#connectTo(leader),
+      publication: engine.publication,
+      slot: engine.slot,
+      origin: originOf(this.#group),
+      shard: slotShard(at, engine),
+      leaderShard: slotShard(leader, engine),
+      telemetry: this.#telemetry,
+    });
   }
 
   fence(): EngineFence {

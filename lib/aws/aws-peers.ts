@@ -130,7 +130,7 @@ function withPositions(table: Control & FitnessNotes, positions: ApplyStates): C
     },
     takeLease: (lane) => positions.takeLease(lane),
     saveApplyState: (lease, state) => positions.saveApplyState(lease, state),
-    // With a lease of the table's own: refused, as no store that keeps its positions can be taken back yet.
+    // Not for a store that keeps its positions: rows that are put back and the note are one transaction there.
     noteRewound: (lease, rewound) => table.noteRewound(lease, rewound),
   };
 }

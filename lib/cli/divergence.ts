@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { type Connection, connect, regionOf } from '#lib/cli/connect.ts';
+import { sqlLines } from '#lib/cli/divergent-sql.ts';
 import type { GroupChoice } from '#lib/cli/find-group.ts';
 import { inTime } from '#lib/cli/in-time.ts';
 import { jsonLine } from '#lib/cli/json-line.ts';
@@ -25,6 +26,10 @@ type Change = {
   readonly before: unknown;
   readonly after: unknown;
   readonly lsn: string | null;
+  readonly shard: string;
+  readonly transaction?: string;
+  /** Where the store takes SQL: the statement that does the same. */
+  readonly sql?: string;
 };
 
 /** `understudy divergence show`: what Regions had that the group has not, change by change. */
@@ -39,6 +44,10 @@ export async function divergenceShowCommand(options: DivergenceOptions): Promise
     if (found.length === 0) console.log('No Region has diverged.');
     for (const each of await withChanges(connection, found)) {
       console.log(`${each.region}, epoch ${each.epoch}: ${stateOf(each)}`);
+      if (isSql(each)) {
+        for (const line of sqlLines(each.changes)) console.log(line);
+        continue;
+      }
       const rows = (each.changes ?? []).map(({ after, at, before, key, kind, lsn }) => [
         kind,
         jsonLine(key),
@@ -57,21 +66,24 @@ export async function divergenceShowCommand(options: DivergenceOptions): Promise
   }
 }
 
-/** `understudy divergence export`: the reports as a file of JSON lines. Never overwrites one. */
+/**
+ * `understudy divergence export`: the reports as a file, of SQL if its name ends so, else of JSON lines. Never overwrites
+ * one.
+ */
 export async function divergenceExportCommand(file: string, options: DivergenceOptions): Promise<number> {
   const connection = await connect(options);
   try {
     const found = await withChanges(connection, await find(connection, options));
-    const lines = reportLines(found);
+    const asSql = file.endsWith('.sql');
+    const lines = asSql ? sqlFile(found) : reportLines(found);
+    const changes = found.reduce((sum, each) => sum + (each.changes?.length ?? 0), 0);
     try {
       await writeFile(file, lines.map((line) => `${line}\n`).join(''), { flag: 'wx' });
     } catch (cause) {
       const next = 'Name a file that does not exist yet.';
       throw new UnderstudyError('CONFIG_INVALID', `${file} cannot be written`, next, { cause });
     }
-    console.log(
-      options.json ? jsonLine({ file, changes: lines.length }) : `${lines.length} changes: ${file}`,
-    );
+    console.log(options.json ? jsonLine({ file, changes }) : `${changes} changes: ${file}`);
     return 0;
   } finally {
     connection.close();
@@ -154,6 +166,26 @@ async function withChanges({ peers }: Connection, found: readonly Found[]): Prom
       return { ...each, changes };
     }),
   );
+}
+
+/** Is it of a store that takes SQL? */
+function isSql(found: Found): found is Found & { readonly changes: readonly Change[] } {
+  return found.changes?.some(({ sql }) => sql !== undefined) ?? false;
+}
+
+/** Throws CONFIG_INVALID for changes of a store that takes no SQL. */
+function sqlFile(found: readonly Found[]): readonly string[] {
+  return found.flatMap((each) => {
+    if ((each.changes ?? []).length === 0) return [];
+    if (!isSql(each)) {
+      throw new UnderstudyError(
+        'CONFIG_INVALID',
+        `what ${each.region} had of epoch ${each.epoch} is not told in SQL`,
+        'Name a file that does not end in .sql: it gets JSON lines.',
+      );
+    }
+    return [`-- ${each.region}, epoch ${each.epoch}: ${stateOf(each)}`, ...sqlLines(each.changes)];
+  });
 }
 
 function reportLines(found: readonly Found[]): readonly string[] {

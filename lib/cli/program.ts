@@ -224,7 +224,7 @@ function addControl(program: Command, run: Run, json: Flag): void {
       .option('--region <name>', 'of this Region alone')
       .option('--epoch <n>', 'of this epoch alone');
   narrowed('show', 'list the changes').action(run(divergenceShowCommand));
-  narrowed('export', 'write the changes to a file of JSON lines')
+  narrowed('export', 'write the changes to a file, as JSON lines; as SQL if it ends in .sql')
     .argument('<file>', 'a file that does not exist yet')
     .action(run(divergenceExportCommand));
   narrowed('discard', 'record that nobody needs the changes; the reports stay')

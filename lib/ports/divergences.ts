@@ -1,7 +1,8 @@
 import type { DivergentChange } from '#lib/domain/control/divergence.ts';
 import type { Draft, Entry } from '#lib/domain/log.ts';
 import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
-import type { ApplyLease } from '#lib/ports/control.ts';
+import type { Applied, ApplyLease } from '#lib/ports/control.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 
 /** What a Region holds that the group has not: the tail of an epoch beyond the common prefix. */
 export type Divergence = {
@@ -42,7 +43,10 @@ export interface Divergences {
   ): Promise<void>;
 }
 
-/** An engine's way back. */
+/** An engine's way back: by images, row by row, or in one transaction. */
+export type WayBack = Rewinder | TransactionRewinder;
+
+/** The way back of a store whose rows bear stamps, and whose position is kept elsewhere. */
 export interface Rewinder {
   /** The changes of a segment, without the engine's own heartbeats. */
   read(bytes: Uint8Array, entry?: Entry): readonly DivergentChange[];
@@ -55,4 +59,40 @@ export interface Rewinder {
     changes: readonly DivergentChange[],
     at: { readonly epoch: Epoch; readonly lsn: Lsn },
   ): Promise<'done' | 'lost'>;
+}
+
+/** The way back of a store that has transactions, and keeps its position with its rows. */
+export interface TransactionRewinder {
+  /** The changes of a segment, without the engine's own heartbeats. */
+  read(bytes: Uint8Array, entry?: Entry): readonly DivergentChange[];
+  /**
+   * Where in a log the last transaction ends that the group has whole, at `upTo` or before: what of `log` comes after
+   * `upTo` is the group's no more.
+   *
+   * @param led the store led, so that a transaction which its log has begun to tell is one that it has made.
+   */
+  wholeUpTo(log: ReplicaLog, upTo: Lsn, led: boolean): Promise<Lsn>;
+  /** The same changes in words that people can read. */
+  tell(changes: readonly DivergentChange[]): Promise<readonly DivergentChange[]>;
+  /**
+   * Undoes the changes by what the leader has in their place, and brings the store to that moment of the leader's log: in
+   * one transaction, together with the position. `lost`: somebody else has taken the lease, or it is not the time yet;
+   * nothing has changed. `unknown`: it can't be done, and the store must be copied anew.
+   */
+  takeOver(
+    lease: ApplyLease,
+    changes: readonly DivergentChange[],
+    onto: {
+      /** Without the changes, the store is as the log says up to here. */
+      readonly from: Applied;
+      /** The store led: whatever was written to it is to be in the report. */
+      readonly led: boolean;
+      /** Of the leader: what it holds after `from` is not in the store. */
+      readonly log: ReplicaLog;
+      /** In which that leader leads. */
+      readonly epoch: Epoch;
+      /** Asked last: false if the store is another epoch's by now. */
+      readonly isDue: () => Promise<boolean>;
+    },
+  ): Promise<'done' | 'lost' | 'unknown'>;
 }

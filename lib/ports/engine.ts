@@ -4,7 +4,7 @@ import type { CaptureEngine } from '#lib/ports/capture-engine.ts';
 import type { ChangeSource } from '#lib/ports/change-source.ts';
 import type { ChangeStream } from '#lib/ports/change-stream.ts';
 import type { DigestSource } from '#lib/ports/digest-source.ts';
-import type { Rewinder } from '#lib/ports/divergences.ts';
+import type { WayBack } from '#lib/ports/divergences.ts';
 import type { ReplicaStore } from '#lib/ports/replica-store.ts';
 import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 
@@ -29,7 +29,7 @@ export interface Engine {
   /** The store of `at` as a follower of `leader`. */
   replica(at: RegionId, leader: RegionId): ReplicaStore;
   /** The way back of the store of `at`, to follow `leader`. */
-  rewinder(at: RegionId, leader: RegionId): Rewinder;
+  rewinder(at: RegionId, leader: RegionId): WayBack;
   fence(at: RegionId): EngineFence;
   /** By what it is proven that the writes of the store of `at` are logged. */
   stream(at: RegionId): ChangeStream;

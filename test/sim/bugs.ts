@@ -17,6 +17,7 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import type { Control } from '#lib/ports/control.ts';
+import type { Rewinder } from '#lib/ports/divergences.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { ElectResult } from '#lib/usecases/control/failover-deps.ts';
 import type { Bug } from './bug.ts';
@@ -404,13 +405,16 @@ export const BUGS: readonly Bug[] = [
     name: 'taken-back-in-part',
     breaks: 'a store that follows again holds nothing that the leader has not',
     seeds: [1, 3],
-    reattach: (deps) => ({
-      ...deps,
-      rewinder: {
-        read: deps.rewinder.read,
-        rewind: (lease, changes, at) => deps.rewinder.rewind(lease, changes.slice(1), at),
-      },
-    }),
+    reattach: (deps) => {
+      const sound = deps.rewinder as Rewinder;
+      return {
+        ...deps,
+        rewinder: {
+          read: sound.read,
+          rewind: (lease, changes, at) => sound.rewind(lease, changes.slice(1), at),
+        },
+      };
+    },
   },
   {
     name: 'lag-since-the-last-look',

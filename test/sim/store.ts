@@ -1,5 +1,5 @@
 import { hash as digest } from 'node:crypto';
-import type { DivergentChange } from '#lib/domain/control/divergence.ts';
+import type { DivergentItem } from '#lib/domain/control/divergence.ts';
 import type { Proof } from '#lib/domain/control/fence.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { type Entry, type Head, lastOf } from '#lib/domain/log.ts';
@@ -168,7 +168,7 @@ export class SimStore {
 
   async rewind(
     lease: ApplyLease,
-    changes: readonly DivergentChange[],
+    changes: readonly DivergentItem[],
     _at: { readonly epoch: Epoch },
   ): Promise<'done' | 'lost'> {
     if (!this.#deps.control.holds(lease)) return 'lost';
@@ -209,9 +209,9 @@ function newestBeat(changes: readonly Local[]): { readonly beatMs?: number } {
 }
 
 /** The changes of a segment, without canaries. */
-export function decode(bytes: Uint8Array, entry?: Entry): readonly DivergentChange[] {
+export function decode(bytes: Uint8Array, entry?: Entry): readonly DivergentItem[] {
   const { shard, changes } = JSON.parse(Buffer.from(bytes).toString()) as Content;
-  return changes.flatMap(({ id, uid, commitMs }, ordinal): DivergentChange[] =>
+  return changes.flatMap(({ id, uid, commitMs }, ordinal): DivergentItem[] =>
     id === 0
       ? []
       : [

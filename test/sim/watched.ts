@@ -1,5 +1,5 @@
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
-import type { DivergentChange } from '#lib/domain/control/divergence.ts';
+import type { DivergentItem } from '#lib/domain/control/divergence.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { MemoryControl } from '#lib/local/memory/memory-control.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
@@ -202,7 +202,7 @@ export function watchedStore(inner: SimStore, control: MemoryControl, monitor: M
   };
 }
 
-function idOf(key: DivergentChange['key']): string {
+function idOf(key: DivergentItem['key']): string {
   const id = key.id;
   return id !== undefined && 'S' in id ? `${id.S}` : '';
 }

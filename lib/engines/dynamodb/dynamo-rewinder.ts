@@ -1,5 +1,5 @@
 import type { Item } from '#lib/domain/attribute-value.ts';
-import type { DivergentChange } from '#lib/domain/control/divergence.ts';
+import type { DivergentItem } from '#lib/domain/control/divergence.ts';
 import { type Entry, lastOf } from '#lib/domain/log.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
@@ -20,10 +20,10 @@ export class DynamoRewinder implements Rewinder {
     this.#replica = deps.replica;
   }
 
-  read(bytes: Uint8Array, entry?: Entry): readonly DivergentChange[] {
+  read(bytes: Uint8Array, entry?: Entry): readonly DivergentItem[] {
     const segment = openSegment(bytes);
     const decoder = new ItemDecoder(segment.info.schema);
-    const changes: DivergentChange[] = [];
+    const changes: DivergentItem[] = [];
     segment.forEach((record, ordinal) => {
       const key = decoder.key(record.key, this.#key);
       if (isHeartbeat(key, this.#key)) return;
@@ -47,7 +47,7 @@ export class DynamoRewinder implements Rewinder {
 
   async rewind(
     lease: ApplyLease,
-    changes: readonly DivergentChange[],
+    changes: readonly DivergentItem[],
     at: { readonly epoch: Epoch; readonly lsn: Lsn },
   ): Promise<'done' | 'lost'> {
     const rows = new Map<string, { key: Item; keyBytes: Uint8Array; item: Item | undefined }>();

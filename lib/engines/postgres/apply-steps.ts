@@ -12,6 +12,7 @@ import type { ReadSegment, RunReader } from '#lib/engines/postgres/run-reader.ts
 import type { Copied } from '#lib/engines/postgres/snapshot.ts';
 import type { TargetTable } from '#lib/engines/postgres/target-table.ts';
 import type { TargetTables } from '#lib/engines/postgres/target-tables.ts';
+import type { TouchedRows } from '#lib/engines/postgres/touched-rows.ts';
 import { ExactWriter } from '#lib/engines/postgres/write-exact.ts';
 import { UnexpectedCount, writeNet } from '#lib/engines/postgres/write-net.ts';
 
@@ -26,8 +27,13 @@ type Step =
       readonly alone: boolean;
     };
 
-/** What is to be written: a run up to a record, without what a table's copy holds already. */
-export type Run = { readonly reader: RunReader; readonly upTo: Lsn; readonly copied: Copied };
+/** What is to be written: a run up to a record, without what a table's copy holds already, and without some rows. */
+export type Run = {
+  readonly reader: RunReader;
+  readonly upTo: Lsn;
+  readonly copied: Copied;
+  readonly without?: Pick<TouchedRows, 'has' | 'hasTable'>;
+};
 
 const SAVEPOINT = 'SAVEPOINT run';
 
@@ -140,7 +146,7 @@ function exactSteps(tables: TargetTables, run: Run): readonly Step[] {
 
 function forEachChange(
   tables: TargetTables,
-  { reader, upTo, copied }: Run,
+  { reader, upTo, copied, without }: Run,
   on: {
     row(target: TargetTable, message: Uint8Array, lsn: Lsn): void;
     truncate(targets: readonly TargetTable[], restart: boolean, alone: boolean): void;
@@ -161,13 +167,15 @@ function forEachChange(
       if (decoded.kind !== 'truncate') throw malformed('is not a statement');
       const targets = decoded.relations
         .map((oid) => targetOf(tables, of, oid))
-        .filter(({ name }) => !isCopied(name, record));
-      if (targets.length > 0) on.truncate(targets, decoded.restartIdentity, positions.size > 0);
+        .filter(({ name }) => !isCopied(name, record) && without?.hasTable(name) !== true);
+      const alone = positions.size > 0 || without !== undefined;
+      if (targets.length > 0) on.truncate(targets, decoded.restartIdentity, alone);
       return;
     }
     const table = of.tables[record.table];
     if (table === undefined) throw malformed('belongs to no table');
     if (positions.size > 0 && isCopied(table.name, record)) return;
+    if (without?.has(table, message)) return;
     on.row(tables.of(table), message, lsn);
   });
 }

@@ -101,16 +101,18 @@ type StoredState = {
     startLsn: string;
     startEpoch: number;
   };
+  readonly rewound?: { to: string; epoch: number; lsn: string };
 };
 
-function stateText({ applied, snapshot }: ApplyState): string {
+function stateText({ applied, snapshot, rewound }: ApplyState): string {
   return JSON.stringify({
     ...(applied && { applied: { ...applied, lsn: `${applied.lsn}`, totalBytes: `${applied.totalBytes}` } }),
     ...(snapshot && { snapshot: { ...snapshot, startLsn: `${snapshot.startLsn}` } }),
+    ...(rewound && { rewound: { ...rewound, to: `${rewound.to}`, lsn: `${rewound.lsn}` } }),
   });
 }
 
-function readState({ applied, snapshot }: StoredState): ApplyState {
+function readState({ applied, snapshot, rewound }: StoredState): ApplyState {
   return {
     ...(applied && {
       applied: {
@@ -125,6 +127,13 @@ function readState({ applied, snapshot }: StoredState): ApplyState {
         ...snapshot,
         startLsn: parseLsn(snapshot.startLsn),
         startEpoch: parseEpoch(snapshot.startEpoch),
+      },
+    }),
+    ...(rewound && {
+      rewound: {
+        to: parseLsn(rewound.to),
+        epoch: parseEpoch(rewound.epoch),
+        lsn: parseLsn(rewound.lsn),
       },
     }),
   };

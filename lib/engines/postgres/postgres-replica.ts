@@ -176,7 +176,8 @@ export class PostgresReplica implements ReplicaStore {
   }
 }
 
-function appliedAt({ placed, lsn, commitMs }: TransactionEnd, before: Applied | undefined): Applied {
+/** What a store has applied that stands at the end of a transaction. */
+export function appliedAt({ placed, lsn, commitMs }: TransactionEnd, before: Applied | undefined): Applied {
   const { entry } = placed;
   const isWhole = lsn === entry.first + BigInt(entry.count) - 1n;
   return {

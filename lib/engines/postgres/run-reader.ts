@@ -13,6 +13,8 @@ export type TransactionEnd = {
   readonly commitMs: number;
   /** WAL position of its commit at the leader. */
   readonly commitLsn: bigint;
+  /** The slot that it came from. */
+  readonly shard: string;
 };
 
 export type ReadSegment = {
@@ -87,13 +89,31 @@ export class RunReader {
           if (ordinal < from || record.kind !== 'marker' || record.after?.[0] !== COMMIT) return;
           const { commitMs, sequence } = record;
           const lsn = advance(placed.entry.first, ordinal);
-          found = { placed, lsn, commitMs, commitLsn: commitLsnOf(sequence) };
+          const shard = segment.info.shards[record.shard]!;
+          found = { placed, lsn, commitMs, commitLsn: commitLsnOf(sequence), shard };
         });
         if (found !== undefined) return found;
         if (block.firstOrdinal <= from) break;
       }
     }
     return undefined;
+  }
+
+  /** All ends of transactions that this run holds, in order. */
+  ends(): readonly TransactionEnd[] {
+    const ends: TransactionEnd[] = [];
+    if (this.isEmpty) return ends;
+    this.forEach(this.end, ({ after, commitMs, kind, sequence, shard }, { placed, segment }, lsn) => {
+      if (kind !== 'marker' || after?.[0] !== COMMIT) return;
+      ends.push({
+        placed,
+        lsn,
+        commitMs,
+        commitLsn: commitLsnOf(sequence),
+        shard: segment.info.shards[shard]!,
+      });
+    });
+    return ends;
   }
 
   /** Calls `visit` for each record up to `end`; the record is valid during the call only, its bytes stay valid. */

@@ -37,9 +37,14 @@ export function settledAt(copied: Copied): bigint {
   return last;
 }
 
-type Published = { readonly schema: string; readonly name: string; readonly columns: readonly string[] };
+export type Published = {
+  readonly schema: string;
+  readonly name: string;
+  readonly columns: readonly string[];
+};
 
-async function publishedTables(client: pg.Client, publication: string): Promise<readonly Published[]> {
+/** The tables that are published, but for Understudy's own, with the columns that travel. */
+export async function publishedTables(client: pg.Client, publication: string): Promise<readonly Published[]> {
   const { rows } = await client.query<{ schema: string; name: string; columns: string[] }>(
     `SELECT p.schemaname AS schema, p.tablename AS name, coalesce(p.attnames::text[], '{}') AS columns
        FROM pg_publication_tables p WHERE p.pubname = $1 AND p.schemaname <> $2 ORDER BY 1, 2`,
@@ -79,7 +84,7 @@ export async function copyTable(
     }
     const { fit } = await binaryFit(client, deps.publication);
     const sql = `${quote(next.schema)}.${quote(next.name)}`;
-    const position = await beginAt(deps.leader, client, sql);
+    const position = await beginAt(deps.leader, client, [sql]);
     const columns = next.columns.map(quote).join(', ');
     // Not truncated: a table that others refer to can't be, even if all of them are empty.
     await to.query(`DELETE FROM ${sql}`);
@@ -97,14 +102,19 @@ export async function copyTable(
   }
 }
 
-/** Begins a transaction that sees a table exactly as it is at the position returned. */
-async function beginAt(leader: Connect, client: pg.Client, sql: string): Promise<bigint> {
+/** Begins a transaction that sees tables exactly as they are at the position returned. */
+export async function beginAt(
+  leader: Connect,
+  client: pg.Client,
+  tables: readonly string[],
+): Promise<bigint> {
+  const sql = tables.join(', ');
   const locker = await leader({ applicationName: 'understudy snapshot' });
   try {
     for (let tries = 1; ; tries++) {
       try {
         await locker.query(`BEGIN; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
-        await locker.query(`LOCK TABLE ${sql} IN SHARE MODE`);
+        if (tables.length > 0) await locker.query(`LOCK TABLE ${sql} IN SHARE MODE`);
         break;
       } catch (error) {
         await locker.query('ROLLBACK');

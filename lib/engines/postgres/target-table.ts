@@ -1,8 +1,9 @@
 import type pg from 'pg';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { DescribedTable } from '#lib/engines/postgres/captured-change.ts';
-import { decodeMessage } from '#lib/engines/postgres/pgoutput/decode-message.ts';
+import type { RelationColumn } from '#lib/engines/postgres/pgoutput/decode-message.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
+import { userType } from '#lib/engines/postgres/table-key.ts';
 
 export type TargetColumn = {
   readonly name: string;
@@ -100,15 +101,10 @@ export async function targetTable(client: pg.Client, table: DescribedTable): Pro
   };
 }
 
-async function typeText(
-  client: pg.Client,
-  table: DescribedTable,
-  { type, modifier }: { readonly type: number; readonly modifier: number },
-): Promise<string> {
-  for (const message of table.types) {
-    const known = decodeMessage(message);
-    if (known.kind === 'type' && known.oid === type) return `${quote(known.schema)}.${quote(known.name)}`;
-  }
+async function typeText(client: pg.Client, table: DescribedTable, column: RelationColumn): Promise<string> {
+  const name = userType(table, column);
+  if (name !== undefined) return name;
+  const { type, modifier } = column;
   const { rows } = await client.query<{ text: string }>('SELECT format_type($1, $2) AS text', [
     type,
     modifier,

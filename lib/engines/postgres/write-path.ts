@@ -7,7 +7,7 @@ import { type SlotName, slotLost, slotStatus } from '#lib/engines/postgres/slot-
 const ANSWER_MS = 5_000;
 
 /** What the messages of heartbeats begin with. */
-const PREFIX = 'understudy';
+export const MESSAGE_PREFIX = 'understudy';
 
 export const HEARTBEAT_SCHEMA = `
   CREATE SCHEMA IF NOT EXISTS understudy;
@@ -23,14 +23,14 @@ const BEAT = `
   WITH beat AS (
     INSERT INTO understudy.heartbeat (at_ms) VALUES ($1)
     ON CONFLICT (only_one) DO UPDATE SET at_ms = EXCLUDED.at_ms RETURNING at_ms)
-  SELECT pg_logical_emit_message(true, '${PREFIX}', at_ms::text) FROM beat`;
+  SELECT pg_logical_emit_message(true, '${MESSAGE_PREFIX}', at_ms::text) FROM beat`;
 
 /** The moment that a message of the log bears, Unix ms; undefined if it is no heartbeat. */
 export function heartbeatTime(message: {
   readonly prefix: string;
   readonly content: Uint8Array;
 }): number | undefined {
-  const text = message.prefix === PREFIX ? Buffer.from(message.content).toString('latin1') : '';
+  const text = message.prefix === MESSAGE_PREFIX ? Buffer.from(message.content).toString('latin1') : '';
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 

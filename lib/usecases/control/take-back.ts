@@ -1,0 +1,124 @@
+import type { DivergentChange } from '#lib/domain/control/divergence.ts';
+import { LANE_0 } from '#lib/domain/ids.ts';
+import type { Head } from '#lib/domain/log.ts';
+import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
+import type { Role } from '#lib/domain/topology.ts';
+import type { ApplyState, Rewound } from '#lib/ports/control.ts';
+import type { DivergenceReport, Rewinder } from '#lib/ports/divergences.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
+import { collectedOf, saveReport, tailOf } from '#lib/usecases/control/divergent-tail.ts';
+import { type Held, type Logs, type Parted, positionAt } from '#lib/usecases/control/parted-logs.ts';
+import type { ReattachDeps } from '#lib/usecases/control/reattach.ts';
+import { takeOver, tornOf } from '#lib/usecases/control/take-over.ts';
+/**
+ * Report first, then store, then position, then the mark that they are done; the log comes last. Until the mark is
+ * made, another call finds the same tail and does it all again.
+ *
+ * @param saved by an earlier call, for this epoch or one before it.
+ */
+export async function takeBack(
+  deps: ReattachDeps,
+  role: Role,
+  at: Logs & { readonly saved: DivergenceReport | undefined },
+): Promise<{ readonly divergent: number; readonly rebuilding: boolean } | 'lost'> {
+  const { own, head, common, saved } = at;
+  const { control, divergences, rewinder } = deps;
+  const { epoch, led } = role;
+  // Where they part is not known: all that is still here counts as divergent.
+  const upTo = common.kind === 'found' ? common.upTo : advance(head.firstLsn, -1);
+  const tail = await tailOf(deps, own, upTo, head);
+  const torn = 'takeOver' in rewinder ? await tornOf(rewinder, at, led) : [];
+  const changes = [...torn, ...tail, ...(led === undefined ? [] : await collectedOf(deps, led))];
+  const tailEpoch = led ?? head.lastEpoch;
+  const report = changes.length > 0 ? await saveReport(deps, tailEpoch, changes, saved) : undefined;
+
+  const { lease, state } = await control.takeLease(LANE_0);
+  // A process that slept: the store is another epoch's by now. Whoever takes the lease from here on finds what was begun.
+  const isDue = async () => {
+    const now = await control.role();
+    return now.epoch === epoch && now.attached !== epoch;
+  };
+  if (!(await isDue())) return 'lost';
+  // What an earlier call has left to a new copy, in an epoch that was over before this Region could follow it, still
+  // holds its tail, even if the log is back by now. A copy under way is of another leader's store, and has rows that no
+  // log has.
+  const isLost =
+    (saved?.takenBack !== undefined && state.applied === undefined) ||
+    state.snapshot !== undefined ||
+    common.kind === 'unknown';
+  const back = isLost
+    ? 'unknown'
+    : 'takeOver' in rewinder
+      ? await takeOver({ rewinder, isDue }, role, { ...at, common }, { lease, state }, changes)
+      : await putBack({ control, rewinder }, role, { ...at, common }, { lease, state }, changes);
+  if (back === 'lost') return 'lost';
+  if (back === 'unknown') {
+    // It begins anew, as there is no position. Why stays noted, so that another call knows that the store is not whole:
+    // without changes there is no report to say so.
+    const { rewound, snapshot } = state;
+    const nowhere = { ...(snapshot && { snapshot }), ...(rewound && { rewound }) };
+    if ((await control.saveApplyState(lease, nowhere)) === 'lost') return 'lost';
+  }
+  if (report !== undefined) await divergences.save(tailEpoch, { ...report, takenBack: epoch });
+  return { divergent: changes.length, rebuilding: back === 'unknown' };
+}
+
+/** Rows that bear stamps are put back one by one, then the position. */
+async function putBack(
+  { control, rewinder }: Pick<ReattachDeps, 'control'> & { readonly rewinder: Rewinder },
+  { led }: Role,
+  at: Parted,
+  { lease, state }: Held,
+  changes: readonly DivergentChange[],
+): Promise<'done' | 'lost' | 'unknown'> {
+  const { own, head, common } = at;
+  const { upTo } = common;
+  const appliedLsn = state.applied?.lsn ?? 0n;
+  // A leader's store has all of its own changes; a follower's has those that it had applied.
+  const stored = led === undefined ? changes.filter(({ lsn }) => (lsn ?? 0n) <= appliedLsn) : changes;
+  if (!(await followsOn(at, upTo, state, stored.length > 0 ? head.lastEpoch : undefined))) return 'unknown';
+  let { rewound } = state;
+  if (stored.length > 0) {
+    rewound = { to: upTo, ...stampAbove(head, rewound) };
+    // Noted first: should this leader be gone before the rest is done, the next one finds a store that may be half-way.
+    if ((await control.noteRewound(lease, rewound)) === 'lost') return 'lost';
+    if ((await rewinder.rewind(lease, stored, rewound)) === 'lost') return 'lost';
+  }
+  // Also where it has applied no more than heartbeats of the tail, which are no changes.
+  const position =
+    led !== undefined || appliedLsn > upTo ? await positionAt(own, common.entry, led) : undefined;
+  if (position === undefined) return 'done';
+  const saved = await control.saveApplyState(lease, { ...position, ...(rewound && { rewound }) });
+  return saved === 'saved' ? 'done' : 'lost';
+}
+
+/**
+ * Do the records that the store lacks go on top of all that its rows are stamped with? Not where it was taken back for an
+ * earlier leader, and this one's log holds what was put back then: the rows would refuse it.
+ *
+ * @param tailEpoch of the stamps that rows are to be put back with.
+ */
+async function followsOn(
+  { own, leader }: { readonly own: ReplicaLog; readonly leader: ReplicaLog },
+  upTo: Lsn,
+  { applied, rewound }: ApplyState,
+  tailEpoch: Epoch | undefined,
+): Promise<boolean> {
+  const stamped = Math.max(tailEpoch ?? 0, rewound?.epoch ?? 0);
+  const isBehind = rewound !== undefined && rewound.to < upTo && (applied?.epoch ?? 0) <= rewound.epoch;
+  const from = isBehind ? rewound.to : upTo;
+  const next = await (isBehind ? own : leader).entryAt(LANE_0, advance(from, 1));
+  return next === undefined ? !isBehind : stamped === 0 || next.epoch > stamped;
+}
+
+/** Above whatever the tail wrote or an earlier call put back, below the first record that follows: its epoch is higher. */
+function stampAbove(
+  { lastEpoch, lastLsn }: Head,
+  rewound: Rewound | undefined,
+): Pick<Rewound, 'epoch' | 'lsn'> {
+  const isHigher =
+    rewound !== undefined &&
+    (rewound.epoch > lastEpoch || (rewound.epoch === lastEpoch && rewound.lsn > lastLsn));
+  const { epoch, lsn } = isHigher ? rewound : { epoch: lastEpoch, lsn: lastLsn };
+  return { epoch, lsn: advance(lsn, 1) };
+}
