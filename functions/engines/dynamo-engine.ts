@@ -18,7 +18,7 @@ import type { Changes, Engine } from '#lib/ports/engine.ts';
 import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 
 /** For a group that names nobody who may write while a fence is up: there is none, and the report says so. */
-export const NO_FENCE: EngineFence = {
+const NO_FENCE: EngineFence = {
   raise: async () => ({ proven: false, detail: 'no fence of the engine is configured' }),
   lower: async () => 'open',
 };

@@ -1,10 +1,10 @@
-import { NO_FENCE } from '#functions/engines/dynamo-engine.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { GroupConfig, PostgresEngineConfig, Role } from '#lib/domain/topology.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { PolledSlot } from '#lib/engines/postgres/polled-slot.ts';
 import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
 import { PostgresDigest } from '#lib/engines/postgres/postgres-digest.ts';
+import { PostgresFence } from '#lib/engines/postgres/postgres-fence.ts';
 import { PostgresReplica } from '#lib/engines/postgres/postgres-replica.ts';
 import { PostgresRewinder } from '#lib/engines/postgres/postgres-rewinder.ts';
 import { slotShard } from '#lib/engines/postgres/slot-session.ts';
@@ -73,8 +73,8 @@ export class PostgresEngine implements Engine {
     });
   }
 
-  fence(): EngineFence {
-    return NO_FENCE;
+  fence(at: RegionId): EngineFence {
+    return new PostgresFence(this.#connectTo(at), this.#group.engine.applicationRoles ?? []);
   }
 
   stream(at: RegionId): ChangeStream {

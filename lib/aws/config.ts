@@ -57,6 +57,7 @@ const engineSchema = z.discriminatedUnion('kind', [
     databases: z.record(z.string(), z.url({ protocol: /^postgres(ql)?$/ })),
     publication: z.string().min(1).max(63),
     slot: z.string().regex(/^[a-z0-9_]{1,63}$/),
+    applicationRoles: z.array(z.string().min(1).max(63)).exactOptional(),
   }),
 ]);
 

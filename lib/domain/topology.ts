@@ -28,6 +28,8 @@ export type PostgresEngineConfig = {
   readonly publication: string;
   /** Name of the replication slot in each Region. One that is made anew must have another: see ADR 21. */
   readonly slot: string;
+  /** The roles as which applications log in: those that a fence shuts out. */
+  readonly applicationRoles?: readonly string[];
 };
 
 /** What is replicated. */

@@ -8,8 +8,9 @@ export type Connect = (options?: {
   readonly applicationName?: string;
 }) => Promise<pg.Client>;
 
-/** How values look as text must not depend on a server's or a role's settings. */
-const SESSION = '-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex';
+/** How values look as text must not depend on a server's or a role's settings, and a fence is for others. */
+const SESSION =
+  '-c default_transaction_read_only=off -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex';
 
 export function connector(config: pg.ClientConfig): Connect {
   return async ({ replication = false, applicationName = 'understudy' } = {}) => {

@@ -21,6 +21,10 @@ export type PostgresFacts = {
   readonly mayCreate: boolean;
   readonly maySetOrigin: boolean;
   readonly mayBeReplica: boolean;
+  /** May it take the right to connect to this database from others? */
+  readonly ownsDatabase: boolean;
+  /** May it see and end others' sessions? */
+  readonly mayEndSessions: boolean;
   readonly slotsUsed: number;
   readonly slotsLost: readonly string[];
   readonly sendersUsed: number;
@@ -48,7 +52,9 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
                AND pg_has_role(current_user, r.oid, 'member')) AS replicates,
            has_database_privilege(current_database(), 'CREATE') AS creates,
            has_function_privilege('pg_replication_origin_session_setup(text)', 'EXECUTE') AS origin,
-           rolsuper OR has_parameter_privilege('session_replication_role', 'SET') AS replica
+           rolsuper OR has_parameter_privilege('session_replication_role', 'SET') AS replica,
+           (SELECT pg_has_role(d.datdba, 'USAGE') FROM pg_database d WHERE d.datname = current_database()) AS owns,
+           pg_has_role('pg_signal_backend', 'USAGE') AND pg_has_role('pg_read_all_stats', 'USAGE') AS ends
       FROM pg_roles WHERE rolname = current_user`);
   const slots = await one(`
     SELECT count(*)::int AS used, coalesce(array_agg(slot_name::text) FILTER (WHERE wal_status = 'lost'), '{}') AS lost,
@@ -77,6 +83,8 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
     mayCreate: role.creates!,
     maySetOrigin: role.origin!,
     mayBeReplica: role.replica!,
+    ownsDatabase: role.owns!,
+    mayEndSessions: role.ends!,
     slotsUsed: slots.used!,
     slotsLost: slots.lost!,
     sendersUsed: slots.senders!,

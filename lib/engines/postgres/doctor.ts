@@ -70,6 +70,8 @@ function roleFindings({
   mayCreate,
   maySetOrigin,
   mayBeReplica,
+  ownsDatabase,
+  mayEndSessions,
 }: PostgresFacts): Finding[] {
   const name = quote(role);
   const rights: readonly (readonly [boolean, Finding['verdict'], string, string, string])[] = [
@@ -100,6 +102,20 @@ function roleFindings({
       'session_replication_role',
       'may not switch off triggers and foreign keys while it applies: slower, and triggers are refused',
       `GRANT SET ON PARAMETER session_replication_role TO ${name};`,
+    ],
+    [
+      ownsDatabase,
+      'warning',
+      'fence',
+      'does not own the database, so it can shut nobody out when another Region leads',
+      `ALTER DATABASE … OWNER TO ${name}; or GRANT the owner TO ${name};`,
+    ],
+    [
+      mayEndSessions,
+      'warning',
+      'fence',
+      "may not see and end others' sessions, so a fence proves nothing",
+      `GRANT pg_signal_backend, pg_read_all_stats TO ${name};`,
     ],
   ];
   return rights.flatMap(([has, verdict, check, what, fix]) =>

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { FENCE_SCHEMA } from '#lib/engines/postgres/fence-state.ts';
 import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
@@ -19,7 +20,7 @@ export async function prepareFollower(client: pg.Client, origin: string): Promis
 }
 
 /**
- * Makes the publication, the slot and the heartbeat that a database needs to lead, unless they are there.
+ * Makes what a database needs to lead, and to be fenced, publication and slot included, unless it is there.
  *
  * @param slot a name that this group has never used before: see ADR 21.
  */
@@ -32,6 +33,7 @@ export async function prepareLeader(client: pg.Client, publication: string, slot
       );
     }
     await client.query(HEARTBEAT_SCHEMA);
+    await client.query(FENCE_SCHEMA);
     await client.query(
       `SELECT pg_create_logical_replication_slot($1, 'pgoutput')
         WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`,

@@ -18,6 +18,8 @@ const WELL: PostgresFacts = {
   mayCreate: true,
   maySetOrigin: true,
   mayBeReplica: true,
+  ownsDatabase: true,
+  mayEndSessions: true,
   slotsUsed: 1,
   slotsLost: [],
   sendersUsed: 0,
@@ -54,6 +56,8 @@ describe('the checks of a database', () => {
     ['create', { mayCreate: false }, 'failed', /GRANT CREATE ON DATABASE/],
     ['origin', { maySetOrigin: false }, 'failed', /GRANT EXECUTE ON FUNCTION/],
     ['session_replication_role', { mayBeReplica: false }, 'warning', /GRANT SET ON PARAMETER/],
+    ['fence', { ownsDatabase: false }, 'warning', /OWNER TO/],
+    ['fence', { mayEndSessions: false }, 'warning', /GRANT pg_signal_backend, pg_read_all_stats/],
     ['unlogged', { tables: [{ ...TABLE, unlogged: true }] }, 'warning', /SET LOGGED/],
     [
       'replica identity',
@@ -127,7 +131,9 @@ describe('a real database', () => {
     weak.password = 'p';
     const client = await postgres.connect(weak.href);
     const failed = diagnosePostgres(await postgresFacts(client)).map(({ check }) => check);
-    expect(failed).toEqual(expect.arrayContaining(['slots', 'create', 'origin', 'session_replication_role']));
+    expect(failed).toEqual(
+      expect.arrayContaining(['slots', 'create', 'origin', 'session_replication_role', 'fence']),
+    );
     await client.end();
   });
 
