@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { draw } from './draw.ts';
 import { record } from './record.ts';
-import type { Recording } from './recording.ts';
+import { type Recording, requireStory } from './recording.ts';
 
 /**
  * Makes `docs/pictures` anew: has the drills of docs/DRILLS.md in an embedded cloud, keeps what happened, and draws it. With
@@ -21,6 +21,7 @@ process.once('SIGINT', () => interrupted.abort());
 const recording: Recording = values.redraw
   ? JSON.parse(readFileSync(KEPT, 'utf8'))
   : await record(interrupted.signal, (line) => console.error(line));
+requireStory(recording);
 const pictures = draw(recording);
 rmSync(FOLDER, { recursive: true, force: true });
 mkdirSync(FOLDER, { recursive: true });

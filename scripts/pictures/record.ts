@@ -38,7 +38,7 @@ const BACK = { kind: 'switchover', epoch: 2, successor: EU, trigger: 'drill' };
 /**
  * Has the drills of docs/DRILLS.md in an embedded cloud, by the workflow and the functions that are deployed: one that a
  * person approves; the same once more, which is refused; one back; and one as the schedule starts it. Throws if anything
- * does not come to its end.
+ * does not come to an end; which end that was, the recording tells.
  *
  * @param say hears what it is at, for people.
  */

@@ -46,3 +46,23 @@ export function nextOf(definition: StateMachineDefinition, name: string): readon
 export function definitionOf({ group, region }: Pick<Recording, 'group' | 'region'>): StateMachineDefinition {
   return failoverDefinition(group, region);
 }
+
+/** Throws, with what to do next, if anything ended otherwise than docs/DRILLS.md tells it: as on a machine that is too busy. */
+export function requireStory({ drill, refused, report }: Recording): void {
+  const ends = [
+    [drill.name, drill.events.at(-1), 'succeeded at Done'],
+    [refused.name, refused.events.at(-1), 'failed at Refused'],
+  ] as const;
+  for (const [name, end, expected] of ends) {
+    const ended = end !== undefined && 'state' in end ? `${end.kind} at ${end.state}` : 'did not end';
+    if (ended !== expected) throw notTold(`the run ${name} ${ended}, not ${expected}`);
+  }
+  if (report.outcome === 'passed') return;
+  throw notTold(`the scheduled drill ${report.outcome}, ${report.code}: ${report.why}`);
+}
+
+function notTold(what: string): Error {
+  return new Error(
+    `${what}. No picture was changed. Run npm run pictures again while the machine has less to do.`,
+  );
+}
