@@ -67,7 +67,7 @@ export async function benchLag(seconds = 20): Promise<readonly BenchResult[]> {
       const last = lastOf(entry);
       from = advance(last, 1);
       const captured = reached(milestones.get(`captured ${LEADER}`), last);
-      const written = await writeTimes(await log.getSegment(entry.hash), sinceMs);
+      const written = await writeTimes(await log.getSegment(entry), sinceMs);
       for (const region of FOLLOWERS) {
         const relayed = reached(milestones.get(`relayed ${region}`), last);
         const applied = reached(milestones.get(`applied ${region}`), last);

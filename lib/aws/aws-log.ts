@@ -9,6 +9,7 @@ import { conditional, isContention, sitOut, transactional } from '#lib/aws/dynam
 import { entryAttributes, entryKey, HEAD, headAttributes, readHead, VERSION } from '#lib/aws/log-items.ts';
 import { LogTable } from '#lib/aws/log-table.ts';
 import { SegmentBucket } from '#lib/aws/segment-bucket.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import {
   type AppendOutcome,
@@ -20,6 +21,8 @@ import {
   rebase,
   rewind,
   type SealOutcome,
+  SMALL_SEGMENT,
+  sha256,
 } from '#lib/domain/log.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
@@ -28,7 +31,8 @@ import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 const MAX_CONFLICTS = 8;
 
 /**
- * The log of a Region: segments in an S3 bucket under `<group>/<sha256>`, entries and heads in a DynamoDB table.
+ * The log of a Region: segments in an S3 bucket under `<group>/<sha256>`, or, where they are small, in their entries; entries
+ * and heads in a DynamoDB table.
  * An append is one transaction, so the entry and the head that commits it are there together or not at all.
  */
 export class AwsLog implements ReplicaLog {
@@ -36,26 +40,42 @@ export class AwsLog implements ReplicaLog {
   readonly #segments: SegmentBucket;
   readonly #group: GroupId;
   readonly #table: LogTable;
+  readonly #small: number;
 
+  /** `small`: bytes of a segment that goes into its entry, at the most; 0 if all are to be objects. */
   constructor(deps: {
     dynamodb: DynamoDBClient;
     s3: S3Client;
     group: GroupId;
     table: string;
     bucket: string;
+    small?: number;
   }) {
+    this.#small = deps.small ?? SMALL_SEGMENT;
     this.#dynamodb = deps.dynamodb;
     this.#group = deps.group;
     this.#table = new LogTable(deps);
     this.#segments = new SegmentBucket({ ...deps, prefix: deps.group });
   }
 
-  putSegment(hash: string, bytes: Uint8Array, { generation }: Pick<Head, 'generation'>): Promise<void> {
-    return this.#segments.put(hash, bytes, generation);
+  async putSegment(
+    hash: string,
+    bytes: Uint8Array,
+    { generation }: Pick<Head, 'generation'>,
+  ): Promise<'stored' | 'small'> {
+    if (bytes.length <= this.#small) return 'small';
+    await this.#segments.put(hash, bytes, generation);
+    return 'stored';
   }
 
-  getSegment(hash: string): Promise<Uint8Array> {
-    return this.#segments.get(hash);
+  async getSegment({ hash, segment }: Pick<Entry, 'hash' | 'segment'>): Promise<Uint8Array> {
+    if (segment === undefined) return this.#segments.get(hash);
+    if (sha256(segment) === hash) return segment;
+    throw new UnderstudyError(
+      'SEGMENT_FORGED',
+      `the entry of segment ${hash} in table ${this.#table.name} holds other bytes than its hash says`,
+      'Keep the item as evidence, let the Region be copied anew, and look at who may write there.',
+    );
   }
 
   head(lane: LaneId): Promise<Head> {

@@ -19,6 +19,7 @@ export type GroupResources = GroupConfig & {
   readonly logTable: string;
   readonly controlTable: string;
   readonly buckets: Readonly<Record<RegionId, string>>;
+  readonly locksSegments?: boolean;
   readonly endpoints: Endpoints;
 };
 
@@ -107,8 +108,9 @@ export class AwsPeers implements GroupPeers {
 
   #logOf(region: RegionId) {
     const { dynamodb, s3 } = this.clients(region);
-    const { group, logTable, buckets } = this.#resources;
-    return { dynamodb, s3, group, table: logTable, bucket: buckets[region]! };
+    const { group, logTable, buckets, locksSegments = false } = this.#resources;
+    const small = locksSegments ? { small: 0 } : {};
+    return { dynamodb, s3, group, table: logTable, bucket: buckets[region]!, ...small };
   }
 
   /** Closes all connections. */

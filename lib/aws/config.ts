@@ -74,6 +74,7 @@ const schema = z.object({
   failureQueueUrl: z.url().exactOptional(),
   failover: failoverSchema.prefault({}),
   retention: retentionSchema.prefault({}),
+  locksSegments: z.boolean().exactOptional(),
   reportMs: z.int().positive().default(REPORT_MS),
   drill: z.object({ approvedBy: z.string().min(1) }).exactOptional(),
 });
@@ -128,6 +129,8 @@ export type RuntimeConfig = GroupConfig & {
   readonly buckets: Readonly<Record<RegionId, string>>;
   readonly endpoints: Endpoints;
   readonly retention: RetentionPolicy;
+  /** S3 locks the objects of the log: then all segments are objects. */
+  readonly locksSegments?: boolean;
   /** Time between two reports of a Region's figures, ms. */
   readonly reportMs: number;
   /** Who has approved the scheduled drills; the function that runs them alone knows. */
@@ -159,7 +162,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
       `Use one of ${membersOf(group).join(', ')}.`,
     );
   }
-  const { logTable, controlTable, drill, failureQueueUrl, reportMs } = input;
+  const { logTable, controlTable, drill, failureQueueUrl, locksSegments, reportMs } = input;
   const { fence, stateMachineArn, ...rules } = input.failover;
   const failover = {
     ...parseFailover(rules, group.regions),
@@ -173,6 +176,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     controlTable,
     ...(failureQueueUrl === undefined ? {} : { failureQueueUrl }),
     ...(drill === undefined ? {} : { drill }),
+    ...(locksSegments === undefined ? {} : { locksSegments }),
     buckets,
     endpoints,
     reportMs,

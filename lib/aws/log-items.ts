@@ -7,7 +7,8 @@ import type { Mark, Marks } from '#lib/domain/marks.ts';
 
 /*
  * The items of a log table. Partition key `lane` = `<group>#<lane>`; sort key `at` = `head`, or `entry#` and the
- * first LSN in 20 digits. `v` is the version of the item's shape.
+ * first LSN in 20 digits. `v` is the version of the item's shape. `segment` (binary) of an entry is the segment itself, where
+ * that is small.
  */
 export const HEAD = 'head';
 
@@ -64,6 +65,10 @@ const entrySchema = z
     minCommitMs: integer,
     maxCommitMs: integer,
     marks,
+    segment: z
+      .object({ B: z.instanceof(Uint8Array) })
+      .transform(({ B }) => B)
+      .exactOptional(),
   })
   .transform(({ v: _, ...entry }): Entry => entry);
 
@@ -107,6 +112,7 @@ export function entryAttributes(entry: Entry): SdkItem {
     minCommitMs: { N: `${entry.minCommitMs}` },
     maxCommitMs: { N: `${entry.maxCommitMs}` },
     marks: writeMarks(entry.marks),
+    ...(entry.segment && { segment: { B: entry.segment } }),
   };
 }
 

@@ -54,22 +54,30 @@ export class LogTable {
     limit: number,
     forward = true,
   ): Promise<readonly Entry[]> {
-    const { Items = [] } = await this.dynamodb.send(
-      new QueryCommand({
-        TableName: this.name,
-        KeyConditionExpression: 'lane = :lane AND #at BETWEEN :from AND :to',
-        ExpressionAttributeNames: { '#at': 'at' },
-        ExpressionAttributeValues: {
-          ':lane': this.key(lane, HEAD).lane,
-          ':from': { S: from === undefined ? 'entry#' : entryKey(from) },
-          ':to': { S: to === undefined ? 'entry#~' : entryKey(to) },
-        },
-        ConsistentRead: true,
-        ScanIndexForward: forward,
-        Limit: limit,
-      }),
-    );
-    return Items.map(readEntry);
+    const entries: Entry[] = [];
+    let after: SdkItem | undefined;
+    // A page ends at 1 MiB, whatever the limit is.
+    do {
+      const { Items = [], LastEvaluatedKey } = await this.dynamodb.send(
+        new QueryCommand({
+          TableName: this.name,
+          KeyConditionExpression: 'lane = :lane AND #at BETWEEN :from AND :to',
+          ExpressionAttributeNames: { '#at': 'at' },
+          ExpressionAttributeValues: {
+            ':lane': this.key(lane, HEAD).lane,
+            ':from': { S: from === undefined ? 'entry#' : entryKey(from) },
+            ':to': { S: to === undefined ? 'entry#~' : entryKey(to) },
+          },
+          ConsistentRead: true,
+          ScanIndexForward: forward,
+          Limit: limit - entries.length,
+          ...(after && { ExclusiveStartKey: after }),
+        }),
+      );
+      entries.push(...Items.map(readEntry));
+      after = LastEvaluatedKey;
+    } while (after !== undefined && entries.length < limit);
+    return entries;
   }
 
   /** Deletes some entries before `first`, the oldest first, if `when` holds; how many, or undefined if it does not. */

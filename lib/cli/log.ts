@@ -57,7 +57,7 @@ export async function logCatCommand(
         `It holds ${end.firstLsn} to ${end.lastLsn}.`,
       );
     }
-    printRecords(await log.getSegment(entry.hash), entry, tableOf(connection.config).key);
+    printRecords(await log.getSegment(entry), entry, tableOf(connection.config).key);
     return 0;
   } finally {
     connection.close();

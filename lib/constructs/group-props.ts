@@ -117,7 +117,8 @@ export type ReplicationGroupProps = {
   readonly encryption?: 'aws' | 'customer';
   /**
    * For how long S3 refuses to delete a segment of the log, whoever asks (Object Lock, governance mode). It can be
-   * set when a Region is first deployed, and not later. Default: only retention may delete, at any time.
+   * set when a Region is first deployed, and not later. Small segments are objects then, too, and not in the log's table.
+   * Default: only retention may delete, at any time.
    */
   readonly objectLock?: Duration;
   /** Where the functions' code comes from. Default: the bundles of this package. */

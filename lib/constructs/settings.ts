@@ -3,7 +3,7 @@ import { tableNames } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
 /** What every function knows of its group and Region, as `readConfig` of lib/aws/config.ts takes it. */
-export function settingsOf({ config, region, account }: Place) {
+export function settingsOf({ config, region, account, objectLock }: Place) {
   const { log, control } = tableNames(config.group);
   return {
     group: config.group,
@@ -16,5 +16,7 @@ export function settingsOf({ config, region, account }: Place) {
     witnesses: config.witnesses,
     logTable: log,
     controlTable: control,
+    // What can't be deleted is an object: nothing locks an item of a table.
+    ...(objectLock !== undefined && { locksSegments: true }),
   };
 }

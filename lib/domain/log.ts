@@ -3,6 +3,12 @@ import type { GroupId, LaneId } from '#lib/domain/ids.ts';
 import { advance, EPOCH_ZERO, type Epoch, LSN_ZERO, type Lsn, parseEpoch } from '#lib/domain/lsn.ts';
 import { type Marks, mergeMarks } from '#lib/domain/marks.ts';
 
+/**
+ * Bytes of a segment that still goes into its entry, at the most. With so many, the item takes the write units that an object's
+ * PUT would cost; and whoever reads or copies the entry has the segment without a further round trip.
+ */
+export const SMALL_SEGMENT = 3 * 1024;
+
 /** A segment that is stored but not yet in the log: free of LSN and epoch. */
 export type Draft = {
   /** SHA-256 of the segment object, hex. */
@@ -27,6 +33,8 @@ export type Entry = Draft & {
   readonly chain: string;
   /** Bytes of records in the log up to and with this entry. */
   readonly totalBytes: bigint;
+  /** The segment itself, where it is small: then there may be no object. The chain covers it by its hash. */
+  readonly segment?: Uint8Array;
 };
 
 /** Where a lane's log ends. The head, not the object, is the commit. */
@@ -89,8 +97,12 @@ export function emptyHead(group: GroupId, lane: LaneId): Head {
   };
 }
 
-/** The entry that puts `draft` right after `head`. */
-export function place(head: Head, draft: Draft, epoch: Epoch): Entry {
+/**
+ * The entry that puts `draft` right after `head`.
+ *
+ * @param segment the segment itself, if it is to be in the entry.
+ */
+export function place(head: Head, draft: Draft, epoch: Epoch, segment?: Uint8Array): Entry {
   const entry = {
     ...draft,
     first: advance(head.lastLsn, 1),
@@ -98,7 +110,12 @@ export function place(head: Head, draft: Draft, epoch: Epoch): Entry {
     prev: head.chain,
     totalBytes: head.totalBytes + BigInt(draft.bytes),
   };
-  return { ...entry, chain: chainOf(entry) };
+  return { ...entry, chain: chainOf(entry), ...(segment && { segment }) };
+}
+
+/** The same entry for a log that keeps its segment in it, or as an object. */
+export function keeping({ segment: _, ...entry }: Entry, segment: Uint8Array | undefined): Entry {
+  return { ...entry, ...(segment && { segment }) };
 }
 
 /** LSN of the last record of an entry. */
@@ -221,6 +238,7 @@ function chainOf(entry: Omit<Entry, 'chain'>): string {
   return sha256(JSON.stringify([...place, minCommitMs, maxCommitMs, marks]));
 }
 
-function sha256(text: string): string {
-  return digest('sha256', text);
+/** Hex. */
+export function sha256(data: string | Uint8Array): string {
+  return digest('sha256', data);
 }

@@ -10,10 +10,15 @@ export interface ReplicaLog {
   /**
    * Stores a segment under its SHA-256 (hex), for an append to `at`. Write-once: the same bytes again are no error.
    * An append to a head of another generation finds the head moved: put the segment again for that one.
+   *
+   * `small`: nothing is stored; the entry that names it is to hold it.
    */
-  putSegment(hash: string, bytes: Uint8Array, at: Pick<Head, 'generation'>): Promise<void>;
-  /** The bytes whose SHA-256 is `hash`. Throws SEGMENT_MISSING, or SEGMENT_FORGED if the bytes are others. */
-  getSegment(hash: string): Promise<Uint8Array>;
+  putSegment(hash: string, bytes: Uint8Array, at: Pick<Head, 'generation'>): Promise<'stored' | 'small'>;
+  /**
+   * The bytes whose SHA-256 is the entry's `hash`, from the entry or from what is stored. Throws SEGMENT_MISSING, or
+   * SEGMENT_FORGED if the bytes are others.
+   */
+  getSegment(entry: Pick<Entry, 'hash' | 'segment'>): Promise<Uint8Array>;
 
   /** The head in force (a strongly consistent read); the empty head for a lane never written. */
   head(lane: LaneId): Promise<Head>;

@@ -114,7 +114,7 @@ async function nextRun(
   for (const entry of entries) {
     bytes += entry.bytes;
     if (run.length > 0 && bytes > RUN_BYTES) break;
-    run.push(log.getSegment(entry.hash).then((segment) => ({ entry, bytes: segment })));
+    run.push(log.getSegment(entry).then((segment) => ({ entry, bytes: segment })));
   }
   return Promise.all(run);
 }

@@ -70,8 +70,9 @@ export async function capture<R>(
   for (let races = 0; races < MAX_RACES; races++) {
     if (encoded.segment === undefined) return { logged: 0, head, ...rest };
     const { bytes, draft } = encoded.segment;
-    await log.putSegment(draft.hash, bytes, head);
-    const outcome = await log.append(lane, head, [place(head, draft, role.epoch)], role.epoch);
+    const put = await log.putSegment(draft.hash, bytes, head);
+    const entry = place(head, draft, role.epoch, put === 'small' ? bytes : undefined);
+    const outcome = await log.append(lane, head, [entry], role.epoch);
     if (outcome.kind === 'appended') {
       const run = runAfter(lane, role.epoch, head.lastLsn, advance(head.lastLsn, draft.count));
       telemetry.event('captured', { ...run, segment: draft.hash, records: draft.count });

@@ -1,5 +1,5 @@
 import type { LaneId } from '#lib/domain/ids.ts';
-import type { Entry, Head } from '#lib/domain/log.ts';
+import { type Entry, type Head, keeping } from '#lib/domain/log.ts';
 import { type LogRun, runAfter } from '#lib/domain/log-run.ts';
 import { advance, type Epoch } from '#lib/domain/lsn.ts';
 import { MAX_APPEND, type ReplicaLog } from '#lib/ports/replica-log.ts';
@@ -72,8 +72,8 @@ export async function relay(
       continue;
     }
 
-    await copySegments(from, to, entries, head);
-    const outcome = await to.append(lane, head, entries, authority);
+    const copied = await copySegments(from, to, entries, head);
+    const outcome = await to.append(lane, head, copied, authority);
     if (outcome.kind === 'fenced') return { kind: 'fenced', head: outcome.head, records };
     // A stale head costs one turn; whoever moved it has done part of the work.
     head = outcome.head;
@@ -121,15 +121,21 @@ async function compare(
   return next?.first === head.lastLsn + 1n ? 'raced' : { kind: 'diverged', from: sender };
 }
 
+/** Puts the segments of `entries`, and returns the entries as the receiving log is to hold them. */
 async function copySegments(
   from: LogReader,
   to: LogWriter,
   entries: readonly Entry[],
   head: Head,
-): Promise<void> {
-  const queue = new Set(entries.map(({ hash }) => hash)).values();
+): Promise<readonly Entry[]> {
+  const small = new Map<string, Uint8Array>();
+  const queue = new Map(entries.map((entry) => [entry.hash, entry])).values();
   const flight = async () => {
-    for (const hash of queue) await to.putSegment(hash, await from.getSegment(hash), head);
+    for (const entry of queue) {
+      const bytes = await from.getSegment(entry);
+      if ((await to.putSegment(entry.hash, bytes, head)) === 'small') small.set(entry.hash, bytes);
+    }
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, flight));
+  return entries.map((entry) => keeping(entry, small.get(entry.hash)));
 }

@@ -24,10 +24,12 @@ export function rememberSegments(log: LogReader, maxBytes: number): LogReader {
     head: (lane) => log.head(lane),
     entries: (lane, from, limit) => log.entries(lane, from, limit),
     entryAt: (lane, lsn) => log.entryAt(lane, lsn),
-    getSegment(hash) {
+    getSegment(entry) {
+      const { hash, segment } = entry;
+      if (segment !== undefined) return log.getSegment(entry);
       const known = segments.get(hash);
       if (known !== undefined) return known;
-      const fetched = log.getSegment(hash).then(
+      const fetched = log.getSegment(entry).then(
         (bytes) => {
           sizes.set(hash, bytes.length);
           total += bytes.length;

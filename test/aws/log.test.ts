@@ -34,9 +34,9 @@ async function startSubject(): Promise<
   const second = await servers.provision(config, { logTable: 'second-log', bucket: 'second-bucket' });
   const keepers = new WeakMap<ReplicaLog, AwsLogKeeper>();
   return {
-    open: (group: GroupId, place) => {
+    open: (group: GroupId, place, small = 0) => {
       const { logTable: table, bucket } = place === 'second' ? second : first;
-      const log = new AwsLog({ dynamodb, s3, group, table, bucket });
+      const log = new AwsLog({ dynamodb, s3, group, table, bucket, small });
       keepers.set(log, new AwsLogKeeper({ dynamodb, s3, group, table, bucket }));
       return log;
     },

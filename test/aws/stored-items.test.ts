@@ -74,7 +74,10 @@ const ENTRY: Entry = {
 /** Items as release 0.1 writes them. They are in users' tables: what is here never changes, it is only added to. */
 const FIRST = JSON.parse(
   await readFile(new URL('../fixtures/stored-items-0.1.json', import.meta.url), 'utf8'),
-) as { control: Item[]; head: Item; entry: Item };
+) as { control: Item[]; head: Item; entry: Item; segment: { B: string } };
+
+/** An entry that holds its segment; JSON has no bytes. */
+const SMALL: Item = { ...FIRST.entry, segment: { B: Buffer.from(FIRST.segment.B, 'base64') } };
 
 let server: TestServer;
 beforeAll(async () => {
@@ -175,6 +178,9 @@ describe('items as release 0.1 writes them', () => {
     const key = ({ lane, at }: Item) => ({ lane, at });
     expect({ ...key(FIRST.head), ...headAttributes(HEAD) }).toEqual(FIRST.head);
     expect({ ...key(FIRST.entry), ...entryAttributes(ENTRY) }).toEqual(FIRST.entry);
+    const small = { ...ENTRY, segment: Buffer.from('small') };
+    expect({ ...key(FIRST.entry), ...entryAttributes(small) }).toEqual(SMALL);
+    expect(readEntry(SMALL)).toEqual(small);
 
     const read = await open(FIRST.control);
     expect(await read.acceptor.read()).toEqual({

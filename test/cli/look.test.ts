@@ -87,7 +87,7 @@ test('log cat prints a segment as JSON lines in DynamoDB JSON, from the log or f
   });
 
   const file = join(tmp, 'segment');
-  await writeFile(file, await peers.log(EU).getSegment(entry!.hash));
+  await writeFile(file, await peers.log(EU).getSegment(entry!));
   const fromFile = await run('log', 'cat', '--file', file);
   expect(jsonLines(fromFile.stdout)[0]).toMatchObject({ ordinal: 0, table: 'orders' });
   await writeFile(file, 'not a segment');

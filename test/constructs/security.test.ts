@@ -103,6 +103,15 @@ describe('a bucket', () => {
     });
   });
 
+  it('that is locked is an object, however small: no function puts it into the table', () => {
+    const told = (template: Template) =>
+      Object.values(template.findResources('AWS::Lambda::Function')).filter(({ Properties }) =>
+        JSON.stringify(Properties.Environment ?? {}).includes('locksSegments'),
+      ).length;
+    expect(told(made({ objectLock: Duration.days(7) }).eu)).toBeGreaterThan(5);
+    expect(told(made({}).eu)).toBe(0);
+  });
+
   it.each([
     [{ objectLock: Duration.hours(12) }, 'objectLock: S3 locks for whole days'],
     [{ objectLock: Duration.days(7), removal: RemovalPolicy.DESTROY }, 'objectLock: what is locked'],

@@ -21,8 +21,11 @@ import { logKeeperContract } from './log-keeper.contract.ts';
 
 /** What an implementation of the port lends to the suite. */
 export type LogSubject = {
-  /** The log of a group that nobody has written to, in the first or the second of two Regions. */
-  open(group: GroupId, place?: 'second'): ReplicaLog;
+  /**
+   * The log of a group that nobody has written to, in the first or the second of two Regions. `small`: bytes of a segment that
+   * goes into its entry, at the most; none does if it is not given.
+   */
+  open(group: GroupId, place?: 'second', small?: number): ReplicaLog;
   /** Retention of a log that was opened. */
   keep(log: ReplicaLog): LogKeeper;
   /** Puts bytes under a name that is not theirs, past the log. */
@@ -68,31 +71,31 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
         const { hash, bytes } = segment('a');
         await log.putSegment(hash, bytes, ANY);
         await log.putSegment(hash, bytes, ANY);
-        expect(Buffer.from(await log.getSegment(hash)).equals(bytes)).toBe(true);
+        expect(Buffer.from(await log.getSegment({ hash })).equals(bytes)).toBe(true);
       });
 
       test('are bytes, whatever they hold', async () => {
         const all = Uint8Array.from({ length: 300_000 }, (_, index) => (index * 7) % 256);
         await Promise.all(Array.from({ length: 5 }, () => log.putSegment(sha256(all), all, ANY)));
-        expect(Buffer.from(await log.getSegment(sha256(all))).equals(all)).toBe(true);
+        expect(Buffer.from(await log.getSegment({ hash: sha256(all) })).equals(all)).toBe(true);
       });
 
       test('that are not there are missing', async () => {
-        await expect(log.getSegment(segment('none').hash)).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
+        await expect(log.getSegment(segment('none'))).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
       });
 
       test('are written once: a later put of other bytes changes nothing', async () => {
         const { hash, bytes } = segment('a');
         await log.putSegment(hash, bytes, ANY);
         await log.putSegment(hash, Buffer.from('other'), ANY);
-        expect(Buffer.from(await log.getSegment(hash)).equals(bytes)).toBe(true);
+        expect(Buffer.from(await log.getSegment({ hash })).equals(bytes)).toBe(true);
       });
 
       test('whose bytes are not those that they are named after are refused as forged', async () => {
         const { hash, bytes } = segment('a');
         for (const forged of [Buffer.from('other'), bytes.subarray(1), Buffer.alloc(0)]) {
           await subject.forge(group, hash, forged);
-          await expect(log.getSegment(hash)).rejects.toMatchObject({ code: 'SEGMENT_FORGED' });
+          await expect(log.getSegment({ hash })).rejects.toMatchObject({ code: 'SEGMENT_FORGED' });
         }
       });
 
@@ -100,7 +103,64 @@ export function replicaLogContract(name: string, start: () => Promise<LogSubject
         const { hash, bytes } = segment('a');
         await log.putSegment(hash, bytes, ANY);
         const other = subject.open(freshGroup());
-        await expect(other.getSegment(hash)).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
+        await expect(other.getSegment({ hash })).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
+      });
+    });
+
+    describe('small segments', () => {
+      const [just, over] = [Buffer.alloc(100, 'a'), Buffer.alloc(101, 'b')];
+      const put = async (to: ReplicaLog, bytes: Buffer) => {
+        const head = await to.head(LANE_0);
+        const kept = await to.putSegment(sha256(bytes), bytes, head);
+        const entry = place(
+          head,
+          { ...draft('any'), hash: sha256(bytes) },
+          E1,
+          kept === 'small' ? bytes : undefined,
+        );
+        expect((await to.append(LANE_0, head, [entry], E1)).kind).toBe('appended');
+        return kept;
+      };
+
+      beforeEach(() => {
+        log = subject.open(group, undefined, 100);
+      });
+
+      test('are in their entries, and nothing else is stored of them', async () => {
+        expect(await put(log, just)).toBe('small');
+        expect(await subject.keep(log).segments()).toEqual([]);
+        const [entry] = await allEntries(log);
+        expect(Buffer.from(entry!.segment!).equals(just)).toBe(true);
+        expect(Buffer.from(await log.getSegment(entry!)).equals(just)).toBe(true);
+      });
+
+      test('end where the limit is', async () => {
+        expect(await put(log, over)).toBe('stored');
+        const [entry] = await allEntries(log);
+        expect(entry).not.toHaveProperty('segment');
+        expect(Buffer.from(await log.getSegment(entry!)).equals(over)).toBe(true);
+      });
+
+      test('change nothing in the chain: with and without them, entries and heads are the same', async () => {
+        const plain = subject.open(freshGroup());
+        for (const to of [log, plain]) await put(to, just);
+        const [[mine], [theirs]] = [await allEntries(log), await allEntries(plain)];
+        const onto = place(emptyHead(group, LANE_0), { ...draft('any'), hash: sha256(just) }, E1);
+        expect({ ...mine, segment: undefined }).toEqual({ ...onto, segment: undefined });
+        expect(theirs).not.toHaveProperty('segment');
+      });
+
+      test('whose bytes are not those of the hash are refused as forged', async () => {
+        const forged = log.getSegment({ hash: sha256(just), segment: over });
+        await expect(forged).rejects.toMatchObject({ code: 'SEGMENT_FORGED' });
+      });
+
+      test('come in any number with one look', async () => {
+        const many = Array.from({ length: 24 }, (_, index) => Buffer.alloc(60_000, `${index}`));
+        const wide = subject.open(freshGroup(), undefined, 60_000);
+        for (const bytes of many) expect(await put(wide, bytes)).toBe('small');
+        const entries = await wide.entries(LANE_0, LSN_ZERO, 23);
+        expect(entries.map(({ hash }) => hash)).toEqual(many.slice(0, 23).map(sha256));
       });
     });
 

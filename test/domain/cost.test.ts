@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  appendUnits,
   billOf,
   commitsOf,
   DEFAULT_LOAD,
@@ -22,6 +23,7 @@ const replica: StackFacts = {
   dashboards: 0,
   keys: 0,
   healthChecks: 0,
+  locksSegments: false,
 };
 const follower = { ...replica, region: 'us-east-1' };
 const witness = { ...replica, region: 'eu-central-1', replica: false, alarms: 0, composites: 0 };
@@ -51,8 +53,24 @@ describe('the bill', () => {
   });
 
   test('of an append is about 7.5 dollars a million', () => {
-    const append = usd(IDLE, 'us-east-1', 'segments put') + usd(IDLE, 'us-east-1', 'log appended');
-    expect((append / 876_000) * 1e6).toBeCloseTo(7.5, 6);
+    const append =
+      usd(DEFAULT_LOAD, 'us-east-1', 'segments put') + usd(DEFAULT_LOAD, 'us-east-1', 'log appended');
+    expect((append / (4 * 730 * 3600)) * 1e6).toBeCloseTo(7.5, 6);
+  });
+
+  test('of an append whose segment is small is that of its entry, unless S3 locks the segments', () => {
+    const append = (load: Load, stack: StackFacts) => {
+      const lines = billOf([stack], load).filter(({ what }) =>
+        /^(segments (put|read)|log appended)$/.test(what),
+      );
+      return (totalOf(lines) / (commitsOf(load, stack) * 730 * 3600)) * 1e6;
+    };
+    expect(append(IDLE, replica)).toBeCloseTo(4 * 0.625, 6);
+    expect(append(IDLE, { ...replica, locksSegments: true })).toBeCloseTo(5 + 0.4 + 4 * 0.625, 6);
+    // Two records in each segment, which takes 2,278 bytes: three units, of a transaction each.
+    const some: Load = { ...DEFAULT_LOAD, records: 8 };
+    expect(append(some, replica)).toBeCloseTo(8 * 0.625, 6);
+    expect([0, 564, 565, 3072].map(appendUnits)).toEqual([4, 4, 6, 10]);
   });
 
   test('asks nothing of a witness for log, store and figures', () => {

@@ -122,7 +122,7 @@ export async function logged(
 ): Promise<readonly { readonly id: string; readonly shard: string; readonly sequence: string }[]> {
   const records: { id: string; shard: string; sequence: string }[] = [];
   for (const entry of await checkedEntries(peers, region)) {
-    const segment = openSegment(await peers.log(region).getSegment(entry.hash));
+    const segment = openSegment(await peers.log(region).getSegment(entry));
     const decoder = new ItemDecoder(segment.info.schema);
     segment.forEach(({ key, sequence, shard }) => {
       const { id } = decoder.key(key, KEY);

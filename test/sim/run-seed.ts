@@ -34,6 +34,7 @@ const RAGE_MS = 240_000;
 
 /** One seed in so many has traps set beside faults by chance. */
 const TRAPS_EVERY = 2;
+const SEGMENTS = ['objects', 'entries', 'mixed'] as const;
 
 /** Mean time between two looks at the group, in leases. */
 const LOOK_LEASES = 4;
@@ -99,7 +100,8 @@ export async function runSeed({ seed, hours, bug, trace }: Run): Promise<Result>
   const hooks = bug === undefined ? {} : BUGS.find(({ name }) => name === bug);
   if (hooks === undefined)
     throw new Error(`There is no bug ${bug}: ${BUGS.map(({ name }) => name).join(', ')}`);
-  const world = new World({ scheduler, random, profile, replicas, witnesses, hooks, trace: say });
+  const segments = SEGMENTS[seed % SEGMENTS.length]!;
+  const world = new World({ scheduler, random, profile, replicas, witnesses, segments, hooks, trace: say });
   say?.(`seed ${seed}: ${replicas} replicas, ${witnesses} witnesses, ${JSON.stringify({ profile, temper })}`);
   world.countsWrites = random.chance(0.8);
   if (replicas > 2 && random.chance(0.3)) world.noFailover = world.replicas.at(-1);

@@ -3,6 +3,7 @@ import type { Profile } from '#lib/domain/control/profile.ts';
 import { MAX_DRIFT } from '#lib/domain/control/profile.ts';
 import { founded, type Register } from '#lib/domain/control/register.ts';
 import { LANE_0, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+import { SMALL_SEGMENT } from '#lib/domain/log.ts';
 import { EPOCH_ZERO, LSN_ZERO, parseEpoch } from '#lib/domain/lsn.ts';
 import { type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
@@ -66,6 +67,8 @@ export type WorldDeps = {
   readonly profile: Profile;
   readonly replicas: number;
   readonly witnesses: number;
+  /** Where logs keep segments that are small: every other Region in its entries, if `mixed`. */
+  readonly segments: 'objects' | 'entries' | 'mixed';
   readonly hooks: Hooks;
   readonly trace?: Trace | undefined;
 };
@@ -131,7 +134,7 @@ export class World {
       engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
       regions: this.replicas.map((name) => ({ name })),
     });
-    this.sites = new Map(this.members.map((region) => [region, this.#site(region)]));
+    this.sites = new Map(this.members.map((region) => [region, this.#site(region, deps.segments)]));
     this.dns = new MemoryLeaderRecord({ inventory: this.members.map(targetOf) });
     this.record = this.#watchedRecord(this.hooks.record?.(this.dns) ?? this.dns);
   }
@@ -298,7 +301,7 @@ export class World {
     ];
   }
 
-  #site(region: RegionId): Site {
+  #site(region: RegionId, segments: WorldDeps['segments']): Site {
     const { monitor, hooks } = this;
     const wall = new WallClock(this.scheduler);
     const control = new MemoryControl(region);
@@ -311,7 +314,8 @@ export class World {
       return effect();
     });
     const acceptor = hooks.acceptor?.(sound, (run) => onCrash.push(run), neighbour) ?? sound;
-    const log = new MemoryLog(this.group.group);
+    const isSmall = segments === 'mixed' ? this.replicas.indexOf(region) % 2 === 1 : segments === 'entries';
+    const log = new MemoryLog(this.group.group, isSmall ? SMALL_SEGMENT : 0);
     const store = new SimStore({
       region,
       control,

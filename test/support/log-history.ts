@@ -57,8 +57,9 @@ export async function fill(
   for (const name of names) {
     const { bytes, hash } = segment(name);
     const head = await log.head(lane);
-    await log.putSegment(hash, bytes, head);
-    const entry = place(head, draft(name, { at: Number(head.lastLsn) + 1, ...given }), epoch);
+    const put = await log.putSegment(hash, bytes, head);
+    const drafted = draft(name, { at: Number(head.lastLsn) + 1, ...given });
+    const entry = place(head, drafted, epoch, put === 'small' ? bytes : undefined);
     const outcome = await log.append(lane, head, [entry], epoch);
     if (outcome.kind !== 'appended') throw new Error(`${name} was not appended: ${outcome.kind}`);
     entries.push(entry);

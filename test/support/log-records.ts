@@ -20,8 +20,9 @@ export type LoggedRecord = {
 /** Every record of a log that the DynamoDB engine wrote, in order. */
 export async function loggedRecords(log: ReplicaLog, schema: KeySchema): Promise<readonly LoggedRecord[]> {
   const records: LoggedRecord[] = [];
-  for (const { first, epoch, hash } of await allEntries(log, LANE_0)) {
-    const segment = openSegment(await log.getSegment(hash));
+  for (const entry of await allEntries(log, LANE_0)) {
+    const { first, epoch } = entry;
+    const segment = openSegment(await log.getSegment(entry));
     const decoder = new ItemDecoder(segment.info.schema);
     segment.forEach(({ kind, shard, sequence, key, after }, ordinal) => {
       records.push({

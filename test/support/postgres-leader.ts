@@ -118,8 +118,8 @@ export class PostgresLeader {
   /** What the log holds, record by record: kind and table. */
   async logged(): Promise<{ readonly kind: string; readonly table: string; readonly sequence: string }[]> {
     const records: { kind: string; table: string; sequence: string }[] = [];
-    for (const { hash } of await this.log.entries(LANE_0, LSN_ZERO, 10_000)) {
-      const segment = openSegment(await this.log.getSegment(hash));
+    for (const entry of await this.log.entries(LANE_0, LSN_ZERO, 10_000)) {
+      const segment = openSegment(await this.log.getSegment(entry));
       segment.forEach(({ kind, table, sequence }) => {
         records.push({ kind, table: segment.info.tables[table]!, sequence });
       });

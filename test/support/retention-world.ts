@@ -68,7 +68,7 @@ export class RetentionWorld {
       const last = entries.at(-1);
       if (last === undefined) return;
       if (entries[0]!.first !== from) throw new Error(`${region} lacks LSN ${from}, which it needs next`);
-      for (const { hash } of entries) await log.getSegment(hash);
+      for (const entry of entries) await log.getSegment(entry);
       const { maxCommitMs: commitMs, totalBytes } = last;
       await control.saveApplyState(lease, {
         applied: { lsn: lastOf(last), epoch: E1, totalBytes, commitMs },
@@ -91,7 +91,7 @@ export class RetentionWorld {
         throw new Error(`${region} has no entry at LSN ${from}`);
       }
       try {
-        await log.getSegment(entry.hash);
+        await log.getSegment(entry);
       } catch (error) {
         if ((await now()) > lastOf(entry)) return;
         throw error;

@@ -226,7 +226,7 @@ export class SnapshotWorld {
     const from = (head.lastLsn + 1n) as Lsn;
     const entries = await this.leaderLog.entries(LANE_0, from, limit);
     for (const { hash } of entries)
-      await this.followerLog.putSegment(hash, await this.leaderLog.getSegment(hash), head);
+      await this.followerLog.putSegment(hash, await this.leaderLog.getSegment({ hash }), head);
     const last = entries.at(-1);
     if (last !== undefined) await this.followerLog.append(LANE_0, head, entries, last.epoch);
   }

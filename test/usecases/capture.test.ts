@@ -285,8 +285,9 @@ describe('roles', () => {
       putSegment:
         (next) =>
         async (...args) => {
-          await next(...args);
+          const kept = await next(...args);
           await fixture.log.seal(LANE_0, E2);
+          return kept;
         },
     });
     await expect(fixture.capture('a', puts(1, 2), sealing)).rejects.toMatchObject({ code: 'LOG_FENCED' });

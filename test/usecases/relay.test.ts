@@ -33,7 +33,7 @@ async function expectEqualLogs(): Promise<void> {
   expect(await allEntries(to)).toEqual(entries);
   const [a, b] = [await from.head(LANE_0), await to.head(LANE_0)];
   expect([b.lastLsn, b.chain, b.marks, b.totalBytes]).toEqual([a.lastLsn, a.chain, a.marks, a.totalBytes]);
-  for (const { hash } of entries) expect(await to.getSegment(hash)).toEqual(await from.getSegment(hash));
+  for (const entry of entries) expect(await to.getSegment(entry)).toEqual(await from.getSegment(entry));
 }
 
 /** Counts the calls of a log that cross Regions. */
@@ -114,8 +114,9 @@ describe('a relay', () => {
     const log = intercepted(to, {
       putSegment: (next) => async (hash, bytes, at) => {
         await Promise.resolve();
-        await next(hash, bytes, at);
+        const kept = await next(hash, bytes, at);
         put.add(hash);
+        return kept;
       },
       append: (next) => (lane, head, entries, epoch) => {
         expect(entries.filter(({ hash }) => !put.has(hash))).toEqual([]);
@@ -126,10 +127,31 @@ describe('a relay', () => {
     await expectEqualLogs();
   });
 
+  test.each([
+    ['from entries to entries', 3000, 3000],
+    ['from objects to entries', 0, 3000],
+    ['from entries to objects', 3000, 0],
+    ['only those that are small for the receiver', 3000, segment('e1').bytes.length],
+  ])('copies small segments %s', async (_, there, here) => {
+    from = new MemoryLog(GROUP, there);
+    to = new MemoryLog(GROUP, here);
+    await fill(from, ['e1', 'e2', 'longer', 'e1']);
+    await relay(from, to, LANE_0, E1);
+    const [sent, got] = [await allEntries(from), await allEntries(to)];
+    expect(got.map(({ chain }) => chain)).toEqual(sent.map(({ chain }) => chain));
+    for (const entry of got) {
+      const { bytes } = segment(['e1', 'e2', 'longer', 'e1'][got.indexOf(entry)]!);
+      expect(await to.getSegment(entry)).toEqual(bytes);
+      expect(entry.segment).toEqual(bytes.length <= here ? bytes : undefined);
+    }
+    const objects = new Set(got.filter((entry) => entry.segment === undefined).map(({ hash }) => hash));
+    expect((await to.segments()).map(({ hash }) => hash).toSorted()).toEqual([...objects].toSorted());
+  });
+
   test('with a segment that the sender has lost appends nothing of that run', async () => {
     await fill(from, names('e', 3));
     const lossy = intercepted(from, {
-      getSegment: (next) => (hash) => (hash === segment('e1').hash ? next(segment('none').hash) : next(hash)),
+      getSegment: (next) => (entry) => next(entry.hash === segment('e1').hash ? segment('none') : entry),
     });
     await expect(relay(lossy, to, LANE_0, E1)).rejects.toMatchObject({ code: 'SEGMENT_MISSING' });
     expect(await allEntries(to)).toEqual([]);

@@ -99,7 +99,7 @@ async function expectWhole(log: MemoryLog): Promise<void> {
   };
   expect(continues(before, entries)).toBe(true);
   expect(entries.at(-1)!.chain).toBe(head.chain);
-  for (const { hash } of entries) await log.getSegment(hash);
+  for (const entry of entries) await log.getSegment(entry);
 }
 
 /** Plays the actors against each other, and then lets everything come to rest. */

@@ -2,6 +2,7 @@ import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import { type BillLine, lineOf, type PriceId } from '#lib/domain/cost/price-list.ts';
 import type { StackFacts } from '#lib/domain/cost/stack-facts.ts';
+import { SMALL_SEGMENT } from '#lib/domain/log.ts';
 import { METRICS } from '#lib/domain/metrics.ts';
 
 /** A steady load; what the application's own writes at the leader cost is not part of the bill. */
@@ -36,8 +37,11 @@ const MONTH_S = 730 * 3_600;
 const GB = 1e9;
 /** The reserved attribute of a replicated item; see ADR 3. */
 const STAMP_BYTES = 28;
-/** Appended entry and head, each in a transaction. */
-const APPEND_UNITS = 4;
+/** An entry of the log, without a segment in it. */
+const ENTRY_BYTES = 460;
+/** A segment's frame, and what a canary takes in it. */
+const SEGMENT_BYTES = 230;
+const CANARY_BYTES = 60;
 /** How long an invocation takes, s: assumed, not measured. What a real group takes is in its `Duration` metrics. */
 const DURATION_S = { capture: 0.06, push: 0.2, relay: 0.03, apply: 0.08, idle: 0.02 };
 /** Checkers of Route 53 that ask an endpoint, each by itself: about so many, as AWS does not say. */
@@ -57,6 +61,17 @@ export function unitsOf(bytes: number): number {
 /** Appends a second: those of the load, or the canaries alone. */
 export function commitsOf({ records, commits }: Load, { profile }: StackFacts): number {
   return Math.max(1_000 / PROFILES[profile].beatMs, Math.min(records, commits));
+}
+
+/** Bytes of a segment of the load: its records taken to compress to what their frames take. */
+function segmentBytes(load: Load, stack: StackFacts): number {
+  if (load.records === 0) return SEGMENT_BYTES + CANARY_BYTES;
+  return SEGMENT_BYTES + Math.max(1, load.records / commitsOf(load, stack)) * load.bytes;
+}
+
+/** Write units of an append: the entry, with its segment where that is small, and the head, both in a transaction. */
+export function appendUnits(small: number): number {
+  return 2 * (Math.ceil((ENTRY_BYTES + small) / 1_024) + 1);
 }
 
 /** The bill of a group for a month, line by line; the first replica leads. */
@@ -106,6 +121,9 @@ function replicaLines(stack: StackFacts, load: Load, leads: boolean, followers: 
   const line = liner(stack.region);
   const commits = commitsOf(load, stack) * MONTH_S;
   const minutes = MONTH_S / 60;
+  const segment = segmentBytes(load, stack);
+  const small = segment <= SMALL_SEGMENT && !stack.locksSegments ? segment : 0;
+  const objects = small > 0 ? 0 : commits;
   const logged = (load.records * load.bytes * MONTH_S) / GB;
   // Capture, relay and apply at the leader; relay and apply elsewhere. All but capture tick every minute.
   const invocations = commits * (leads ? 3 : 2) + 3 * minutes;
@@ -113,10 +131,10 @@ function replicaLines(stack: StackFacts, load: Load, leads: boolean, followers: 
     leads ? sent === 'leader' : sent === 'follower',
   ).length;
   const common = [
-    line('S3', 'segments put', commits, 's3.put'),
+    line('S3', 'segments put', objects, 's3.put'),
     line('S3', 'log stored', (logged / 30.4) * load.logDays, 's3.storage'),
-    line('DynamoDB', 'log appended', commits * APPEND_UNITS, 'dynamodb.wru'),
-    line('DynamoDB', 'log deleted by retention', commits * 2, 'dynamodb.wru'),
+    line('DynamoDB', 'log appended', commits * appendUnits(small), 'dynamodb.wru'),
+    line('DynamoDB', 'log deleted by retention', commits * (appendUnits(small) - 2), 'dynamodb.wru'),
     line('DynamoDB', 'heads, entries and roles read', commits * 4, 'dynamodb.rru'),
     line('Lambda', 'invocations', invocations, 'lambda.request'),
     line('CloudWatch', 'metrics', leads ? metrics + 2 : metrics, 'cloudwatch.metric'),
@@ -135,7 +153,7 @@ function replicaLines(stack: StackFacts, load: Load, leads: boolean, followers: 
       line('Lambda', 'capture', gbSeconds(stack, 'capture', commits * DURATION_S.capture), 'lambda.arm'),
       line('Lambda', 'relay', gbSeconds(stack, 'relay', commits * DURATION_S.push), 'lambda.arm'),
       line('Lambda', 'apply', gbSeconds(stack, 'apply', commits * DURATION_S.idle), 'lambda.arm'),
-      line('S3', 'segments read', commits, 's3.get'),
+      line('S3', 'segments read', objects, 's3.get'),
       line('Transfer', 'log to the followers', logged * followers, 'transfer.region'),
     ];
   }
@@ -156,7 +174,7 @@ function replicaLines(stack: StackFacts, load: Load, leads: boolean, followers: 
     line('DynamoDB', 'position', commits, 'dynamodb.wru'),
     line('Lambda', 'relay', gbSeconds(stack, 'relay', commits * DURATION_S.relay), 'lambda.arm'),
     line('Lambda', 'apply', gbSeconds(stack, 'apply', commits * applySeconds(load, stack)), 'lambda.arm'),
-    line('S3', 'segments read', commits, 's3.get'),
+    line('S3', 'segments read', objects, 's3.get'),
   ];
 }
 

@@ -14,6 +14,8 @@ export type StackFacts = {
   readonly dashboards: number;
   readonly keys: number;
   readonly healthChecks: number;
+  /** S3 locks the segments: all of them are objects. */
+  readonly locksSegments: boolean;
 };
 
 type Resource = { readonly Type: string; readonly Properties?: Readonly<Record<string, unknown>> };
@@ -52,6 +54,9 @@ export function factsOf(region: string, template: StackTemplate): StackFacts {
     dashboards: count('AWS::CloudWatch::Dashboard'),
     keys: count('AWS::KMS::Key') + count('AWS::KMS::ReplicaKey'),
     healthChecks: count('AWS::Route53::HealthCheck'),
+    locksSegments: functions.some(({ Properties }) =>
+      settingsOf(Properties).includes('"locksSegments":true'),
+    ),
   };
 }
 

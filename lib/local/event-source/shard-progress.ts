@@ -50,8 +50,10 @@ export type Action =
 
 /** Most that DynamoDB gives in one read. */
 const MAX_READ = 1000;
-/** An idle shard is polled at this multiple of the interval. */
+/** An idle shard is polled at this multiple of the interval, */
 const IDLE_FACTOR = 4;
+/** once that many reads in a row found nothing: a short silence, as while leadership is handed over, is not idleness. */
+const IDLE_READS = 10;
 
 /** A shard whose records up to `from` are settled. */
 export function beginShard(from: Position): ShardProgress {
@@ -126,7 +128,7 @@ export function afterRead(
 ): ShardProgress {
   const last = read.records.at(-1);
   const emptyReads = last === undefined ? progress.emptyReads + 1 : 0;
-  const pause = policy.pollIntervalMs * Math.min(IDLE_FACTOR, 2 ** emptyReads);
+  const pause = policy.pollIntervalMs * (emptyReads < IDLE_READS ? 1 : IDLE_FACTOR);
   return {
     ...progress,
     position: last?.dynamodb.SequenceNumber ?? progress.position,

@@ -30,18 +30,28 @@ export class MemoryLog implements ReplicaLog, LogKeeper {
   readonly #segments = new Map<string, Map<number, Uint8Array>>();
   readonly #heads = new Map<LaneId, Head>();
   readonly #entries = new Map<LaneId, Entry[]>();
+  readonly #small: number;
 
-  constructor(group: GroupId) {
+  /** @param small bytes of a segment that goes into its entry, at the most; as they are, all are objects. */
+  constructor(group: GroupId, small = 0) {
     this.#group = group;
+    this.#small = small;
   }
 
-  async putSegment(hash: string, bytes: Uint8Array, { generation }: Pick<Head, 'generation'>): Promise<void> {
+  async putSegment(
+    hash: string,
+    bytes: Uint8Array,
+    { generation }: Pick<Head, 'generation'>,
+  ): Promise<'stored' | 'small'> {
+    if (bytes.length <= this.#small) return 'small';
     const stored = this.#segments.get(hash) ?? new Map<number, Uint8Array>();
     this.#segments.set(hash, stored);
     if (!stored.has(generation)) stored.set(generation, bytes);
+    return 'stored';
   }
 
-  async getSegment(hash: string): Promise<Uint8Array> {
+  async getSegment({ hash, segment }: Pick<Entry, 'hash' | 'segment'>): Promise<Uint8Array> {
+    if (segment !== undefined) return checkedSegment(hash, segment);
     const stored = this.#segments.get(hash) ?? new Map<number, Uint8Array>();
     return checkedSegment(hash, stored.get(Math.max(...stored.keys())));
   }

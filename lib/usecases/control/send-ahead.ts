@@ -21,8 +21,8 @@ const KEPT_BYTES = 64 << 20;
 /** @param known the end of `to` as last seen; older is more work, never wrong. */
 export function sendAhead(log: LogReader, to: ReplicaLog, known: Head): SentAhead {
   const from = rememberSegments(log, KEPT_BYTES);
-  const sent = new Map<string, Promise<void>>();
-  const putSegment = (hash: string, bytes: Uint8Array, at: Pick<Head, 'generation'>): Promise<void> => {
+  const sent = new Map<string, ReturnType<ReplicaLog['putSegment']>>();
+  const putSegment: ReplicaLog['putSegment'] = (hash, bytes, at) => {
     const name = `${hash}.${at.generation}`;
     const before = sent.get(name);
     if (before !== undefined) return before;
@@ -33,7 +33,9 @@ export function sendAhead(log: LogReader, to: ReplicaLog, known: Head): SentAhea
   };
   const send = async () => {
     const entries = await from.entries(LANE_0, advance(known.lastLsn, 1), MAX_APPEND);
-    await Promise.all(entries.map(async ({ hash }) => putSegment(hash, await from.getSegment(hash), known)));
+    await Promise.all(
+      entries.map(async (entry) => putSegment(entry.hash, await from.getSegment(entry), known)),
+    );
   };
   return {
     send: () => void send().catch(() => {}),

@@ -41,7 +41,7 @@ async function headOf(leader: PostgresLeader, records: number): Promise<MemoryLo
   const log = new MemoryLog(GROUP);
   const writer = new SegmentWriter(GROUP);
   const [entry] = await leader.log.entries(LANE_0, LSN_ZERO, 1);
-  const { info, forEach } = openSegment(await leader.log.getSegment(entry!.hash));
+  const { info, forEach } = openSegment(await leader.log.getSegment(entry!));
   let last = '';
   forEach(({ kind, table, shard, sequence, commitMs, after }, ordinal) => {
     if (ordinal >= records) return;

@@ -137,8 +137,8 @@ describe.each(['polled', 'streamed'] as const)('a slot that is %s', (source) => 
       'public.u',
     ]);
     const described: (string | undefined)[] = [];
-    for (const { hash } of await leader.log.entries(LANE_0, LSN_ZERO, 100)) {
-      const { info } = openSegment(await leader.log.getSegment(hash));
+    for (const entry of await leader.log.entries(LANE_0, LSN_ZERO, 100)) {
+      const { info } = openSegment(await leader.log.getSegment(entry));
       for (const table of takeTables(info.schema, info.tables.length)) {
         described.push(`${table?.name} ${table?.relation.columns.map(({ name }) => name)}`);
       }
@@ -156,7 +156,7 @@ describe.each(['polled', 'streamed'] as const)('a slot that is %s', (source) => 
     expect(await kinds(leader)).toEqual(['insert', 'marker']);
     const [entry] = await leader.log.entries(LANE_0, LSN_ZERO, 1);
     const bodies: string[] = [];
-    openSegment(await leader.log.getSegment(entry!.hash)).forEach(({ after }) => {
+    openSegment(await leader.log.getSegment(entry!)).forEach(({ after }) => {
       bodies.push(Buffer.from(after!).toString('latin1'));
     });
     expect(bodies[0]).toContain('{sad}');

@@ -4,8 +4,8 @@ import { replicaLogContract } from '../../contracts/replica-log.contract.ts';
 replicaLogContract('in memory', async () => {
   const logs = new Map<string, MemoryLog>();
   return {
-    open(group, place) {
-      const log = new MemoryLog(group);
+    open(group, place, small) {
+      const log = new MemoryLog(group, small);
       if (place === undefined) logs.set(group, log);
       return log;
     },
