@@ -3,9 +3,9 @@ import type pg from 'pg';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { Prepared } from '#lib/engines/postgres/pipeline.ts';
-import { APPLIER_NAME } from '#lib/engines/postgres/postgres-checkpoints.ts';
+import { APPLIER_NAME, stateText } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
-import type { ApplyLease } from '#lib/ports/control.ts';
+import type { ApplyLease, ApplyState } from '#lib/ports/control.ts';
 
 /*
  * Commits are not waited for to be on disk: data and checkpoint go together, so a crash takes back both, and the log
@@ -42,14 +42,25 @@ export class ApplySession {
     return this.#ended;
   }
 
-  /** Undefined if the lease is lost. `origin`: under which this database's own slot knows applied changes. */
-  static async open(connect: Connect, lease: ApplyLease, origin: string): Promise<ApplySession | undefined> {
+  /**
+   * Undefined if the lease is lost, or if the database does not stand at `state`: a crash may have taken back what was
+   * committed a moment ago, and the checkpoint with it.
+   *
+   * @param origin under which this database's own slot knows applied changes.
+   */
+  static async open(
+    connect: Connect,
+    lease: ApplyLease,
+    state: ApplyState | undefined,
+    origin: string,
+  ): Promise<ApplySession | undefined> {
     const client = await connect({ applicationName: APPLIER_NAME });
     try {
       await client.query(SETTINGS);
       const { rowCount } = await client.query(
-        'UPDATE understudy.checkpoint SET holder = pg_backend_pid() WHERE lane = $1 AND token = $2',
-        [lease.lane, lease.token],
+        `UPDATE understudy.checkpoint SET holder = pg_backend_pid()
+          WHERE lane = $1 AND token = $2 AND ($3::jsonb IS NULL OR state = $3)`,
+        [lease.lane, lease.token, state && stateText(state)],
       );
       if (rowCount !== 1) {
         await client.end();

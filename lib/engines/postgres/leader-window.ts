@@ -41,7 +41,7 @@ export async function readWindow(
     for (const entry of entries) {
       bytes += entry.bytes;
       if (entry.first !== next || bytes > WINDOW_BYTES) return 'unknown';
-      const each = { entry, bytes: await log.getSegment(entry.hash) };
+      const each = { entry, bytes: await log.getSegment(entry) };
       placed.push(each);
       let isOver = false;
       for (const at of new RunReader([each], from).ends()) {

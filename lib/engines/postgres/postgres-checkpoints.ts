@@ -104,7 +104,8 @@ type StoredState = {
   readonly rewound?: { to: string; epoch: number; lsn: string };
 };
 
-function stateText({ applied, snapshot, rewound }: ApplyState): string {
+/** A state as the checkpoint holds it. */
+export function stateText({ applied, snapshot, rewound }: ApplyState): string {
   return JSON.stringify({
     ...(applied && { applied: { ...applied, lsn: `${applied.lsn}`, totalBytes: `${applied.totalBytes}` } }),
     ...(snapshot && { snapshot: { ...snapshot, startLsn: `${snapshot.startLsn}` } }),

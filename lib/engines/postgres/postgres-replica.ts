@@ -58,7 +58,7 @@ export class PostgresReplica implements ReplicaStore {
     const reader = new RunReader(run, pending ?? state.applied?.lsn ?? LSN_ZERO);
     if (reader.isEmpty) return { kind: 'applied', state };
     try {
-      const session = await this.#sessionFor(lease);
+      const session = await this.#sessionFor(lease, durable);
       if (session === undefined) return { kind: 'lost' };
       if (this.#open !== undefined && this.#open.transaction !== reader.firstTransaction) {
         // Its leader is gone and its end never came: it has not happened.
@@ -101,7 +101,7 @@ export class PostgresReplica implements ReplicaStore {
     if (snapshot.startEpoch > 0 && at.lastEpoch > snapshot.startEpoch) return this.beginSnapshot(lease, at);
     if (snapshot.phase !== 'copy') return { kind: 'applied', state };
     try {
-      const session = await this.#sessionFor(lease);
+      const session = await this.#sessionFor(lease, state);
       if (session === undefined) return { kind: 'lost' };
       await session.client.query('BEGIN');
       const deps = { leader: this.#leader, publication: this.#publication };
@@ -153,11 +153,12 @@ export class PostgresReplica implements ReplicaStore {
     return { kind: 'applied', state };
   }
 
-  async #sessionFor(lease: ApplyLease): Promise<ApplySession | undefined> {
+  /** @param state where the database is thought to stand; undefined if that does not matter. */
+  async #sessionFor(lease: ApplyLease, state?: ApplyState): Promise<ApplySession | undefined> {
     const known = this.#session;
     if (known !== undefined && known.lease.token === lease.token && !known.isEnded) return known;
     await this.#drop();
-    this.#session = await ApplySession.open(this.#connect, lease, this.#origin);
+    this.#session = await ApplySession.open(this.#connect, lease, state, this.#origin);
     if (this.#session !== undefined) this.#targets = new TargetTables(this.#session);
     return this.#session;
   }

@@ -66,7 +66,7 @@ export class PostgresRewinder implements TransactionRewinder {
   async wholeUpTo(log: ReplicaLog, upTo: Lsn, led: boolean): Promise<Lsn> {
     const readerAt = async (lsn: Lsn) => {
       const entry = await log.entryAt(LANE_0, lsn);
-      const bytes = entry && (await log.getSegment(entry.hash));
+      const bytes = entry && (await log.getSegment(entry));
       return entry && { first: entry.first, reader: new RunReader([{ entry, bytes: bytes! }], LSN_ZERO) };
     };
     const last = await readerAt(upTo);

@@ -16,7 +16,7 @@ export async function tailOf(
   const changes: DivergentChange[] = [];
   for (let from = advance(upTo, 1); from <= head.lastLsn; ) {
     const entries = (await own.entries(LANE_0, from, 50)).filter(({ first }) => first <= head.lastLsn);
-    for (const entry of entries) changes.push(...deps.rewinder.read(await own.getSegment(entry.hash), entry));
+    for (const entry of entries) changes.push(...deps.rewinder.read(await own.getSegment(entry), entry));
     const last = entries.at(-1);
     if (last === undefined) break;
     from = advance(lastOf(last), 1);

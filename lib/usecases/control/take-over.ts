@@ -27,7 +27,7 @@ export async function tornOf(
     const entry = await own.entryAt(LANE_0, from);
     if (entry === undefined) break;
     const first = from;
-    const read = rewinder.read(await own.getSegment(entry.hash), entry);
+    const read = rewinder.read(await own.getSegment(entry), entry);
     changes.push(...read.filter(({ lsn }) => lsn !== undefined && lsn >= first));
     from = advance(lastOf(entry), 1);
   }
