@@ -20,7 +20,7 @@ export async function logLsCommand(options: LogOptions & { from?: string; limit?
     const from = parseLsn(options.from ?? '1');
     const entries = await connection.peers.log(region).entries(LANE_0, from, limitOf(options.limit));
     if (options.json) {
-      for (const entry of entries) console.log(JSON.stringify(entry, withText));
+      for (const { segment: _, ...entry } of entries) console.log(JSON.stringify(entry, withText));
     } else {
       const head = ['first LSN', 'last LSN', 'epoch', 'bytes', 'newest commit', 'segment', 'chain'];
       for (const line of table(head, entries.map(row))) console.log(line);

@@ -59,6 +59,7 @@ test('log ls lists entries that continue one another', async () => {
   expect(status).toBe(0);
   const entries = jsonLines(stdout);
   expect(entries[0]).toMatchObject({ first: '1', epoch: 1 });
+  expect(entries.filter((entry) => 'segment' in entry)).toEqual([]);
   for (let i = 1; i < entries.length; i++) expect(entries[i]!.prev).toBe(entries[i - 1]!.chain);
   expect((await run('log', 'ls')).stdout).toMatch(/the log holds LSN 1 to \d+, sealed at epoch 1/);
 });

@@ -114,7 +114,10 @@ describe('the five lines by which an application adopts the client', () => {
     await us.beat({ epoch: E2, counter: 1, leaseUntilMs: Date.now() + 60_000 });
     await point(US);
     expect(await application).toBe('');
-    expect(asked.slice(-2)).toEqual([`${US} GetItem`, `${US} PutItem`]);
+    // On a slow machine it looks once more, after the write.
+    const inUs = asked.filter((each) => each.startsWith(US));
+    expect(inUs.slice(0, 2)).toEqual([`${US} GetItem`, `${US} PutItem`]);
+    expect(asked.filter((each) => each.endsWith('PutItem'))).toHaveLength(1);
     expect(await itemIn(US)).toEqual({ pk: { S: '1' }, total: { N: '42' } });
     expect(await itemIn(EU)).toBeUndefined();
   });

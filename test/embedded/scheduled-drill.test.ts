@@ -65,7 +65,7 @@ test('a scheduled drill hands leadership over and back, and its evidence is in t
   fire();
   await until('there is a report', async () => (await reportsOf(EU)).length === 1);
   const [report] = await reportsOf(EU);
-  expect(report).toMatchObject({
+  expect(report, JSON.stringify(report)).toMatchObject({
     version: 1,
     group: GROUP,
     home: EU,

@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import type { Context } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { LANE_0, parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+import { SMALL_SEGMENT } from '#lib/domain/log.ts';
 import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
 import { heartbeatKey } from '#lib/engines/dynamodb/heartbeat.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
@@ -150,12 +152,15 @@ test('what is captured in one Region is relayed and applied in the other, by the
 test('retention deletes what everybody has, in every Region, and the data path goes on over it', async () => {
   await at(EU).sentinel(tick);
   await at(US).apply(tick);
-  const orphan = Buffer.from('cut off before its append');
+  const orphan = Buffer.alloc(2 * SMALL_SEGMENT, 'cut off before its append');
   for (const region of [EU, US]) {
     await peers.log(region).putSegment(sha256(orphan), orphan, await peers.log(region).head(LANE_0));
   }
+  const large = (sequence: number) => put(sequence, randomBytes(900).toString('hex'));
   for (let batch = 0; batch < 5; batch++) {
-    await capture([put(batch + 1, `before-${batch}`)]);
+    // Those of five are objects, that of one is in its entry.
+    const count = batch === 2 ? 1 : 5;
+    await capture(Array.from({ length: count }, (_, index) => large(10 * batch + index)));
     await at(EU).relay({ Records: [] });
   }
   await at(EU).retention(tick);
@@ -166,12 +171,12 @@ test('retention deletes what everybody has, in every Region, and the data path g
   for (const region of [EU, US]) for (let run = 0; run < 3; run++) await at(region).retention(tick);
   for (const region of [EU, US]) {
     const entries = await allEntries(peers.log(region));
-    expect(entries.map(({ first }) => first)).toEqual([5n]);
+    expect(entries.map(({ first }) => first)).toEqual([17n]);
     expect((await peers.keeper(region).segments()).map(({ hash }) => hash)).toEqual([entries[0]!.hash]);
   }
 
   // In a later generation of segments, which none of these has seen yet.
-  await capture([put(6, 'after')]);
+  await capture([put(60, 'after')]);
   await at(EU).relay({ Records: [] });
   await at(US).apply(tick);
   expect(await peers.store(US).get({ pk: { S: 'after' } })).toBeDefined();

@@ -503,7 +503,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'superseded-goes-on',
     breaks: 'a coordinator whose epoch was taken over changes nothing',
-    seeds: [62, 83],
+    seeds: [151, 111],
     steps: (sound) => ({
       promote: async (deps, state) => {
         const result = await sound.promote(deps, state);
