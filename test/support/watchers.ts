@@ -27,6 +27,8 @@ export class Watchers {
   hasCandidate: () => Promise<boolean> = async () => true;
   /** Called before a Region casts its own vote. */
   beforeVote: (region: RegionId) => Promise<void> = async () => {};
+  /** Called when a beat is about to arrive in a Region. */
+  beforeBeat: (from: RegionId, at: RegionId) => Promise<void> = async () => {};
   readonly #cuts = new Set<string>();
 
   constructor(group: FailoverGroup) {
@@ -143,6 +145,7 @@ export class Watchers {
         return async (...parameters: unknown[]) => {
           if (isCut(at) || this.group.lost.has(at)) return never;
           if (name === 'vote' && from === at) await this.beforeVote(at);
+          if (name === 'beat') await this.beforeBeat(from, at);
           const answer: unknown = await member.apply(target, parameters);
           const ms = from === at ? 0 : (this.answerMs.get(at) ?? 0);
           if (ms > 0) await this.group.sleep(ms);

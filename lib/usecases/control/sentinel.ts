@@ -329,6 +329,8 @@ export class Sentinel {
     }
     const deposed = [...answers.values()].filter(({ acceptor }) => epochOf(acceptor) > register.epoch);
     if (deposed.length === 0) return;
+    // Handed over while this beat was on its way: the run that it was given to ends the log, once the last writes are in it.
+    if (hasVoted(await acceptors.of(region).read(), register)) return;
     if (lent >= need) {
       // A claim that only a minority took: the next value of a majority covers it.
       await changeRegister(this.#deps, keep);

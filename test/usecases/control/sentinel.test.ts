@@ -262,6 +262,36 @@ describe('the sentinel of the leader', () => {
     expect(await watchers.counter(US)).toBe(before);
   });
 
+  test('leaves its log to the run that it has handed over to while a beat was on its way', async () => {
+    const watchers = await peace();
+    const { group } = watchers;
+    const by = 'run/1';
+    const handOver = async () => {
+      await group.acceptor(EU).vote(E1, 'over', by);
+      const next = {
+        epoch: E1,
+        coordinator: EU,
+        run: 'run',
+        phase: 'switching-over' as const,
+        successor: US,
+      };
+      return changeRegister(group.registerDeps(EU), (value) => claim(value, next), { by });
+    };
+    let handedOver: ReturnType<typeof handOver> | undefined;
+    watchers.beforeBeat = async (from, at) => {
+      if (from !== EU || at === EU) return;
+      handedOver ??= handOver();
+      await handedOver;
+    };
+    await watchers.until(() => handedOver !== undefined);
+    expect((await handedOver)?.kind).toBe('changed');
+    await watchers.pass(5 * lookMs);
+    // The last writes are yet to be logged, and that it consented is how anybody knows that there are no others.
+    expect((await group.own(EU).head(LANE_0)).sealedEpoch).toBe(1);
+    expect(await group.acceptor(EU).read()).toMatchObject({ vote: E1, voteBy: by });
+    expect(watchers.leaseLeftMs(EU)).toBe(0);
+  });
+
   test('that was replaced while it slept steps down: fence, seal, and the register in force', async () => {
     const watchers = await peace();
     watchers.asleep.add(EU);
