@@ -7,15 +7,14 @@ import type { Monitor } from './monitor.ts';
 
 type Chosen = { readonly ballot: Ballot; readonly value: Register };
 
+type Elected = Election & { readonly winner: RegionId; readonly eligible: boolean };
+
 /** Who leads: the register, the roles, DNS and the leases. */
 export class LeadershipMonitor {
   readonly #monitor: Monitor;
   readonly #members: number;
-  /** By run. */
-  readonly elections = new Map<
-    string,
-    Election & { readonly winner: RegionId; readonly eligible: boolean }
-  >();
+  /** By run: a step that was given up and tried again may elect twice, and end in any order. */
+  readonly #elections = new Map<string, readonly Elected[]>();
   readonly #ballots = new Map<Ballot, { value: Register; text: string; regions: Set<RegionId> }>();
   readonly #chosen: Chosen[] = [];
   /** Leaders by epoch that some Region has accepted. */
@@ -80,6 +79,10 @@ export class LeadershipMonitor {
       this.#monitor.violated(1, `a leader was uninstalled: ${told}`);
   }
 
+  elected(run: string, election: Elected): void {
+    this.#elections.set(run, [...(this.#elections.get(run) ?? []), election]);
+  }
+
   #install({ epoch, leader, run }: Register, before: Register | undefined): void {
     const known = this.installed.get(epoch);
     if (known === leader) return;
@@ -91,13 +94,17 @@ export class LeadershipMonitor {
     this.#monitor.counts.installed += 1;
     // A switchover that was taken back: who led the epoch before, with its consent, leads this one.
     if (before?.phase === 'switching-over' && before.run === run && before.leader === leader) return;
-    const election = this.elections.get(run);
-    if (election === undefined) {
+    const elections = this.#elections.get(run);
+    if (elections === undefined) {
       if (epoch > 1) this.#monitor.violated(10, `${leader} leads epoch ${epoch} without an election`);
       return;
     }
-    if (election.winner !== leader)
-      this.#monitor.violated(10, `${leader} was installed, but ${election.winner} was elected`);
+    const election = elections.findLast(({ winner }) => winner === leader);
+    if (election === undefined) {
+      const winners = elections.map(({ winner }) => winner);
+      this.#monitor.violated(10, `${leader} was installed, but ${winners.join(', ')} was elected`);
+      return;
+    }
     if (!election.eligible) this.#monitor.violated(10, `${leader} was installed, but was not eligible`);
     this.#monitor.loss.check(epoch, leader, election);
   }

@@ -382,7 +382,7 @@ export class RegionTwin {
       replicas.includes(winner) &&
       candidates.some((each) => each.region === winner && each.eligible) &&
       (noFailover !== winner || force);
-    monitor.leadership.elections.set(run, { winner, eligible, rpo, atMs: scheduler.now });
+    monitor.leadership.elected(run, { winner, eligible, rpo, atMs: scheduler.now });
   }
 
   #onStep(execution: Execution, step: StepName, result: { readonly outcome: string }): void {
