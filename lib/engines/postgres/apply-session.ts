@@ -51,8 +51,8 @@ export class ApplySession {
   static async open(
     connect: Connect,
     lease: ApplyLease,
-    state: ApplyState | undefined,
     origin: string,
+    state?: ApplyState,
   ): Promise<ApplySession | undefined> {
     const client = await connect({ applicationName: APPLIER_NAME });
     try {

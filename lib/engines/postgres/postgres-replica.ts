@@ -158,7 +158,7 @@ export class PostgresReplica implements ReplicaStore {
     const known = this.#session;
     if (known !== undefined && known.lease.token === lease.token && !known.isEnded) return known;
     await this.#drop();
-    this.#session = await ApplySession.open(this.#connect, lease, state, this.#origin);
+    this.#session = await ApplySession.open(this.#connect, lease, this.#origin, state);
     if (this.#session !== undefined) this.#targets = new TargetTables(this.#session);
     return this.#session;
   }

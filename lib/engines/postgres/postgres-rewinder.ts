@@ -153,7 +153,9 @@ export class PostgresRewinder implements TransactionRewinder {
     const { client } = session;
     const { touched, changes, leader } = given;
     const keys = await keysOf(client, touched.tables);
-    await client.query(`BEGIN READ WRITE; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
+    // On disk before anybody is told that it is done: whoever goes on from there could not tell that a crash has undone it.
+    await client.query('BEGIN READ WRITE; SET LOCAL synchronous_commit = on');
+    await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
     await client.query('SET CONSTRAINTS ALL DEFERRED');
     const all = (await publishedTables(client, this.#deps.publication)).map(sqlOf).join(', ');
     // Whoever still writes here ends before, and what it wrote is found; or waits until all is over.

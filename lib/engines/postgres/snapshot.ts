@@ -58,8 +58,8 @@ export async function estimateRows(client: pg.Client, publication: string): Prom
   const { rows } = await client.query<{ rows: string }>(
     `SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint AS rows FROM pg_publication_tables p
        JOIN pg_class c ON c.oid = format('%I.%I', p.schemaname, p.tablename)::regclass
-      WHERE p.pubname = $1`,
-    [publication],
+      WHERE p.pubname = $1 AND p.schemaname <> $2`,
+    [publication, OWN_SCHEMA],
   );
   return Number(rows[0]!.rows);
 }
