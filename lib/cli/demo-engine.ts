@@ -1,7 +1,8 @@
 import { type LoadOptions, loadOf } from '#lib/cli/load-option.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { EngineConfig } from '#lib/domain/topology.ts';
-import { BANK_SCHEMA } from '#lib/local/demo/bank-demo.ts';
+import { APPLICATION_ROLE } from '#lib/local/application-role.ts';
+import { BANK_SCHEMA } from '#lib/local/demo/bank.ts';
 import type { Write } from '#lib/local/demo/workload.ts';
 
 export type EngineOptions = LoadOptions & { readonly engine?: string };
@@ -33,7 +34,13 @@ export async function demoEngineOf(options: EngineOptions, say: (line: string) =
         );
       }
       return {
-        engine: { kind: 'postgres', databases: {}, publication: 'understudy', slot: 'understudy_demo' },
+        engine: {
+          kind: 'postgres',
+          databases: {},
+          publication: 'understudy',
+          slot: 'understudy_demo',
+          applicationRoles: [APPLICATION_ROLE],
+        },
         schema: BANK_SCHEMA,
       };
     default:

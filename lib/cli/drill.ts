@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type LoadOptions, loadOf } from '#lib/cli/load-option.ts';
+import { demoEngineOf, type EngineOptions } from '#lib/cli/demo-engine.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type DrillReport, SCENARIOS, type Scenario } from '#lib/local/drill/drill-report.ts';
 import { drillViewOf } from '#lib/local/drill/drill-view.ts';
@@ -7,7 +7,7 @@ import { playDrill } from '#lib/local/drill/play-drill.ts';
 import { writeReport } from '#lib/local/drill/write-report.ts';
 import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 
-export type DrillCommandOptions = LoadOptions & {
+export type DrillCommandOptions = EngineOptions & {
   readonly scenario?: string;
   readonly profile?: string;
   readonly flip?: string;
@@ -35,7 +35,7 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
     throw invalid('--rate', String(options.rate), 'a number of writes from 1 to 1000');
 
   const view = drillViewOf({ json: options.json === true, stdout: process.stdout });
-  const load = await loadOf(options, (line) => view.say(line));
+  const { engine, load, schema } = await demoEngineOf(options, (line) => view.say(line));
 
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
@@ -54,7 +54,9 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
       flip,
       rate,
       calmMs: CALM_MS,
-      ...(load && { load: { key: load.key, writes: load.writes() } }),
+      engine,
+      ...(schema !== undefined && { schema }),
+      ...(load && { load: load() }),
       signal: interrupted.signal,
       onEvent: (event) => view.event(event),
       onStatus: (line) => view.status(line),

@@ -62,7 +62,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .command('start')
     .description('run three Regions on this machine: a failover drill, or replication alone')
     .argument('[what]', 'drill or replicate', 'drill')
-    .option('--engine <name>', 'replicate: what is replicated: dynamodb or postgres')
+    .option('--engine <name>', 'what is replicated: dynamodb or postgres')
     .option('--scenario <name>', 'drill: what breaks (region-loss, partition, pause, switchover, …)')
     .option('--profile <name>', 'drill: fast, balanced or cautious')
     .option('--flip <how>', 'drill: how DNS moves: control-plane or data-plane (by health checks)')
@@ -235,8 +235,8 @@ function addControl(program: Command, run: Run, json: Flag): void {
 
 /** What `start` starts. An option of the other one is refused rather than ignored. */
 async function start(what: string, options: StartOptions & DrillCommandOptions): Promise<number> {
-  const { engine, scenario, profile, flip, out, seconds } = options;
-  const others = what === 'replicate' ? { scenario, profile, flip, out } : { engine, seconds };
+  const { scenario, profile, flip, out, seconds } = options;
+  const others = what === 'replicate' ? { scenario, profile, flip, out } : { seconds };
   const misplaced = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
   if (misplaced !== undefined || (what !== 'drill' && what !== 'replicate')) {
     throw new UnderstudyError(
@@ -244,7 +244,7 @@ async function start(what: string, options: StartOptions & DrillCommandOptions):
       misplaced === undefined
         ? `${what} is not drill or replicate`
         : `--${misplaced} is not an option of ${what}`,
-      'See understudy start --help; --seconds and --engine belong to start replicate.',
+      'See understudy start --help; --seconds belongs to start replicate.',
     );
   }
   return what === 'replicate' ? startCommand(options) : drillCommand(options);

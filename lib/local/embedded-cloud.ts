@@ -12,6 +12,7 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
 import { type GroupConfig, membersOf } from '#lib/domain/topology.ts';
 import { startApplication } from '#lib/local/application/application.ts';
+import { asApplicationRole } from '#lib/local/application-role.ts';
 import { type Child, spawnNode } from '#lib/local/child.ts';
 import { CloudDns } from '#lib/local/cloud-dns.ts';
 import { CLOUD_FOLDER, writeCloudFile } from '#lib/local/cloud-file.ts';
@@ -413,5 +414,7 @@ function onPort(endpoint: string, port: number): string {
 
 /** The endpoints of a Region's own servers, as its application is known to them. */
 function asApplication(endpoints: Endpoints, region: RegionId): Endpoints {
-  return { ...endpoints, [region]: { ...endpoints[region]!, credentials: APPLICATION } };
+  const own = endpoints[region]!;
+  const postgres = own.postgres === undefined ? {} : { postgres: asApplicationRole(own.postgres) };
+  return { ...endpoints, [region]: { ...own, ...postgres, credentials: APPLICATION } };
 }

@@ -4,7 +4,7 @@ import { parseEpoch } from '#lib/domain/lsn.ts';
 import { beatenShards } from '#lib/domain/marks.ts';
 import { parseGroup } from '#lib/domain/topology.ts';
 import { connector } from '#lib/engines/postgres/connect.ts';
-import { BANK_SCHEMA } from '#lib/local/demo/bank-demo.ts';
+import { BANK_SCHEMA } from '#lib/local/demo/bank.ts';
 import { compare, untilCaughtUp } from '#lib/local/demo/convergence.ts';
 import { replicate } from '#lib/local/demo/replicate.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';

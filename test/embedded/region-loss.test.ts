@@ -27,7 +27,8 @@ test('a Region that is lost with the leader is replaced within seconds, and come
     profile: 'fast',
     rate: 30,
     calmMs: 1_000,
-    load: { key: load!.key, writes: load!.writes() },
+    engine: { kind: 'dynamodb', table: 'orders', key: load!.key },
+    load: load!.writes(),
     atEnd: async (cloud) => {
       const args = ['history', '--replay', '--json', '--cloud', cloud.file];
       history = await understudy(args, tmpdir()).finished;

@@ -13,6 +13,8 @@ import type { PlacedSegment } from '#lib/ports/replica-store.ts';
 /** Bytes of records that one transaction at the follower takes in at most; and those that are written at a time. */
 const WINDOW_BYTES = 512 << 20;
 const RUN_BYTES = 8 << 20;
+/** Entries that are read at a time. */
+const PAGE = 50;
 
 /** A moment of a leader's database: a WAL position, as its own slot tells it in its own epoch. */
 export type Moment = { readonly position: bigint; readonly shard: string; readonly epoch: Epoch };
@@ -37,11 +39,16 @@ export async function readWindow(
   let end: TransactionEnd | undefined;
   let bytes = 0;
   for (let next = advance(from, 1); ; ) {
-    const entries = await log.entries(LANE_0, next, 50);
-    for (const entry of entries) {
-      bytes += entry.bytes;
-      if (entry.first !== next || bytes > WINDOW_BYTES) return 'unknown';
-      const each = { entry, bytes: await log.getSegment(entry) };
+    const entries = await log.entries(LANE_0, next, PAGE);
+    bytes += entries.reduce((sum, entry) => sum + entry.bytes, 0);
+    if (bytes > WINDOW_BYTES) return 'unknown';
+    // At once: a log that is far away grows faster than it is read segment by segment.
+    const page = await Promise.all(
+      entries.map(async (entry) => ({ entry, bytes: await log.getSegment(entry) })),
+    );
+    for (const each of page) {
+      const { entry } = each;
+      if (entry.first !== next) return 'unknown';
       placed.push(each);
       let isOver = false;
       for (const at of new RunReader([each], from).ends()) {

@@ -1,26 +1,23 @@
 /**
- * Entry point of an application in one Region: an HTTP server that writes to the Region's own table while that Region
+ * Entry point of an application in one Region: an HTTP server that writes to the Region's own store while that Region
  * leads. Argument: port. Configuration: the functions' own environment.
  *
- * `POST /` with an item in DynamoDB JSON answers 200 once it is written, and 409 if this Region does not lead,
+ * `POST /` with an item in DynamoDB JSON, or a transfer of the bank, answers 200 once it is written, and 409 if this Region does not lead,
  * or its leader has not granted so many writes yet.
  */
 import { createServer, type IncomingMessage } from 'node:http';
-import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { readConfig } from '#lib/aws/config.ts';
-import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
 import { NotLeaderError } from '#lib/client/not-leader-error.ts';
-import { WRITE_MS } from '#lib/domain/control/application-lease.ts';
 import { isFailure } from '#lib/domain/errors.ts';
-import { tableOf } from '#lib/domain/topology.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
+import { storeWriter } from '#lib/local/application/store-writer.ts';
 import { serveParent } from '#lib/local/parent.ts';
 
 const config = readConfig(process.env);
 const peers = new AwsPeers(config, STAMP_ATTRIBUTE);
-const { dynamodb } = peers.clients(config.region);
+const write = await storeWriter(config, peers);
 const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
 const acceptor = peers.acceptor(config.region);
 const lease = new LeaderLease({ region: config.region, acceptor, clock });
@@ -30,12 +27,8 @@ const server = createServer(async (request, response) => {
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
   try {
-    const item = JSON.parse(await bodyOf(request)) as SdkItem;
-    const { epoch } = await lease.write(() =>
-      dynamodb.send(new PutItemCommand({ TableName: tableOf(config).table, Item: item }), {
-        abortSignal: AbortSignal.timeout(WRITE_MS),
-      }),
-    );
+    const body = JSON.parse(await bodyOf(request)) as object;
+    const { epoch } = await lease.write(() => write(body));
     answer(200, { epoch, region: config.region });
   } catch (error) {
     const isRefused = isFailure(error, 'NOT_LEADER') || isFailure(error, 'LEASE_SPENT');

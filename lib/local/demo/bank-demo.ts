@@ -2,34 +2,12 @@ import pg from 'pg';
 import type { Endpoints } from '#lib/aws/config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
+import { MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
 import type { DemoStore } from '#lib/local/demo/demo-store.ts';
 import { LagProbe } from '#lib/local/demo/lag-probe.ts';
 
-const ACCOUNTS = 200;
-const OPENING = 1_000;
 /** Sessions of the application. */
 const SESSIONS = 8;
-
-/** Accounts and transfers between them: the sum of all balances is the same after each transaction. */
-export const BANK_SCHEMA = `
-  CREATE TABLE accounts (id int PRIMARY KEY, owner text NOT NULL, balance bigint NOT NULL);
-  CREATE TABLE transfers (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    debit int NOT NULL REFERENCES accounts,
-    credit int NOT NULL REFERENCES accounts,
-    amount bigint NOT NULL CHECK (amount > 0),
-    written_at_ms bigint NOT NULL)`;
-
-const OPEN_ACCOUNTS = `
-  INSERT INTO accounts SELECT n, 'customer ' || n, $2 FROM generate_series(1, $1::int) n ON CONFLICT DO NOTHING`;
-
-/** One transaction. The lower account first, so that two transfers between the same accounts do not wait for each other. */
-const TRANSFER = `
-  WITH locked AS (SELECT id FROM accounts WHERE id IN ($1, $2) ORDER BY id FOR UPDATE),
-       moved AS (
-         UPDATE accounts a SET balance = balance + CASE a.id WHEN $1 THEN -$3::bigint ELSE $3::bigint END
-           FROM locked l WHERE a.id = l.id)
-  INSERT INTO transfers (debit, credit, amount, written_at_ms) VALUES ($1, $2, $3, $4)`;
 
 /** What a reader sees at one moment: the money, how many accounts there are, and the transfers that are new to it. */
 const LOOK = `
@@ -53,7 +31,7 @@ export class BankDemo implements DemoStore {
   /** Opens the accounts at the leader. */
   static async open(endpoints: Endpoints, leader: RegionId): Promise<BankDemo> {
     const bank = new BankDemo(endpoints, leader);
-    await bank.#leader.query(OPEN_ACCOUNTS, [ACCOUNTS, OPENING]);
+    await bank.#leader.query(OPEN_ACCOUNTS);
     return bank;
   }
 
@@ -66,14 +44,7 @@ export class BankDemo implements DemoStore {
   }
 
   async write(): Promise<void> {
-    const debit = 1 + Math.floor(Math.random() * ACCOUNTS);
-    const credit = 1 + ((debit + Math.floor(Math.random() * (ACCOUNTS - 1))) % ACCOUNTS);
-    const amount = 1 + Math.floor(Math.random() * 100);
-    await this.#leader.query({
-      name: 'transfer',
-      text: TRANSFER,
-      values: [debit, credit, amount, Date.now()],
-    });
+    await this.#leader.query(transferStatement(someTransfer(Math.random), Date.now()));
   }
 
   /** Looks at the money, too, at each look. */
@@ -88,8 +59,8 @@ export class BankDemo implements DemoStore {
         fresh: [number, number][];
       }>({ name: 'look', text: LOOK, values: [last] });
       const { money, accounts, fresh } = rows[0]!;
-      if (accounts !== 0 && Number(money) !== ACCOUNTS * OPENING) {
-        this.#torn.push(`${region} had ${money} in ${accounts} accounts, not ${ACCOUNTS * OPENING}`);
+      if (accounts !== 0 && Number(money) !== MONEY) {
+        this.#torn.push(`${region} had ${money} in ${accounts} accounts, not ${MONEY}`);
       }
       last = fresh.at(-1)?.[0] ?? last;
       return fresh.map(([, atMs]) => atMs);

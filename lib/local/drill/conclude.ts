@@ -1,24 +1,24 @@
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
-import { heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
 import type { Compared } from '#lib/local/demo/convergence.ts';
 import { diverged } from '#lib/local/drill/diverged.ts';
 import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
 import { type Promotion, promotionsOf } from '#lib/local/drill/promotions.ts';
 import type { DrillOptions } from '#lib/local/drill/run-drill.ts';
+import type { DrillStore, Intruder } from '#lib/local/drill/stores/drill-store.ts';
 import { phasesOf, type TelemetryLine } from '#lib/local/drill/timeline.ts';
 import type { Acknowledged, DrillWriter } from '#lib/local/drill/writer.ts';
 
 /** Divergent changes that a report shows. */
 const SAMPLE = 20;
-/** Attribute that holds the number of a write of the drill. */
-export const WRITE_ID = 'drillId';
 
 /** What a drill that has come to its end has shown. */
 export async function conclude(found: {
   readonly options: DrillOptions;
   readonly peers: AwsPeers;
+  readonly store: DrillStore;
+  readonly intruder: Intruder | undefined;
   readonly regions: readonly RegionId[];
   readonly timeline: readonly DrillEvent[];
   readonly lines: readonly TelemetryLine[];
@@ -30,16 +30,17 @@ export async function conclude(found: {
   readonly compared: Compared;
   readonly writer: DrillWriter;
 }): Promise<DrillReport> {
-  const { options, peers, lines, acked, loaded, now, epoch, faultMs, compared, writer } = found;
+  const { options, peers, store, intruder, lines, acked, loaded, now, epoch, faultMs, compared, writer } =
+    found;
   const writes = writer.acknowledged.toSorted((a, b) => a.atMs - b.atMs);
   const first = writes.find((write) => write.epoch === epoch && epoch > 1);
   const last = writes.findLast((write) => write.epoch < epoch);
-  const held = await heldBy(peers, now);
+  const held = await store.heldBy(now);
   const lost = [...acked.keys()].filter((id) => !held.ids.has(id));
   const promotions = await promotionsOf(peers, found.regions, epoch);
   const promotion = promotions.at(-1);
   const changes = await diverged(peers, found.regions, epoch);
-  const saved = new Set(changes.map(writeIdOf));
+  const saved = new Set(changes.map((change) => store.writeIdOf(change)));
   const timeline = [...found.timeline];
   if (last !== undefined) {
     timeline.push({
@@ -52,15 +53,25 @@ export async function conclude(found: {
   timeline.sort((a, b) => a.atMs - b.atMs);
   const reported = mostLost(promotions);
   const forgotten = lost.filter((id) => !saved.has(id));
+  // Past the first write of a new leader, whoever else is still told that a write was made is told so by a zombie.
+  const zombies =
+    first === undefined ? [] : (intruder?.acknowledged.filter(({ atMs }) => atMs > first.atMs) ?? []);
+  const unheard = (intruder?.acknowledged ?? []).filter(({ id }) => !held.ids.has(id) && !saved.has(id));
   const failures = [
     ...tooEarly(epoch, last),
     ...compared.differences,
+    ...held.broken,
     ...(loaded === undefined ? [] : missing(loaded, held.others)),
     ...(reported !== null && lost.length > reported
       ? [`${lost.length} writes are lost, ${reported} were reported`]
       : []),
     ...(forgotten.length > 0
       ? [`${forgotten.length} of the lost writes are in no report of what diverged`]
+      : []),
+    ...(unheard.length > 0
+      ? [
+          `${unheard.length} writes that the old leader acknowledged past its lease are in no report of what diverged`,
+        ]
       : []),
   ];
   return {
@@ -77,6 +88,7 @@ export async function conclude(found: {
     acknowledged: acked.size,
     lost: lost.length,
     reportedRpoRecords: reported,
+    zombieAcknowledged: intruder === undefined ? null : zombies.length,
     divergent: changes.length,
     digestsEqual: compared.digestsEqual,
     phases: phasesOf(lines, promotion?.run ?? '', {
@@ -88,25 +100,6 @@ export async function conclude(found: {
     candidates: promotion?.candidates ?? [],
     fence: promotion?.fence ?? null,
   };
-}
-
-/** The drill's own writes that a Region's table holds, and how many other items. */
-export async function heldBy(
-  peers: AwsPeers,
-  region: RegionId,
-): Promise<{ readonly ids: ReadonlySet<string>; readonly others: number }> {
-  const ids = new Set<string>();
-  let others = 0;
-  for (let cursor: string | undefined; ; ) {
-    const page = await peers.store(region).scan(cursor);
-    for (const { item } of page.rows) {
-      const id = item[WRITE_ID];
-      if (id !== undefined && 'S' in id) ids.add(id.S);
-      else if (heartbeatTime(item) === undefined) others += 1;
-    }
-    cursor = page.cursor;
-    if (cursor === undefined) return { ids, others };
-  }
 }
 
 /** A leader that was replaced before the first write was not lost by the drill: it shows nothing. */
@@ -134,12 +127,6 @@ function mostLost(promotions: readonly Promotion[]): number | null {
     (sum, { rpoRecords }) => (sum === null || rpoRecords === null ? null : sum + rpoRecords),
     0,
   );
-}
-
-/** Which write of the drill a divergent change made. */
-function writeIdOf(change: unknown): string | undefined {
-  const { after } = change as { readonly after?: { readonly [WRITE_ID]?: { readonly S?: string } } | null };
-  return after?.[WRITE_ID]?.S;
 }
 
 function longestPause(writes: readonly Acknowledged[]): number {

@@ -76,6 +76,11 @@ export type DrillReport = {
   readonly lost: number;
   /** The most that may be lost, as the failover said, or all of them together, records; null for unknown. */
   readonly reportedRpoRecords: number | null;
+  /**
+   * Writes that the old leader's store acknowledged after the new leader's first one, to somebody who asked it directly
+   * and for no lease; null where nobody did.
+   */
+  readonly zombieAcknowledged: number | null;
   /** Changes in the reports of what diverged. */
   readonly divergent: number;
   readonly digestsEqual: boolean;

@@ -1,6 +1,6 @@
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
-import { type KeySchema, parseGroup } from '#lib/domain/topology.ts';
+import { type EngineConfig, parseGroup } from '#lib/domain/topology.ts';
 import type { Write } from '#lib/local/demo/workload.ts';
 import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
 import { runDrill } from '#lib/local/drill/run-drill.ts';
@@ -10,7 +10,7 @@ import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 export const DRILL_REGIONS: readonly RegionId[] = ['eu-west-1', 'us-east-1', 'ap-southeast-1'].map(
   parseRegionId,
 );
-const DEFAULT_KEY: KeySchema = [{ name: 'id', type: 'S' }];
+const ORDERS: EngineConfig = { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] };
 const LEADER = DRILL_REGIONS[0]!;
 /** How long a resolver may keep an answer, s, and how long DNS takes to take a change over, ms. */
 const TTL_SECONDS = 1;
@@ -27,8 +27,11 @@ export async function playDrill(options: {
   readonly rate: number;
   /** How long the group is watched before the fault and after it went on, ms. */
   readonly calmMs: number;
-  /** Items that the table holds before the drill begins, and the table's key. */
-  readonly load?: { readonly key: KeySchema; readonly writes: AsyncIterable<Write> };
+  /** What is replicated: without it, a table of orders. `schema` makes the tables of databases. */
+  readonly engine?: EngineConfig;
+  readonly schema?: string;
+  /** Items that the table holds before the drill begins. */
+  readonly load?: AsyncIterable<Write>;
   readonly onEvent?: (event: DrillEvent) => void;
   readonly onStatus?: (line: string) => void;
   /** Called with the cloud as the drill leaves it, before it is stopped. */
@@ -37,6 +40,7 @@ export async function playDrill(options: {
 }): Promise<DrillReport> {
   const {
     calmMs,
+    engine = ORDERS,
     flip,
     healthIntervalMs,
     load,
@@ -45,17 +49,19 @@ export async function playDrill(options: {
     profile,
     rate,
     scenario,
+    schema,
     signal,
   } = options;
   const group = parseGroup({
     group: 'demo',
-    engine: { kind: 'dynamodb', table: 'orders', key: load?.key ?? DEFAULT_KEY },
+    engine,
     regions: DRILL_REGIONS.map((name) => ({ name })),
   });
   const lines: TelemetryLine[] = [];
   await using cloud = await EmbeddedCloud.start({
     group,
     leader: LEADER,
+    ...(schema !== undefined && { schema }),
     failover: {
       profile,
       ttlSeconds: TTL_SECONDS,
@@ -76,7 +82,7 @@ export async function playDrill(options: {
     leader: LEADER,
     rate,
     calmMs,
-    ...(load && { load: load.writes }),
+    ...(load && { load }),
     signal,
     onEvent,
     onStatus,

@@ -49,6 +49,7 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
     divergent,
     digestsEqual,
     loaded,
+    zombieAcknowledged: zombies,
   } = report;
   const missing = wasPromoted(report) ? 'unknown' : 'no failover';
   return [
@@ -68,6 +69,15 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
       value: rpo === null ? missing : countText(rpo, 'record'),
       note: 'the most that may be lost, as the failover said',
     },
+    ...(zombies === null
+      ? []
+      : [
+          {
+            name: 'zombie writes',
+            value: countText(zombies, 'write'),
+            note: 'acknowledged by the old leader to who asked it for no lease; they are kept',
+          },
+        ]),
     { name: 'divergent', value: countText(divergent, 'change'), note: divergenceNote(report) },
     {
       name: 'digests',

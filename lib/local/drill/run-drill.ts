@@ -1,20 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
-import type { Item } from '#lib/domain/attribute-value.ts';
 import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { amend } from '#lib/domain/control/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { type KeySchema, membersOf, type Role, tableOf } from '#lib/domain/topology.ts';
+import { membersOf, type Role } from '#lib/domain/topology.ts';
 import { Application } from '#lib/local/demo/application.ts';
 import { CATCH_UP_MS, compare, until, untilCaughtUp, untilFollowing } from '#lib/local/demo/convergence.ts';
-import { commitTo, Workload, type Write } from '#lib/local/demo/workload.ts';
+import type { Write } from '#lib/local/demo/workload.ts';
 import { approveRuns } from '#lib/local/drill/approve-runs.ts';
-import { conclude, heldBy, type Loaded, WRITE_ID } from '#lib/local/drill/conclude.ts';
+import { conclude, type Loaded } from '#lib/local/drill/conclude.ts';
 import { DrillEvents } from '#lib/local/drill/drill-events.ts';
 import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
 import { countText } from '#lib/local/drill/report-facts.ts';
 import { play } from '#lib/local/drill/scenarios.ts';
+import { type DrillStore, drillStore, type Intruder } from '#lib/local/drill/stores/drill-store.ts';
 import { type TelemetryLine, tell } from '#lib/local/drill/timeline.ts';
 import { type Acknowledged, DrillWriter } from '#lib/local/drill/writer.ts';
 import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
@@ -28,7 +28,7 @@ export type DrillOptions = {
   readonly rate: number;
   /** How long the group is watched before the fault, and after the first write at the new leader, ms. */
   readonly calmMs: number;
-  /** What the leader's table holds before the drill's own writes begin. */
+  /** What the leader's store holds before the drill's own writes begin. */
   readonly load?: AsyncIterable<Write>;
   readonly onEvent: (event: DrillEvent) => void;
   readonly onStatus: (line: string) => void;
@@ -43,6 +43,7 @@ export type Stage = {
   readonly cloud: EmbeddedCloud;
   readonly peers: AwsPeers;
   readonly writer: DrillWriter;
+  readonly store: DrillStore;
   readonly leader: RegionId;
   readonly lines: readonly TelemetryLine[];
   readonly signal: AbortSignal;
@@ -50,6 +51,8 @@ export type Stage = {
   begin(phase: 'fault' | 'request', what: string): void;
   /** @param atMs Unix ms; now, unless it is known better. */
   note(event: Omit<DrillEvent, 'atMs'>, atMs?: number): void;
+  /** Lets somebody write past the leader's lease from now on, where the stores have such a one. */
+  intrude(): Promise<void>;
   /** Lets the group go on as it is for a while. */
   calm(): Promise<void>;
   /** Waits for something, or fails with what was waited for. */
@@ -73,6 +76,8 @@ export async function runDrill(
   const { approval, leaseMs, marginMs, takeoverMs } = PROFILES[options.profile];
   const boundMs = CATCH_UP_MS + leaseMs + marginMs + takeoverMs;
   const { peers, engine } = cloud.open();
+  const store = drillStore(cloud, peers);
+  let intruder: Intruder | undefined;
   const others = group.regions.map(({ name }) => name).filter((name) => name !== leader);
   let faultMs = Date.now();
   let told = 0;
@@ -92,7 +97,7 @@ export async function runDrill(
     ttlSeconds: dns.ttlSeconds,
     dnsServer: dns.server,
     urlOf: (target) => cloud.applicationUrl(target),
-    itemOf: itemsOf(tableOf(group).key),
+    writeOf: (n) => store.writeOf(n),
     onAck: (write) => acked.set(write.id, write),
     // Who gives up the drill does not wait for a leader.
     sleep: (ms) => sleep(ms, undefined, { signal }),
@@ -103,7 +108,7 @@ export async function runDrill(
     const text = `${countText(acknowledged.length, 'write')} acknowledged, the last by ${acknowledged.at(-1)!.region}`;
     return unknown === 0 ? text : `${text}; ${unknown} tries without an answer`;
   };
-  let statusText = () => "The followers copy the leader's table";
+  let statusText = () => 'The followers copy what the leader has';
   const status = setInterval(() => {
     flush();
     options.onStatus(statusText());
@@ -113,6 +118,7 @@ export async function runDrill(
     cloud,
     peers,
     writer,
+    store,
     leader,
     lines,
     signal,
@@ -122,6 +128,9 @@ export async function runDrill(
       flush({ atMs: 0, phase, at: leader, what });
     },
     note: (event, atMs = Date.now()) => flush({ ...event, atMs: atMs - faultMs }),
+    intrude: async () => {
+      intruder = await store.intrude(leader);
+    },
     calm: () => sleep(options.calmMs, undefined, { signal }),
     until: (what, isSo) => until(signal, what, async () => isSo(), boundMs),
     roleOf: (region) => peers.control(region).role(),
@@ -139,11 +148,11 @@ export async function runDrill(
 
   // Nobody counts these writes, so they are everywhere before anything is lost: no report of a loss needs to know them.
   const loadAll = async (load: AsyncIterable<Write>): Promise<Loaded> => {
-    const application = new Application(commitTo(peers.clients(leader).dynamodb, tableOf(group).table));
+    const application = new Application((write: Write) => store.load(leader, write));
     statusText = () => `${application.acknowledged} items of the file are loaded`;
     await application.runAll(load, signal);
     await untilCaughtUp(peers, others, signal);
-    return { items: (await heldBy(peers, leader)).others, failed: application.failed };
+    return { items: (await store.heldBy(leader)).others, failed: application.failed };
   };
 
   const ended = new AbortController();
@@ -162,6 +171,7 @@ export async function runDrill(
     : undefined;
   try {
     await untilFollowing(peers, others, signal);
+    await store.begin(leader);
     const loaded = options.load && (await loadAll(options.load));
     statusText = writesText;
     writer.start(options.rate, (ms) => sleep(ms));
@@ -175,6 +185,7 @@ export async function runDrill(
     await stage.calm();
     await play(stage, scenario);
     await writer.stop();
+    await intruder?.stop();
     flush();
     statusText = () => 'The replicas are compared, and each acknowledged write is looked for';
     const { leader: now, epoch } = await highestRole(
@@ -187,6 +198,8 @@ export async function runDrill(
     return await conclude({
       options,
       peers,
+      store,
+      intruder,
       regions: [now, ...rest],
       timeline: events.all,
       lines,
@@ -209,18 +222,4 @@ export async function runDrill(
 async function highestRole(peers: AwsPeers, regions: readonly RegionId[]): Promise<Role> {
   const roles = await Promise.all(regions.map((region) => peers.control(region).role()));
   return roles.toSorted((a, b) => b.epoch - a.epoch)[0]!;
-}
-
-/** Number of the first order of a drill: far from what the keys of a user's items may be. */
-const FIRST_ORDER = 10 ** 15;
-
-/** New items with the table's key, each with a number of its own. */
-function itemsOf(key: KeySchema): (n: number) => { readonly id: string; readonly item: Item } {
-  const workload = new Workload(key, () => 0.5, FIRST_ORDER);
-  return (n) => {
-    let write: Write = workload.next(Date.now());
-    while (write.kind !== 'put') write = workload.next(Date.now());
-    const id = `write#${n}`;
-    return { id, item: { ...write.item, [WRITE_ID]: { S: id } } };
-  };
 }

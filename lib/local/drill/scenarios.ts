@@ -37,6 +37,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
 
   pause: async (stage) => {
     const { cloud, leader } = stage;
+    await stage.intrude();
     cloud.pauseRegion(leader);
     stage.begin('fault', "all processes of the leader's Region are stopped where they are");
     await written(stage, 2);
@@ -73,11 +74,11 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
 
   // More writes than the machine takes, for a while: slow, but alive.
   overload: async (stage) => {
-    const { peers, leader } = stage;
-    stage.begin('fault', 'the leader is overloaded: its table is scanned without pause, eight times at once');
+    const { store, leader } = stage;
+    stage.begin('fault', 'the leader is overloaded: all of it is read without pause, eight times at once');
     const until = Date.now() + OVERLOAD_MS;
     const busy = async () => {
-      while (Date.now() < until && !stage.signal.aborted) await peers.store(leader).scan(undefined);
+      while (Date.now() < until && !stage.signal.aborted) await store.strain(leader);
     };
     await Promise.all(Array.from({ length: 8 }, busy));
     stage.note({ phase: 'heal', at: leader, what: 'the overload is over' });

@@ -17,7 +17,7 @@ export const RUNG_NAMES: Readonly<Record<Rung, string>> = {
   log: 'seal of the log',
   lease: 'lease',
   watchdog: 'watchdog of the old Region',
-  engine: 'fence of the table',
+  engine: 'fence of the store',
   host: 'host hook',
 };
 
@@ -87,7 +87,7 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
   'failover-abandon': () => ({ phase: 'end', what: 'the switchover is taken back: the leader leads on' }),
   collected: () => ({
     phase: 'reattach',
-    what: 'its log takes nothing any more: what its table still took is set aside, to be compared',
+    what: 'its log takes nothing any more: what its store still took is set aside, to be compared',
     mayRepeat: true,
   }),
   'divergence-saved': ({ changes, keys }) => ({

@@ -2,13 +2,11 @@ import { siblingOf } from '#lib/client/connect-leader.ts';
 import { LeaderClient } from '#lib/client/leader-client.ts';
 import { LeaderFinder } from '#lib/client/leader-finder.ts';
 import { NotLeaderError } from '#lib/client/not-leader-error.ts';
-import type { Item } from '#lib/domain/attribute-value.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 
 /** A write that was acknowledged. Times are Unix ms. */
 export type Acknowledged = {
   readonly id: string;
-  readonly item: Item;
   readonly sentMs: number;
   readonly atMs: number;
   readonly region: string;
@@ -22,7 +20,7 @@ const PAUSE_MS = 40;
 const IN_FLIGHT = 16;
 
 /**
- * A user of the group: finds the application through DNS and writes at a steady rate, each item once, with a new key.
+ * A user of the group: finds the application through DNS and writes at a steady rate, each write once, with a name of its own.
  * Remembers what was acknowledged, by whom and when.
  */
 export class DrillWriter {
@@ -31,7 +29,7 @@ export class DrillWriter {
   /** Writes of which nobody knows whether they were made. */
   unknown = 0;
   readonly #client: LeaderClient<string>;
-  readonly #itemOf: (n: number) => { readonly id: string; readonly item: Item };
+  readonly #writeOf: (n: number) => { readonly id: string; readonly body: object };
   readonly #onAck: (write: Acknowledged) => void;
   #stopped = false;
   #running: Promise<unknown> = Promise.resolve();
@@ -42,12 +40,12 @@ export class DrillWriter {
     readonly dnsServer: string;
     /** URL of the application that DNS calls `target`. */
     readonly urlOf: (target: string) => string;
-    readonly itemOf: (n: number) => { readonly id: string; readonly item: Item };
+    readonly writeOf: (n: number) => { readonly id: string; readonly body: object };
     readonly onAck?: (write: Acknowledged) => void;
     readonly sleep: (ms: number) => Promise<void>;
   }) {
     const now = () => Date.now();
-    this.#itemOf = options.itemOf;
+    this.#writeOf = options.writeOf;
     this.#onAck = options.onAck ?? (() => {});
     this.#client = new LeaderClient({
       finder: new LeaderFinder({
@@ -69,7 +67,7 @@ export class DrillWriter {
     });
   }
 
-  /** Writes `rate` items a second until `stop`. */
+  /** Makes `rate` writes a second until `stop`. */
   start(rate: number, sleep: (ms: number) => Promise<void>): void {
     this.#running = this.#run(rate, sleep);
   }
@@ -97,13 +95,13 @@ export class DrillWriter {
   }
 
   async #write(n: number): Promise<void> {
-    const { id, item } = this.#itemOf(n);
+    const { id, body } = this.#writeOf(n);
     const sentMs = Date.now();
     try {
-      const { epoch, region } = await this.#client.write((url, signal) => send(url, item, signal), {
+      const { epoch, region } = await this.#client.write((url, signal) => send(url, body, signal), {
         idempotent: true,
       });
-      const write = { id, item, sentMs, atMs: Date.now(), region, epoch };
+      const write = { id, sentMs, atMs: Date.now(), region, epoch };
       this.acknowledged.push(write);
       this.#onAck(write);
     } catch {
@@ -114,10 +112,10 @@ export class DrillWriter {
 
 async function send(
   url: string,
-  item: Item,
+  body: object,
   signal: AbortSignal,
 ): Promise<{ epoch: number; region: string }> {
-  const response = await fetch(url, { method: 'POST', body: JSON.stringify(item), signal });
+  const response = await fetch(url, { method: 'POST', body: JSON.stringify(body), signal });
   if (response.status === 409) {
     const { leader } = (await response.json()) as { leader?: RegionId };
     throw new NotLeaderError(`${url} does not lead`, leader);

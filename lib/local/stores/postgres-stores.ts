@@ -7,6 +7,7 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import type { GroupConfig, PostgresEngineConfig } from '#lib/domain/topology.ts';
 import { connector } from '#lib/engines/postgres/connect.ts';
 import { prepareFollower, prepareLeader } from '#lib/engines/postgres/prepare.ts';
+import { MAKE_APPLICATION_ROLE } from '#lib/local/application-role.ts';
 import { postgresBinaries, startPostgresServer } from '#lib/local/postgres-server.ts';
 import { folderOf, onOnePort, type Place } from '#lib/local/region-servers.ts';
 import type { LocalStores } from '#lib/local/stores/local-stores.ts';
@@ -46,6 +47,7 @@ export class PostgresStores implements LocalStores {
     const client = await connector({ connectionString: this.#endpoints.get(region)! })();
     try {
       await client.query(this.#schema);
+      await client.query(MAKE_APPLICATION_ROLE);
       await prepareFollower(client, originOf(this.#group));
       await prepareLeader(client, publication, slot);
     } finally {

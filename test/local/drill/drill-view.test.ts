@@ -138,7 +138,7 @@ test('the end sums up the figures, the phases, the candidates and where the file
     'seal of the log             yes     sealed in us-east-1, ap-southeast-1',
     'lease                       yes     2 of 3 Regions have withdrawn it, each after lease and margin or with its consent',
     'watchdog of the old Region  no      eu-west-1 did not answer',
-    'fence of the table          no      eu-west-1 did not answer',
+    'fence of the store          no      eu-west-1 did not answer',
     'host hook                   no      no hook is given',
     '',
     'Region          epoch  LSN  applied  verdict      why',

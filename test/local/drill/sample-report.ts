@@ -54,6 +54,7 @@ export const SAMPLE: DrillReport = {
   acknowledged: 412,
   lost: 2,
   reportedRpoRecords: 27,
+  zombieAcknowledged: null,
   divergent: 3,
   digestsEqual: true,
   phases: {

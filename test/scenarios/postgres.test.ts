@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest';
+import { demoEngineOf } from '#lib/cli/demo-engine.ts';
+import type { DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
+import { playDrill } from '#lib/local/drill/play-drill.ts';
+
+const LEADER = 'eu-west-1';
+
+/** A drill of the bank in PostgreSQL databases: equal replicas at the end, and no money made or lost. */
+async function play(scenario: Scenario): Promise<DrillReport> {
+  const { engine, schema } = await demoEngineOf({ engine: 'postgres' }, () => {});
+  const report = await playDrill({
+    scenario,
+    profile: 'fast',
+    rate: 30,
+    calmMs: 1_500,
+    engine,
+    schema: schema!,
+    signal: new AbortController().signal,
+  });
+  expect(report.failures).toEqual([]);
+  expect(report).toMatchObject({ ok: true, digestsEqual: true });
+  expect(report.acknowledged).toBeGreaterThan(0);
+  return report;
+}
+
+/** Another leads, what is lost is within what was reported, and all of it is in the report of what diverged. */
+function expectTakenOver(report: DrillReport): void {
+  expect(report.epoch).toBe(2);
+  expect(report.leader).not.toBe(LEADER);
+  expect(report.rtoMs).toBeGreaterThan(0);
+  for (const [phase, ms] of Object.entries(report.phases)) expect(ms, phase).not.toBeNull();
+  if (report.reportedRpoRecords !== null) expect(report.lost).toBeLessThanOrEqual(report.reportedRpoRecords);
+  expect(report.divergent).toBeGreaterThanOrEqual(report.lost);
+}
+
+describe('a drill of PostgreSQL databases', () => {
+  test('region-loss: another Region leads, and the lost one comes back and follows', async () => {
+    expectTakenOver(await play('region-loss'));
+  });
+
+  test('partition: a leader that is cut off shuts its application out by itself', async () => {
+    const report = await play('partition');
+    expectTakenOver(report);
+    expect(report.timeline.some(({ what }) => what.includes('its lease on epoch 1 is over'))).toBe(true);
+  });
+
+  test('pause: what a leader that wakes up acknowledges to who asks for no lease is counted, and kept', async () => {
+    const report = await play('pause');
+    expectTakenOver(report);
+    expect(report.zombieAcknowledged).not.toBeNull();
+    expect(report.divergent).toBeGreaterThanOrEqual(report.zombieAcknowledged!);
+  });
+
+  test('switchover: nothing is lost', async () => {
+    const report = await play('switchover');
+    expectTakenOver(report);
+    expect(report).toMatchObject({ lost: 0, reportedRpoRecords: 0, divergent: 0 });
+  });
+});
