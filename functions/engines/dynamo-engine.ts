@@ -104,6 +104,8 @@ export class DynamoEngine implements Engine {
     return this.#peers.store(at).put(heartbeatItem(this.#config.key, atMs));
   }
 
+  async makeReady(): Promise<void> {}
+
   async checkFitness(at: RegionId): Promise<void> {
     await this.#peers.store(at).checkFitness();
   }

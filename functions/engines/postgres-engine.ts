@@ -1,4 +1,5 @@
 import type { RegionId } from '#lib/domain/ids.ts';
+import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 import type { GroupConfig, PostgresEngineConfig, Role } from '#lib/domain/topology.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { PolledSlot } from '#lib/engines/postgres/polled-slot.ts';
@@ -7,6 +8,7 @@ import { PostgresDigest } from '#lib/engines/postgres/postgres-digest.ts';
 import { PostgresFence } from '#lib/engines/postgres/postgres-fence.ts';
 import { PostgresReplica } from '#lib/engines/postgres/postgres-replica.ts';
 import { PostgresRewinder } from '#lib/engines/postgres/postgres-rewinder.ts';
+import { advanceSequences } from '#lib/engines/postgres/sequences.ts';
 import { slotShard } from '#lib/engines/postgres/slot-session.ts';
 import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
 import { beat, checkSlot } from '#lib/engines/postgres/write-path.ts';
@@ -15,6 +17,8 @@ import type { DigestSource } from '#lib/ports/digest-source.ts';
 import type { Changes, Engine } from '#lib/ports/engine.ts';
 import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
+
+const FIRST = parseEpoch(1);
 
 /** PostgreSQL databases. */
 export class PostgresEngine implements Engine {
@@ -92,6 +96,13 @@ export class PostgresEngine implements Engine {
 
   beat(at: RegionId, atMs: number): Promise<void> {
     return beat(this.#connectTo(at), atMs);
+  }
+
+  async makeReady(at: RegionId, epoch: Epoch): Promise<void> {
+    // The first leader's sequences are its own.
+    if (epoch === FIRST) return;
+    const sequences = await advanceSequences(this.#connectTo(at), epoch);
+    if (sequences > 0) this.#telemetry.event('sequences-advanced', { epoch, sequences });
   }
 
   checkFitness(at: RegionId): Promise<void> {

@@ -59,6 +59,7 @@ export const handler = middy<z.infer<typeof tick>, void>()
       countsWrites: config.failover.countedWrites ?? false,
       log: deps.peers.log(region),
       fence: fenceAt(region),
+      makeReady: (epoch) => theRuntime().engine.makeReady(region, epoch),
       ...(config.failover.onLeaseLost && { onLeaseLost: config.failover.onLeaseLost }),
       ...(holdsData && {
         control,

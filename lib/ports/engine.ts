@@ -1,4 +1,5 @@
 import type { RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Role } from '#lib/domain/topology.ts';
 import type { CaptureEngine } from '#lib/ports/capture-engine.ts';
 import type { ChangeSource } from '#lib/ports/change-source.ts';
@@ -39,6 +40,11 @@ export interface Engine {
    * it is committed; throws if the store refuses or does not answer.
    */
   beat(at: RegionId, atMs: number): Promise<void>;
+  /**
+   * What a store needs before the first write that it takes as the leader of an epoch, once its log is applied; may be
+   * called again. Throws if it is not done.
+   */
+  makeReady(at: RegionId, epoch: Epoch): Promise<void>;
   /** Throws an UnderstudyError that says why the store of `at` could not lead. */
   checkFitness(at: RegionId): Promise<void>;
   /** Ends all sessions. */

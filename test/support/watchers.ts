@@ -1,5 +1,6 @@
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import type { Workflow } from '#lib/ports/sentinel-ports.ts';
 import { Sentinel, type SentinelDeps } from '#lib/usecases/control/sentinel.ts';
@@ -25,6 +26,8 @@ export class Watchers {
   onLeaseLost: 'fence' | 'continue' = 'fence';
   /** What a sentinel hears of an election to come. */
   hasCandidate: () => Promise<boolean> = async () => true;
+  /** What the store of a Region needs before it leads. */
+  makeReady: (region: RegionId, epoch: Epoch) => Promise<void> = async () => {};
   /** Called before a Region casts its own vote. */
   beforeVote: (region: RegionId) => Promise<void> = async () => {};
   /** Called when a beat is about to arrive in a Region. */
@@ -120,6 +123,7 @@ export class Watchers {
         },
       },
       fence: group.fenceAt(region),
+      makeReady: (epoch) => this.makeReady(region, epoch),
       countsWrites: this.onLeaseLost === 'fence',
       onLeaseLost: this.onLeaseLost,
       telemetry: group.telemetry,

@@ -9,6 +9,7 @@ import { RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
 import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import type { ReadSegment, RunReader } from '#lib/engines/postgres/run-reader.ts';
+import { NOTE_SEQUENCES, toldSequences } from '#lib/engines/postgres/sequences.ts';
 import type { Copied } from '#lib/engines/postgres/snapshot.ts';
 import type { TargetTable } from '#lib/engines/postgres/target-table.ts';
 import type { TargetTables } from '#lib/engines/postgres/target-tables.ts';
@@ -25,7 +26,8 @@ type Step =
       readonly targets: readonly TargetTable[];
       readonly restart: boolean;
       readonly alone: boolean;
-    };
+    }
+  | { readonly kind: 'sequences'; readonly told: string };
 
 /** What is to be written: a run up to a record, without what a table's copy holds already, and without some rows. */
 export type Run = {
@@ -81,6 +83,11 @@ async function write(
     if (step.kind === 'row') {
       row.read(step.message, 0, step.message.length);
       await exact.add(step.target, row, step.lsn);
+    } else if (step.kind === 'sequences') {
+      await exact.end();
+      const note = new Pipeline(prepared);
+      note.add(NOTE_SEQUENCES, [step.told]);
+      await note.run(client);
     } else {
       await exact.end();
       const truncate = new Pipeline(prepared);
@@ -103,6 +110,7 @@ function netSteps(tables: TargetTables, run: Run): readonly Step[] {
   const steps: Step[] = [];
   const nets = new Map<string, NetChanges>();
   const row = new RowChange();
+  let told: string | undefined;
   const flush = (changes: readonly NetChanges[]) => {
     const full = changes.filter(({ isEmpty }) => !isEmpty);
     for (const { target } of full) nets.delete(target.name);
@@ -130,8 +138,12 @@ function netSteps(tables: TargetTables, run: Run): readonly Step[] {
       for (const { name } of targets) nets.delete(name);
       steps.push({ kind: 'truncate', targets, restart, alone });
     },
+    sequences(newest) {
+      told = newest;
+    },
   });
   flush([...nets.values()]);
+  if (told !== undefined) steps.push({ kind: 'sequences', told });
   return steps;
 }
 
@@ -140,6 +152,7 @@ function exactSteps(tables: TargetTables, run: Run): readonly Step[] {
   forEachChange(tables, run, {
     row: (target, message, lsn) => steps.push({ kind: 'row', target, message, lsn }),
     truncate: (targets, restart, alone) => steps.push({ kind: 'truncate', targets, restart, alone }),
+    sequences: (told) => steps.push({ kind: 'sequences', told }),
   });
   return steps;
 }
@@ -150,6 +163,7 @@ function forEachChange(
   on: {
     row(target: TargetTable, message: Uint8Array, lsn: Lsn): void;
     truncate(targets: readonly TargetTable[], restart: boolean, alone: boolean): void;
+    sequences(told: string): void;
   },
 ): void {
   const positions = new Map(Object.entries(copied).map(([name, position]) => [name, parseWal(position)]));
@@ -160,8 +174,12 @@ function forEachChange(
   reader.forEach(upTo, (record, of, lsn) => {
     const message = record.after;
     if (message === undefined) throw malformed('is not in its record');
-    // Commits are what `upTo` is made of; messages are for the lag, and nothing to write.
-    if (record.kind === 'marker') return;
+    // Commits are what `upTo` is made of; heartbeats and users' messages are nothing to write.
+    if (record.kind === 'marker') {
+      const told = toldSequences(message);
+      if (told !== undefined) on.sequences(told);
+      return;
+    }
     if (record.kind === 'statement') {
       const decoded = decodeMessage(message);
       if (decoded.kind !== 'truncate') throw malformed('is not a statement');

@@ -4,6 +4,7 @@ import {
   type DescribedTable,
   ORDINAL_DIGITS,
 } from '#lib/engines/postgres/captured-change.ts';
+import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
 import { decodeMessage } from '#lib/engines/postgres/pgoutput/decode-message.ts';
 import { malformed } from '#lib/engines/postgres/pgoutput/malformed.ts';
 import { relationOf } from '#lib/engines/postgres/pgoutput/row-change.ts';
@@ -22,8 +23,6 @@ const ROW_KINDS: ReadonlyMap<number, ChangeKind> = new Map([
   [0x55, 'update'],
   [0x44, 'delete'],
 ]);
-/** What Understudy keeps in a database is that database's own affair. */
-export const OWN_SCHEMA = 'understudy';
 const FIRST_USER_OID = 16_384;
 const MAX_ORDINAL = 10 ** ORDINAL_DIGITS;
 

@@ -3,10 +3,10 @@ import { type Entry, lastOf } from '#lib/domain/log.ts';
 import { advance } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import { commitLsnOf, type DescribedTable, walText } from '#lib/engines/postgres/captured-change.ts';
+import { MESSAGE_PREFIX } from '#lib/engines/postgres/own-names.ts';
 import { decodeMessage } from '#lib/engines/postgres/pgoutput/decode-message.ts';
 import { malformed } from '#lib/engines/postgres/pgoutput/malformed.ts';
 import { takeTables } from '#lib/engines/postgres/segment-tables.ts';
-import { MESSAGE_PREFIX } from '#lib/engines/postgres/write-path.ts';
 
 /** A change of rows, a truncation or a user's message of a divergent tail, in the server's own bytes. */
 export type PostgresChange = DivergentChange & {

@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { OWN_SCHEMA } from '#lib/engines/postgres/change-collector.ts';
+import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
+import { fixedSequences } from '#lib/engines/postgres/sequences.ts';
 
 export type TableFacts = {
   /** As SQL. */
@@ -29,7 +30,8 @@ export type PostgresFacts = {
   readonly slotsLost: readonly string[];
   readonly sendersUsed: number;
   readonly tables: readonly TableFacts[];
-  readonly sequences: number;
+  /** Sequences that the role may not set. */
+  readonly fixedSequences: number;
   readonly largeObjects: boolean;
   /** Age of the oldest transaction that is open, seconds. */
   readonly oldestTransaction: number;
@@ -71,8 +73,7 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
     [OWN_SCHEMA],
   );
   const rest = await one(`
-    SELECT (SELECT count(*)::int FROM pg_sequences) AS sequences,
-           EXISTS (SELECT FROM pg_largeobject_metadata) AS large,
+    SELECT EXISTS (SELECT FROM pg_largeobject_metadata) AS large,
            (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
              WHERE pid <> pg_backend_pid() AND backend_type = 'client backend') AS oldest`);
   return {
@@ -89,7 +90,7 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
     slotsLost: slots.lost!,
     sendersUsed: slots.senders!,
     tables: tables.rows,
-    sequences: rest.sequences!,
+    fixedSequences: await fixedSequences(client),
     largeObjects: rest.large!,
     oldestTransaction: rest.oldest!,
   };

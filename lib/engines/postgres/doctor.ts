@@ -149,13 +149,18 @@ function tableFindings({ table, identity, hasPrimaryKey, unlogged }: TableFacts)
   return [];
 }
 
-function restFindings({ sequences, largeObjects, oldestTransaction }: PostgresFacts): Finding[] {
+function restFindings({ fixedSequences, largeObjects, oldestTransaction }: PostgresFacts): Finding[] {
   const findings: Finding[] = [];
   const warning = (check: string, what: string, fix: string) =>
     findings.push({ verdict: 'warning', check, what, fix });
-  if (sequences > 0) {
-    const what = `${sequences} sequences are not replicated: after a failover they would repeat numbers`;
-    warning('sequences', what, "Set them past the leader's at the new leader: SELECT setval(…);");
+  if (fixedSequences > 0) {
+    const what = `the role may not set ${fixedSequences} sequences: after a failover they would give out numbers again`;
+    findings.push({
+      verdict: 'failed',
+      check: 'sequences',
+      what,
+      fix: 'GRANT UPDATE ON ALL SEQUENCES IN SCHEMA … TO the role;',
+    });
   }
   if (largeObjects) {
     warning('large objects', 'large objects are not replicated', 'Keep them in a table as bytea.');

@@ -1,11 +1,11 @@
 import type pg from 'pg';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { copyAcross } from '#lib/engines/postgres/copy-across.ts';
+import { MESSAGE_PREFIX } from '#lib/engines/postgres/own-names.ts';
 import { literal, quote, tableName } from '#lib/engines/postgres/quote.ts';
 import { binaryFit } from '#lib/engines/postgres/slot-session.ts';
 import { beginAt, type Published, publishedTables } from '#lib/engines/postgres/snapshot.ts';
 import type { TouchedTable } from '#lib/engines/postgres/touched-rows.ts';
-import { MESSAGE_PREFIX } from '#lib/engines/postgres/write-path.ts';
 
 /** Rows that one statement names by their keys. */
 const KEYS = 500;

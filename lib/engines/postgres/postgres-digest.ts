@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { OWN_SCHEMA } from '#lib/engines/postgres/change-collector.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { literal, quote, tableName } from '#lib/engines/postgres/quote.ts';
 import type { BucketDigest, DigestSource } from '#lib/ports/digest-source.ts';

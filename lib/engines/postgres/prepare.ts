@@ -3,12 +3,14 @@ import { FENCE_SCHEMA } from '#lib/engines/postgres/fence-state.ts';
 import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
+import { SEQUENCES_SCHEMA } from '#lib/engines/postgres/sequences.ts';
 import { HEARTBEAT_SCHEMA } from '#lib/engines/postgres/write-path.ts';
 
 /** Makes what a database needs to be written to by an applier, unless it is there. Throws POSTGRES_REFUSED. */
 export async function prepareFollower(client: pg.Client, origin: string): Promise<void> {
   try {
     await client.query(CHECKPOINT_SCHEMA);
+    await client.query(SEQUENCES_SCHEMA);
     await client.query(
       `SELECT pg_replication_origin_create($1)
         WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`,
@@ -34,6 +36,7 @@ export async function prepareLeader(client: pg.Client, publication: string, slot
     }
     await client.query(HEARTBEAT_SCHEMA);
     await client.query(FENCE_SCHEMA);
+    await client.query(SEQUENCES_SCHEMA);
     await client.query(
       `SELECT pg_create_logical_replication_slot($1, 'pgoutput')
         WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`,

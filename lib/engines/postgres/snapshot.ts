@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
-import { OWN_SCHEMA } from '#lib/engines/postgres/change-collector.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { copyAcross } from '#lib/engines/postgres/copy-across.ts';
+import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { quote, tableName } from '#lib/engines/postgres/quote.ts';
 import { binaryFit } from '#lib/engines/postgres/slot-session.ts';

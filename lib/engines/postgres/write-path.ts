@@ -1,13 +1,12 @@
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { MESSAGE_PREFIX } from '#lib/engines/postgres/own-names.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
+import { fixedSequences, TELLING_DUE, WHERE_SEQUENCES_STAND } from '#lib/engines/postgres/sequences.ts';
 import { type SlotName, slotLost, slotStatus } from '#lib/engines/postgres/slot-session.ts';
 
 /** How long a database may take to answer, ms: one that hangs must hold up nobody. */
 const ANSWER_MS = 5_000;
-
-/** What the messages of heartbeats begin with. */
-export const MESSAGE_PREFIX = 'understudy';
 
 export const HEARTBEAT_SCHEMA = `
   CREATE SCHEMA IF NOT EXISTS understudy;
@@ -17,13 +16,15 @@ export const HEARTBEAT_SCHEMA = `
 
 /**
  * A row for the write path, as it would be the first to be refused, and a message for the log: tables of Understudy's own
- * do not travel.
+ * do not travel. Now and then another one, which tells where the sequences stand.
  */
 const BEAT = `
   WITH beat AS (
     INSERT INTO understudy.heartbeat (at_ms) VALUES ($1)
-    ON CONFLICT (only_one) DO UPDATE SET at_ms = EXCLUDED.at_ms RETURNING at_ms)
-  SELECT pg_logical_emit_message(true, '${MESSAGE_PREFIX}', at_ms::text) FROM beat`;
+    ON CONFLICT (only_one) DO UPDATE SET at_ms = EXCLUDED.at_ms RETURNING at_ms),
+  ${TELLING_DUE}
+  SELECT pg_logical_emit_message(true, '${MESSAGE_PREFIX}', at_ms::text) FROM beat
+  UNION ALL SELECT pg_logical_emit_message(true, '${MESSAGE_PREFIX}', (${WHERE_SEQUENCES_STAND})) FROM due`;
 
 /** The moment that a message of the log bears, Unix ms; undefined if it is no heartbeat. */
 export function heartbeatTime(message: {
@@ -47,7 +48,7 @@ export async function beat(connect: Connect, atMs: number): Promise<void> {
   }
 }
 
-/** Throws SLOT_LOST or POSTGRES_REFUSED where a database could not lead. */
+/** Throws SLOT_LOST or POSTGRES_REFUSED where a database could not lead: its slot, its publication, its sequences. */
 export async function checkSlot(connect: Connect, { slot, publication }: SlotName): Promise<void> {
   const client = await connect({ applicationName: 'understudy sentinel' });
   try {
@@ -59,6 +60,13 @@ export async function checkSlot(connect: Connect, { slot, publication }: SlotNam
         'POSTGRES_REFUSED',
         `the database has no publication ${publication}`,
         `CREATE PUBLICATION ${publication} FOR ALL TABLES WITH (publish_via_partition_root).`,
+      );
+    }
+    if ((await fixedSequences(client)) > 0) {
+      throw new UnderstudyError(
+        'POSTGRES_REFUSED',
+        'the role may not set the sequences, which would give out numbers again after a failover',
+        'GRANT UPDATE ON ALL SEQUENCES IN SCHEMA … TO the role.',
       );
     }
   } catch (error) {

@@ -35,6 +35,8 @@ export type SentinelDeps = RegisterDeps & {
   readonly log: Pick<ReplicaLog, 'head' | 'seal'>;
   readonly writePath: WritePath;
   readonly fence: EngineFence;
+  /** Does what the store of this Region needs before its first write as the leader of an epoch; throws if it is not done. */
+  readonly makeReady?: (epoch: Epoch) => Promise<void>;
   /** What a leader does whose lease is over; `fence` if it is not given. `continue` may diverge. */
   readonly onLeaseLost?: 'fence' | 'continue';
   /** Absent at a witness, which votes and leaves the failover to the replicas: nobody is promoted without one. */
@@ -191,6 +193,7 @@ export class Sentinel {
         return false;
       }
     }
+    await this.#deps.makeReady?.(epoch);
     this.#inPlace = epoch;
     return true;
   }

@@ -24,7 +24,7 @@ const WELL: PostgresFacts = {
   slotsLost: [],
   sendersUsed: 0,
   tables: [{ table: 'public.t', identity: 'default', hasPrimaryKey: true, unlogged: false, triggers: 0 }],
-  sequences: 0,
+  fixedSequences: 0,
   largeObjects: false,
   oldestTransaction: 1,
 };
@@ -72,7 +72,7 @@ describe('the checks of a database', () => {
       'warning',
       /ADD PRIMARY KEY/,
     ],
-    ['sequences', { sequences: 2 }, 'warning', /setval/],
+    ['sequences', { fixedSequences: 2 }, 'failed', /GRANT UPDATE/],
     ['large objects', { largeObjects: true }, 'warning', /bytea/],
     ['long transaction', { oldestTransaction: 700 }, 'warning', /pg_terminate_backend/],
   ])('find %s, with what mends it', (check, facts, verdict, fix) => {
@@ -105,7 +105,6 @@ describe('a real database', () => {
       'replica identity',
       'replica identity',
       'unlogged',
-      'sequences',
     ]);
     expect(
       await runProgram(['node', 'understudy', 'doctor', '--engine', 'postgres', '--url', url, '--json']),
@@ -114,7 +113,7 @@ describe('a real database', () => {
       if (check === 'unlogged') await client.query(fix);
       if (check === 'replica identity') await client.query(fix.split(' or ').at(-1)!);
     }
-    expect(await checks()).toEqual(['max_slot_wal_keep_size', 'replica identity', 'sequences']);
+    expect(await checks()).toEqual(['max_slot_wal_keep_size', 'replica identity']);
     expect(
       await runProgram(['node', 'understudy', 'doctor', '--engine', 'postgres', '--url', url, '--json']),
     ).toBe(0);
@@ -125,14 +124,14 @@ describe('a real database', () => {
   test('names what a role lacks', async () => {
     const url = await postgres.createDatabase();
     const admin = await postgres.connect(url);
-    await admin.query(`CREATE ROLE weak LOGIN PASSWORD 'p'`);
+    await admin.query(`CREATE ROLE weak LOGIN PASSWORD 'p'; CREATE SEQUENCE theirs`);
     const weak = new URL(url);
     weak.username = 'weak';
     weak.password = 'p';
     const client = await postgres.connect(weak.href);
     const failed = diagnosePostgres(await postgresFacts(client)).map(({ check }) => check);
     expect(failed).toEqual(
-      expect.arrayContaining(['slots', 'create', 'origin', 'session_replication_role', 'fence']),
+      expect.arrayContaining(['slots', 'create', 'origin', 'session_replication_role', 'fence', 'sequences']),
     );
     await client.end();
   });

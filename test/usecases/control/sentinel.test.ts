@@ -60,6 +60,29 @@ describe('the sentinel of the leader', () => {
     ]);
   });
 
+  test('lends itself no lease before its store is ready for the epoch, which is asked for once', async () => {
+    const watchers = await peace();
+    const asked: [RegionId, Epoch][] = [];
+    let isReady = false;
+    watchers.makeReady = async (region, epoch) => {
+      asked.push([region, epoch]);
+      if (!isReady) throw new Error('a sequence is locked');
+    };
+    loseLeader(watchers);
+    await watchers.pass(leaseMs + 2 * marginMs);
+    await succeed(watchers, US, AP);
+    const look = watchers.sentinels.get(US)!;
+    await expect(watchers.group.run(look.tick())).rejects.toThrow('a sequence is locked');
+    expect(watchers.leaseLeftMs(US)).toBe(0);
+    isReady = true;
+    await watchers.pass(4 * beatMs);
+    expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
+    expect(asked).toEqual([
+      [US, E2],
+      [US, E2],
+    ]);
+  });
+
   test('says the least of the lease that was left when it was renewed, since last asked', async () => {
     const watchers = await peace();
     const sentinel = watchers.sentinels.get(EU)!;
