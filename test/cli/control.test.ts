@@ -450,6 +450,43 @@ describe('divergence', () => {
     expect((await group.run(['divergence', 'show', '--region', US])).stdout).toContain('No Region');
   });
 
+  test('of a database is shown and exported as SQL, transaction by transaction', async () => {
+    await found();
+    const change = { kind: 'update' as const, table: 'public.t', shard: 's', commitMs: 1_700_000_000_000 };
+    const told = [
+      { sequence: '1', transaction: '0/A', sql: 'UPDATE public.t SET v = 1 WHERE id = 7', lsn: parseLsn(7n) },
+      { sequence: '2', transaction: '0/A', sql: 'DELETE FROM public.t WHERE id = 8', lsn: parseLsn(8n) },
+      { sequence: '3', transaction: '0/B', sql: 'TRUNCATE public.t' },
+    ];
+    const { bytes, ...report } = encodeReport(told.map((each) => ({ ...change, key: {}, ...each })));
+    await group.peers.divergences(EU).put(report.hash, bytes);
+    await group.peers.divergences(EU).save(E1, { ...report, savedAtMs: 1_700_000_001_000 });
+    const statements = [
+      '-- 2023-11-14T22:13:20.000Z, transaction 0/A, LSN 7 to 8',
+      'BEGIN;',
+      'UPDATE public.t SET v = 1 WHERE id = 7;',
+      'DELETE FROM public.t WHERE id = 8;',
+      'COMMIT;',
+      '-- 2023-11-14T22:13:20.000Z, transaction 0/B, not logged',
+      'BEGIN;',
+      'TRUNCATE public.t;',
+      'COMMIT;',
+    ];
+    expect((await group.run(['divergence', 'show'])).stdout).toContain(statements.join('\n'));
+    const file = join(group.folder, `${group.config.group}.sql`);
+    expect((await group.run(['divergence', 'export', file])).stdout).toContain('3 changes');
+    expect((await readFile(file, 'utf8')).trim().split('\n').slice(1)).toEqual(statements);
+  });
+
+  test('of a table is not exported as SQL', async () => {
+    await diverge();
+    const file = join(group.folder, `${group.config.group}-table.sql`);
+    expect(await group.run(['divergence', 'export', file])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('JSON lines'),
+    });
+  });
+
   test('is exported to a file that was not there', async () => {
     await diverge();
     const file = join(group.folder, `${group.config.group}.jsonl`);

@@ -101,23 +101,20 @@ export class PostgresRegion {
 
   /** What the function does on a tick with what waits in the slot. */
   async capture(): Promise<void> {
+    const { captureDeps, slotDeps } = await this.captureParts();
+    await captureSource(captureDeps, LANE_0, new PolledSlot(slotDeps), new AbortController().signal);
+  }
+
+  async captureParts() {
     const { epoch } = await this.roles.role();
-    const { slot, log, telemetry, divergences, connect } = this;
-    const given = { slot, publication: PUBLICATION, region: this.name, epoch, connect, telemetry };
-    await captureSource(
-      {
-        region: this.name,
-        engine: new PostgresCapture(GROUP),
-        log,
-        control: this.roles,
-        divergences,
-        rejects: { put: () => Promise.reject(new Error('nothing is rejected')) },
-        telemetry,
-      },
-      LANE_0,
-      new PolledSlot(given),
-      new AbortController().signal,
-    );
+    const { slot, log, telemetry, divergences, connect, name, roles: control, shard } = this;
+    const rejects = { put: () => Promise.reject(new Error('nothing is rejected')) };
+    const engine = new PostgresCapture(GROUP);
+    return {
+      shard,
+      slotDeps: { slot, publication: PUBLICATION, region: name, epoch, connect, telemetry },
+      captureDeps: { region: name, engine, log, control, divergences, rejects, telemetry },
+    };
   }
 
   /** The report of what diverged in an epoch, line by line. */
@@ -211,7 +208,7 @@ export class PostgresGroup {
         log: (at) => crash.watched(at === name ? region.log : this.#captured(at)),
         control: crash.watched(region.control),
         divergences: crash.watched(region.divergences),
-        rewinder: crash.watched(this.rewinder(name, leader, crash)),
+        rewinder: this.rewinder(name, leader, crash),
         writePath: { canary: () => beat(region.connect, Date.now()) },
         clock: { now: () => Date.now() },
         telemetry: region.telemetry,
