@@ -53,12 +53,14 @@ export class PostgresRegion {
   readonly origin: string;
   readonly name: RegionId;
   readonly client: pg.Client;
+  readonly #url: string;
   /** How Understudy connects. */
   connect: Connect;
 
   private constructor(name: RegionId, url: string, client: pg.Client) {
     const n = ++databases;
     this.name = name;
+    this.#url = url;
     this.client = client;
     this.slot = `group_slot_${n}`;
     this.origin = `group_origin_${n}`;
@@ -75,6 +77,12 @@ export class PostgresRegion {
     await prepareLeader(client, PUBLICATION, region.slot);
     await prepareFollower(client, region.origin);
     return region;
+  }
+
+  /** Understudy connects as this role from now on. */
+  connectAs(user: string, password: string): void {
+    const url = Object.assign(new URL(this.#url), { username: user, password });
+    this.connect = connector({ connectionString: url.href });
   }
 
   /** As a user of the application. */

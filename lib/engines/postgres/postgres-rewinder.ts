@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
+import { isFailure } from '#lib/domain/errors.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import type { Entry } from '#lib/domain/log.ts';
 import { advance, LSN_ZERO, type Lsn } from '#lib/domain/lsn.ts';
 import { ApplySession } from '#lib/engines/postgres/apply-session.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { type PostgresChange, readChanges } from '#lib/engines/postgres/divergent-change.ts';
+import { liftForeignKeys } from '#lib/engines/postgres/foreign-keys.ts';
 import { type Keys, LeaderRows, removeRows } from '#lib/engines/postgres/leader-rows.ts';
 import { forEachRow, readWindow, type Window, writeWindow } from '#lib/engines/postgres/leader-window.ts';
 import { Pipeline } from '#lib/engines/postgres/pipeline.ts';
@@ -106,7 +107,6 @@ export class PostgresRewinder implements TransactionRewinder {
     let rows: LeaderRows | undefined;
     try {
       const touched = await touchedBy(session.client, changes);
-      if (!session.isReplica) await refuseForeignKeys(session.client, touched.tables);
       // Without a change to undo, the store stands where it is.
       if (touched.tables.length === 0) return await this.#replace(session, { touched, changes }, onto);
       const names = touched.tables.map(({ table }) => table.name);
@@ -164,9 +164,12 @@ export class PostgresRewinder implements TransactionRewinder {
     let applied = onto.from;
     if (leader !== undefined) {
       const { rows, window } = leader;
+      const relations = touched.tables.map(({ table }) => table.relation);
+      const restore = session.isReplica ? undefined : await liftForeignKeys(client, relations);
       for (const table of touched.tables) await removeRows(client, table, keys.get(table)!);
       await writeWindow(session, window, touched);
       for (const table of touched.tables) await rows.copy(table, keys.get(table)!, client);
+      await restore?.();
       if (window.end !== undefined) applied = appliedAt(window.end, onto.from);
     }
     if (!(await onto.isDue())) return 'lost';
@@ -233,20 +236,6 @@ async function keysOf(
     keys.set(each, whole ? [] : await valueTexts(client, key.map(typeOf), [...rows.values()]));
   }
   return keys;
-}
-
-async function refuseForeignKeys(client: pg.Client, tables: readonly TouchedTable[]): Promise<void> {
-  const { rows } = await client.query<{ name: string }>(
-    `SELECT conrelid::regclass::text AS name FROM pg_constraint
-      WHERE contype = 'f' AND (conrelid = ANY ($1::regclass[]) OR confrelid = ANY ($1::regclass[])) LIMIT 1`,
-    [tables.map(({ table }) => sqlOf(table.relation))],
-  );
-  if (rows[0] === undefined) return;
-  throw new UnderstudyError(
-    'POSTGRES_REFUSED',
-    `foreign keys of ${rows[0].name} stand in the way, and the role may not switch them off`,
-    'As an administrator: GRANT SET ON PARAMETER session_replication_role TO the role.',
-  );
 }
 
 function sqlOf({ schema, name }: { readonly schema: string; readonly name: string }): string {

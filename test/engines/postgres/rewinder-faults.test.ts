@@ -199,3 +199,53 @@ test('a store that holds what no log tells is copied anew, once its report is sa
   await group.follow(US, EU);
   await expectFollows(group);
 });
+
+describe('with a role that may not switch off what tables do by themselves', () => {
+  async function withRole(group: PostgresGroup, own: string): Promise<void> {
+    const region = group.at(EU);
+    const role = `plain_${region.slot}`;
+    await region.sql(`
+      CREATE ROLE ${role} LOGIN REPLICATION PASSWORD 'p'; GRANT ALL ON SCHEMA public, understudy TO ${role};
+      GRANT ALL ON ALL TABLES IN SCHEMA public, understudy TO ${role};
+      GRANT EXECUTE ON FUNCTION pg_replication_origin_session_setup(text) TO ${role}; ${own.replaceAll('ROLE', role)}`);
+    region.connectAs(role, 'p');
+  }
+
+  test('the owner of the tables takes them back, foreign keys and all', async () => {
+    const group = await divided(postgres, { captured: TAIL.slice(0, 3), uncaptured: TAIL.slice(3) });
+    const tables = ['account', 'entry', '"Order"', 'pile', 'part', 'part1', 'part2', 'still', 'made'];
+    await withRole(group, tables.map((name) => `ALTER TABLE ${name} OWNER TO ROLE`).join(';'));
+    const keys = `SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'`;
+    const { rows } = await group.at(EU).client.query(keys);
+    expect((await group.reattach(EU)).kind).toBe('attached');
+    expect((await group.at(EU).client.query(keys)).rows).toEqual(rows);
+    await expectFollows(group);
+  });
+
+  test('somebody else is told what to give, and nothing has changed', async () => {
+    const group = await divided(postgres, { captured: TAIL });
+    await withRole(group, '');
+    const before = await group.at(EU).contents();
+    await expect(group.reattach(EU)).rejects.toMatchObject({
+      code: 'POSTGRES_REFUSED',
+      next: expect.stringContaining('GRANT SET ON PARAMETER session_replication_role'),
+    });
+    expect(await group.at(EU).contents()).toEqual(before);
+    await group.at(EU).sql(`GRANT SET ON PARAMETER session_replication_role TO plain_${group.at(EU).slot}`);
+    expect((await group.reattach(EU)).kind).toBe('attached');
+    await expectFollows(group);
+  });
+
+  test('triggers that would fire are named', async () => {
+    const group = await divided(postgres, { captured: [`DELETE FROM still WHERE id = 1`] });
+    await withRole(
+      group,
+      `ALTER TABLE still OWNER TO ROLE;
+      CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+      CREATE TRIGGER veto BEFORE INSERT ON still FOR EACH ROW EXECUTE FUNCTION no()`,
+    );
+    await expect(group.reattach(EU)).rejects.toMatchObject({
+      message: expect.stringContaining('trigger veto'),
+    });
+  });
+});
