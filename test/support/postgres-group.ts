@@ -268,7 +268,7 @@ export class PostgresGroup {
     return new Proxy<ReplicaLog>(region.log, {
       get: (log, member: keyof ReplicaLog) => {
         const call = log[member].bind(log) as (...given: unknown[]) => unknown;
-        if (member !== 'entries') return call;
+        if (member !== 'head') return call;
         return async (...given: unknown[]) => {
           const { leader } = await region.roles.role();
           if (leader === name) await region.capture();

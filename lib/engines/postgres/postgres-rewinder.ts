@@ -5,6 +5,7 @@ import { LANE_0 } from '#lib/domain/ids.ts';
 import type { Entry } from '#lib/domain/log.ts';
 import { advance, LSN_ZERO, type Lsn } from '#lib/domain/lsn.ts';
 import { ApplySession } from '#lib/engines/postgres/apply-session.ts';
+import { commitLsnOf } from '#lib/engines/postgres/captured-change.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { type PostgresChange, readChanges } from '#lib/engines/postgres/divergent-change.ts';
 import { liftForeignKeys } from '#lib/engines/postgres/foreign-keys.ts';
@@ -134,7 +135,10 @@ export class PostgresRewinder implements TransactionRewinder {
     const until = performance.now() + PATIENCE_MS;
     const moment = { position, shard: this.#deps.leaderShard, epoch };
     for (;;) {
-      const window = await readWindow(log, from.lsn, moment);
+      // The mark says how far the leader's capture is; only then is the log worth reading.
+      const mark = (await log.head(LANE_0)).marks[moment.shard];
+      const isThere = mark !== undefined && commitLsnOf(mark.sequence) >= position;
+      const window = isThere ? await readWindow(log, from.lsn, moment) : 'behind';
       if (window !== 'behind') return window;
       if (performance.now() > until) return 'lost';
       await sleep(PAUSE_MS);
