@@ -23,10 +23,12 @@ export async function foundCommand(
     const first = founded(leader, parseEpoch(1), 'founding');
     const { register, joined } = await foundGroup(connection.register, first);
     if (register.leader !== leader || register.phase !== 'leading') throw isFounded(register);
-    await nameEverywhere(connection, register);
-    if (options.json) console.log(jsonLine({ ...register, joined }));
-    else
-      console.log([`${leader} leads epoch ${register.epoch}.`, ...joinedLine(connection, joined)].join(' '));
+    const untold = await nameEverywhere(connection, register, joined);
+    if (options.json) console.log(jsonLine({ ...register, joined, untold }));
+    else {
+      const more = [...joinedLine(connection, joined), ...untoldLine(untold)];
+      console.log([`${leader} leads epoch ${register.epoch}.`, ...more].join(' '));
+    }
     return 0;
   } finally {
     connection.close();
@@ -50,6 +52,16 @@ async function refuseOther({ peers, config, register }: Connection, leader: Regi
   if (other !== undefined) throw isFounded(other);
 }
 
+function unreached(region: RegionId, cause: unknown): UnderstudyError {
+  if (cause instanceof UnderstudyError) return cause;
+  return new UnderstudyError(
+    'REGION_UNREACHABLE',
+    `${region} could not be told who leads: ${(cause as Error).message}`,
+    'See whether it is up and whether you may reach its endpoints, then run this again.',
+    { cause },
+  );
+}
+
 function isFounded({ epoch, leader }: { readonly epoch: number; readonly leader: RegionId }) {
   return new UnderstudyError(
     'CONFIG_INVALID',
@@ -58,18 +70,35 @@ function isFounded({ epoch, leader }: { readonly epoch: number; readonly leader:
   );
 }
 
-/** Again for a group that is founded already: what a first try did not reach is told now. */
+/** Of Regions that are lost, or have yet to be told. */
+function untoldLine(untold: readonly RegionId[]): readonly string[] {
+  if (untold.length === 0) return [];
+  return [`${untold.join(', ')} could not be told: unless it is lost for good, run this again once it answers.`];
+}
+
+/**
+ * Again for a group that is founded already: what a first try did not reach is told now. Returns the Regions that could not
+ * be told: a lost one holds up nobody. Throws if it is the leader, or one that has joined just now.
+ */
 async function nameEverywhere(
   { config, peers, record, register }: Connection,
   value: Register,
-): Promise<void> {
+  joined: readonly RegionId[],
+): Promise<readonly RegionId[]> {
   const { epoch, leader } = value;
+  const untold: RegionId[] = [];
   await Promise.all(
-    config.regions.map(({ name }) =>
-      inTime(name, peers.control(name).nameLeader({ epoch, leader }), register.sleep),
-    ),
+    config.regions.map(async ({ name }) => {
+      try {
+        await inTime(name, peers.control(name).nameLeader({ epoch, leader }), register.sleep);
+      } catch (cause) {
+        if (name === leader || joined.includes(name)) throw unreached(name, cause);
+        untold.push(name);
+      }
+    }),
   );
   const target = config.failover.targets[leader];
-  if (record === undefined || target === undefined) return;
+  if (record === undefined || target === undefined) return untold;
   if ((await record.read()) === undefined) await record.flip(undefined, { epoch, target });
+  return untold;
 }

@@ -88,6 +88,16 @@ describe('a group that nobody leads yet', () => {
     const other = await group.run(['found', '--leader', US]);
     expect([other.status, other.stderr]).toEqual([2, expect.stringContaining('eu-west-1, epoch 1')]);
   });
+
+  test('tells the others while a Region is lost, and says which; the leader has to be told', async () => {
+    await found();
+    const { status, stdout } = await group.run(['found', '--leader', EU], [AP]);
+    expect(stdout).toContain('eu-west-1 leads epoch 1. ap-southeast-2 could not be told:');
+    expect(status).toBe(0);
+    const { json } = await group.run(['found', '--leader', EU, '--json'], [AP]);
+    expect(json[0]).toMatchObject({ joined: [], untold: [AP] });
+    expect((await group.run(['found', '--leader', EU], [EU])).stderr).toContain('REGION_UNREACHABLE');
+  });
 });
 
 describe('status', () => {
