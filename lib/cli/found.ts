@@ -73,7 +73,9 @@ function isFounded({ epoch, leader }: { readonly epoch: number; readonly leader:
 /** Of Regions that are lost, or have yet to be told. */
 function untoldLine(untold: readonly RegionId[]): readonly string[] {
   if (untold.length === 0) return [];
-  return [`${untold.join(', ')} could not be told: unless it is lost for good, run this again once it answers.`];
+  return [
+    `${untold.join(', ')} could not be told: unless it is lost for good, run this again once it answers.`,
+  ];
 }
 
 /**
