@@ -15,6 +15,8 @@ export type {
 export type { CodeOf, Handler } from '#lib/constructs/handler.ts';
 export { Profile } from '#lib/constructs/profile.ts';
 export type { RegionStack } from '#lib/constructs/region-stack.ts';
+export { Register } from '#lib/constructs/register.ts';
+export type { RegisterStack } from '#lib/constructs/register-stack.ts';
 export { ReplicationGroup } from '#lib/constructs/replication-group.ts';
 export type { WitnessStack } from '#lib/constructs/witness-stack.ts';
 export { isFailure, UnderstudyError } from '#lib/domain/errors.ts';

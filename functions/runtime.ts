@@ -23,7 +23,7 @@ function createRuntime() {
     context: { group, region },
     notes: new XrayNotes({ env: process.env, clock }),
   });
-  const { peers, engine } = openGroup(config, { telemetry, fence: config.failover.fence });
+  const { peers, engine } = openGroup(config, { telemetry, fence: config.failover.fence, from: region });
   return { config, region, clock, telemetry, peers, engine, control: peers.control(region) };
 }
 

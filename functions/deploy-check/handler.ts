@@ -10,6 +10,7 @@ import {
 import { parsed, reported } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { AwsExistingTable } from '#lib/aws/aws-existing-table.ts';
+import { AwsRegisterTable } from '#lib/aws/aws-register-table.ts';
 import { CloudFormationStacks } from '#lib/aws/cloudformation-stacks.ts';
 import { createRoute53Client } from '#lib/aws/route53-client.ts';
 import { Route53Zones } from '#lib/aws/route53-zones.ts';
@@ -56,6 +57,14 @@ async function decide({
     region,
     record: config.failover.record,
     acceptor: (at) => peers.acceptor(at),
+    role: (at) => peers.control(at).role(),
+    register:
+      config.register &&
+      new AwsRegisterTable({
+        dynamodb: peers.clients(region).register,
+        region,
+        table: config.register.table,
+      }),
     zones: new Route53Zones(createRoute53Client(route53())),
     table,
     sleep: (ms) => sleep(ms, undefined, { ref: false }),

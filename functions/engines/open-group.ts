@@ -12,15 +12,24 @@ import type { Telemetry } from '#lib/ports/telemetry.ts';
 /** A group as it is reached from here: what is Understudy's own in each Region, and the stores that it replicates. */
 export type OpenGroup = { readonly peers: AwsPeers; readonly engine: Engine };
 
-/** Opens a group by its configuration: the one place where its engine is chosen. Nothing is connected to yet. */
+/**
+ * Opens a group by its configuration: the one place where its engine is chosen. Nothing is connected to yet.
+ *
+ * @param given `from`: the Region that looks; nobody's if absent.
+ */
 export function openGroup(
   resources: GroupResources,
-  given: { readonly telemetry: Telemetry; readonly fence?: TableFenceConfig | undefined },
+  given: {
+    readonly telemetry: Telemetry;
+    readonly fence?: TableFenceConfig | undefined;
+    readonly from?: RegionId;
+  },
 ): OpenGroup {
   const { engine } = resources;
+  const from = given.from && { from: given.from };
   switch (engine.kind) {
     case 'dynamodb': {
-      const peers = new AwsPeers(resources, STAMP_ATTRIBUTE);
+      const peers = new AwsPeers(resources, STAMP_ATTRIBUTE, { ...from });
       return { peers, engine: new DynamoEngine({ ...resources, engine }, peers, given.fence) };
     }
     case 'postgres': {
@@ -32,7 +41,7 @@ export function openGroup(
       };
       const positionsOf = (at: RegionId) => new PostgresCheckpoints(connectTo(at));
       return {
-        peers: new AwsPeers(resources, STAMP_ATTRIBUTE, positionsOf),
+        peers: new AwsPeers(resources, STAMP_ATTRIBUTE, { ...from, positionsOf }),
         engine: new PostgresEngine({ ...resources, engine }, { connectTo, telemetry: given.telemetry }),
       };
     }

@@ -11,6 +11,7 @@ import { surveyBy } from '#functions/survey.ts';
 import { theWorkflow } from '#functions/workflow.ts';
 import type { Plan } from '#lib/domain/control/plan.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
+import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { type Fitness, noteFitness } from '#lib/usecases/control/note-fitness.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
@@ -50,8 +51,7 @@ export const handler = middy<z.infer<typeof tick>, void>()
     const { acceptors, clock, region, telemetry } = deps;
     const { config } = theRuntime();
     const holdsData = !config.witnesses.includes(region);
-    const { accepted } = await acceptors.of(region).read();
-    if (accepted === undefined) return holdsData ? reportLag() : undefined;
+    if (!(await mayHaveRegister(acceptors.of(region)))) return holdsData ? reportLag() : undefined;
 
     sentinel ??= new Sentinel({
       ...deps,
@@ -106,6 +106,15 @@ export const handler = middy<z.infer<typeof tick>, void>()
     const patience = sleep(context.getRemainingTimeInMillis() - RESERVE_MS / 2, undefined, { ref: false });
     await Promise.race([Promise.all(duties.map(({ done }) => done)), patience]);
   });
+
+/** Where nobody can tell, the sentinel looks on: a Region that is cut off from its register must not go on leading. */
+async function mayHaveRegister(own: Pick<AcceptorStore, 'read'>): Promise<boolean> {
+  try {
+    return (await own.read()).accepted !== undefined;
+  } catch {
+    return true;
+  }
+}
 
 async function reportLag(): Promise<void> {
   const { config, region, peers, engine, control, telemetry, clock } = theRuntime();

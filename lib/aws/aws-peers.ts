@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { AwsAcceptor } from '#lib/aws/aws-acceptor.ts';
 import { AwsControl } from '#lib/aws/aws-control.ts';
 import { AwsDivergences } from '#lib/aws/aws-divergences.ts';
@@ -7,10 +8,12 @@ import { AwsLog } from '#lib/aws/aws-log.ts';
 import { AwsLogKeeper } from '#lib/aws/aws-log-keeper.ts';
 import { CloudWatchAlarms } from '#lib/aws/cloudwatch-alarms.ts';
 import type { Endpoints } from '#lib/aws/config.ts';
+import { MrscAcceptor } from '#lib/aws/mrsc-acceptor.ts';
 import { RegionClients } from '#lib/aws/region-clients.ts';
 import { SfnApproval } from '#lib/aws/sfn-approval.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type GroupConfig, tableOf } from '#lib/domain/topology.ts';
+import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import type { ApplyStates, Control, FitnessNotes } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 
@@ -23,23 +26,28 @@ export type GroupResources = GroupConfig & {
   readonly endpoints: Endpoints;
 };
 
+type PeersOptions = {
+  /** Where the appliers of a Region keep what they know, if not in its control table. */
+  readonly positionsOf?: (region: RegionId) => ApplyStates;
+  /**
+   * The Region that asks, if any: it reaches an MRSC register by the replica at hand. Whoever is in none asks of each acceptor
+   * in that acceptor's own Region, so that the loss of one leaves the others to be asked.
+   */
+  readonly from?: RegionId;
+};
+
 /** Logs, control tables and replicated tables of all Regions of a group; clients are shared and made on first use. */
 export class AwsPeers implements GroupPeers {
   readonly #resources: GroupResources;
   readonly #stampAttribute: string;
-  readonly #positionsOf: ((region: RegionId) => ApplyStates) | undefined;
+  readonly #options: PeersOptions;
   readonly #clients = new Map<RegionId, RegionClients>();
   readonly #logs = new Map<RegionId, AwsLog>();
 
-  /** @param positionsOf where the appliers of a Region keep what they know, if not in its control table. */
-  constructor(
-    resources: GroupResources,
-    stampAttribute: string,
-    positionsOf?: (region: RegionId) => ApplyStates,
-  ) {
+  constructor(resources: GroupResources, stampAttribute: string, options: PeersOptions = {}) {
     this.#resources = resources;
     this.#stampAttribute = stampAttribute;
-    this.#positionsOf = positionsOf;
+    this.#options = options;
   }
 
   clients(region: RegionId): RegionClients {
@@ -61,11 +69,16 @@ export class AwsPeers implements GroupPeers {
 
   control(region: RegionId): Control & FitnessNotes {
     const table = this.#controlTable(region);
-    return this.#positionsOf === undefined ? table : withPositions(table, this.#positionsOf(region));
+    const { positionsOf } = this.#options;
+    return positionsOf === undefined ? table : withPositions(table, positionsOf(region));
   }
 
-  acceptor(region: RegionId): AwsAcceptor {
-    const { group, controlTable } = this.#resources;
+  acceptor(region: RegionId): AcceptorStore {
+    const { group, controlTable, register } = this.#resources;
+    if (register !== undefined) {
+      const { register: dynamodb } = this.clients(this.#options.from ?? region);
+      return new MrscAcceptor({ dynamodb, group, table: register.table, region, newNonce: randomUUID });
+    }
     return new AwsAcceptor({ dynamodb: this.clients(region).dynamodb, group, table: controlTable });
   }
 

@@ -70,6 +70,7 @@ const schema = z.object({
   ),
   logTable: z.string().min(3),
   witnesses: z.array(z.string()).default([]),
+  register: z.object({ kind: z.literal('mrsc'), table: z.string().min(3) }).exactOptional(),
   controlTable: z.string().min(3),
   failureQueueUrl: z.url().exactOptional(),
   failover: failoverSchema.prefault({}),
@@ -85,6 +86,7 @@ const endpointsSchema = z.record(
   z.string(),
   z.object({
     dynamodb: z.url(),
+    register: z.url().exactOptional(),
     postgres: z.url().exactOptional(),
     s3: z.url().exactOptional(),
     sqs: z.url().exactOptional(),
@@ -100,6 +102,8 @@ const endpointsSchema = z.record(
 /** Where the services of a Region are reached, if not at AWS's own endpoints. */
 export type RegionEndpoints = {
   readonly dynamodb: string;
+  /** The MRSC table as it is reached from this Region, if not at `dynamodb`. */
+  readonly register?: string;
   /** The Region's database, with whatever it takes to be let in; in place of the engine's own address. */
   readonly postgres?: string;
   /** A witness has none. */

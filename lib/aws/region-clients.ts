@@ -11,12 +11,18 @@ import type { RegionId } from '#lib/domain/ids.ts';
 /** Time to connect, and time for one try of a request, ms. A Region that is lost hangs; it must not hold us. */
 const CONNECT_MS = 2_000;
 const REQUEST_MS = 10_000;
+/**
+ * The same for a table that reads and writes in several Regions at once: in a Region that is cut off it may hang, and a sentinel
+ * that waits for it neither beats nor fences.
+ */
+const REGISTER_MS = 1_000;
 
 /** SDK clients of one Region. Each is made when it is first used. */
 export class RegionClients {
   readonly #region: RegionId;
   readonly #endpoints: RegionEndpoints | undefined;
   #dynamodb?: DynamoDBClient;
+  #register?: DynamoDBClient;
   #streams?: DynamoDBStreamsClient;
   #s3?: S3Client;
   #sqs?: SQSClient;
@@ -33,6 +39,17 @@ export class RegionClients {
   get dynamodb(): DynamoDBClient {
     this.#dynamodb ??= new DynamoDBClient({ ...this.#common(), ...endpoint(this.#endpoints?.dynamodb) });
     return this.#dynamodb;
+  }
+
+  /** For a register that is an MRSC table. */
+  get register(): DynamoDBClient {
+    this.#register ??= new DynamoDBClient({
+      ...this.#common(REGISTER_MS, REGISTER_MS),
+      ...endpoint(this.#endpoints?.register ?? this.#endpoints?.dynamodb),
+      // Whoever asks asks again soon, and knows better what for.
+      maxAttempts: 1,
+    });
+    return this.#register;
   }
 
   get streams(): DynamoDBStreamsClient {
@@ -97,6 +114,7 @@ export class RegionClients {
   /** Closes the connections of all clients. */
   destroy(): void {
     this.#dynamodb?.destroy();
+    this.#register?.destroy();
     this.#streams?.destroy();
     this.#s3?.destroy();
     this.#sqs?.destroy();
@@ -106,14 +124,14 @@ export class RegionClients {
     this.#application?.destroy();
   }
 
-  #common() {
+  #common(connectionTimeout = CONNECT_MS, requestTimeout = REQUEST_MS) {
     return {
       region: this.#region,
       maxAttempts: 3,
       ...(this.#endpoints?.credentials && { credentials: this.#endpoints.credentials }),
       requestHandler: {
-        connectionTimeout: CONNECT_MS,
-        requestTimeout: REQUEST_MS,
+        connectionTimeout,
+        requestTimeout,
         throwOnRequestTimeout: true,
         httpAgent: { keepAlive: true, maxSockets: 64 },
         httpsAgent: { keepAlive: true, maxSockets: 64 },

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { demoEngineOf, type EngineOptions } from '#lib/cli/demo-engine.ts';
+import { Register } from '#lib/constructs/register.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type DrillReport, SCENARIOS, type Scenario } from '#lib/local/drill/drill-report.ts';
 import { drillViewOf } from '#lib/local/drill/drill-view.ts';
@@ -11,6 +12,7 @@ export type DrillCommandOptions = EngineOptions & {
   readonly scenario?: string;
   readonly profile?: string;
   readonly flip?: string;
+  readonly register?: string;
   readonly rate?: string;
   readonly json?: boolean;
   readonly out?: string;
@@ -20,6 +22,7 @@ export type DrillCommandOptions = EngineOptions & {
 const DEFAULT_RATE = 30;
 const PROFILES = ['fast', 'balanced', 'cautious'] as const;
 const FLIPS = ['control-plane', 'data-plane'] as const;
+const REGISTERS = Object.values(Register);
 /** How long the group is watched before the fault and after it went on, ms. */
 const CALM_MS = 3_000;
 /**
@@ -30,6 +33,7 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
   const scenario = oneOf<Scenario>('--scenario', options.scenario ?? 'region-loss', SCENARIOS);
   const profile = oneOf('--profile', options.profile ?? 'fast', PROFILES);
   const flip = oneOf('--flip', options.flip ?? 'control-plane', FLIPS);
+  const register = oneOf('--register', options.register ?? Register.quorum, REGISTERS);
   const rate = Number(options.rate ?? DEFAULT_RATE);
   if (!(rate > 0 && rate <= 1_000))
     throw invalid('--rate', String(options.rate), 'a number of writes from 1 to 1000');
@@ -52,6 +56,7 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
       scenario,
       profile,
       flip,
+      register,
       rate,
       calmMs: CALM_MS,
       engine,

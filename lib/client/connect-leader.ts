@@ -1,10 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { AwsAcceptor } from '#lib/aws/aws-acceptor.ts';
 import { canonicalTarget, parseTarget } from '#lib/aws/dns-target.ts';
+import { MrscAcceptor } from '#lib/aws/mrsc-acceptor.ts';
 import { LeaderClient, type LeaderClientOptions } from '#lib/client/leader-client.ts';
 import { LeaderFinder } from '#lib/client/leader-finder.ts';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
+import { ACROSS, AT_HAND } from '#lib/domain/control/application-lease.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 
@@ -18,7 +21,7 @@ import { parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
  *
  * @param options `endpoints`: what the name stands for while a Region leads, for each Region: the group's
  * `dns.endpoints`. Without it, that begins with the Region: `eu-west-1.orders.example.com`. `controlTable`:
- * `understudy-<group>-control` if absent.
+ * `understudy-<group>-control` if absent. `registerTable`: the table of `Register.mrsc`, where the group has that register.
  *
  * Throws CONFIG_INVALID. A write throws DNS_TARGET_UNKNOWN where DNS names something that is none of the endpoints.
  */
@@ -28,12 +31,14 @@ export function connectLeader(options: {
   readonly ttlSeconds: number;
   readonly endpoints?: Readonly<Record<string, string>>;
   readonly controlTable?: string;
+  readonly registerTable?: string;
   readonly onEvent?: LeaderClientOptions<DynamoDBClient>['onEvent'];
 }): LeaderClient<DynamoDBClient> {
-  const { endpoints, name, ttlSeconds, onEvent } = options;
+  const { endpoints, name, registerTable, ttlSeconds, onEvent } = options;
   const group = parseGroupId(options.group);
   const table = options.controlTable ?? `understudy-${group}-control`;
   const regionOf = regionsOf(name, endpoints);
+  const times = registerTable === undefined ? AT_HAND : ACROSS;
   const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
   return new LeaderClient({
     finder: new LeaderFinder({ name, ttlSeconds, now: clock.now }),
@@ -42,8 +47,11 @@ export function connectLeader(options: {
       // What a Region that hangs was asked must end some time: the look at its lease is asked again only after that.
       const requestHandler = { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true };
       const dynamodb = new DynamoDBClient({ region, maxAttempts: 1, requestHandler });
-      const acceptor = new AwsAcceptor({ dynamodb, group, table });
-      return { handle: dynamodb, lease: new LeaderLease({ region, acceptor, clock }) };
+      const acceptor =
+        registerTable === undefined
+          ? new AwsAcceptor({ dynamodb, group, table })
+          : new MrscAcceptor({ dynamodb, group, table: registerTable, region, newNonce: randomUUID });
+      return { handle: dynamodb, lease: new LeaderLease({ region, acceptor, clock, times }) };
     },
     targetOf: (leader, target) =>
       endpoints === undefined ? siblingOf(leader, target) : canonicalTarget(endpoints[leader] ?? target),

@@ -1,9 +1,9 @@
 import { NotLeaderError } from '#lib/client/not-leader-error.ts';
 import type { Acceptor, Answer, Draw } from '#lib/domain/control/acceptor.ts';
 import {
-  ANSWER_MS,
+  AT_HAND,
   DRAWN_MS,
-  FRESH_MS,
+  type LookTimes,
   REFUSED_MS,
   WRITE_MS,
 } from '#lib/domain/control/application-lease.ts';
@@ -25,6 +25,8 @@ export type LeaderLeaseDeps = {
     draw(draw: Draw): Promise<Answer<'drawn' | 'spent' | 'deposed'>>;
   };
   readonly clock: SteadyClock;
+  /** By where the acceptor is. Default: at hand, in the Region's control table. */
+  readonly times?: LookTimes;
 };
 
 /**
@@ -34,6 +36,7 @@ export type LeaderLeaseDeps = {
  */
 export class LeaderLease {
   readonly #deps: LeaderLeaseDeps;
+  readonly #times: LookTimes;
   #seen: { readonly acceptor: Acceptor; readonly asked: Moment } | undefined;
   #reading: Promise<void> | undefined;
   /** Writes that were drawn and not begun. `size` was drawn at once. */
@@ -42,6 +45,7 @@ export class LeaderLease {
 
   constructor(deps: LeaderLeaseDeps) {
     this.#deps = deps;
+    this.#times = deps.times ?? AT_HAND;
   }
 
   /**
@@ -60,7 +64,7 @@ export class LeaderLease {
     const begun = this.#moment();
     const result = await write();
     if (passedMs(begun, this.#moment()) > WRITE_MS) throw late('its answer took too long');
-    if (passedMs(asked, this.#moment()) > ANSWER_MS) {
+    if (passedMs(asked, this.#moment()) > this.#times.answerMs) {
       await this.#look();
       const now = this.#refusal();
       if (now !== epoch) throw late(typeof now === 'string' ? now : `epoch ${now} has begun`);
@@ -110,7 +114,8 @@ export class LeaderLease {
   /** Throws NOT_LEADER; nothing was written then. */
   async #epochNow(): Promise<Epoch> {
     const seen = this.#seen;
-    const freshMs = seen !== undefined && typeof this.#refusal() === 'string' ? REFUSED_MS : FRESH_MS;
+    const freshMs =
+      seen !== undefined && typeof this.#refusal() === 'string' ? REFUSED_MS : this.#times.freshMs;
     if (seen === undefined || passedMs(seen.asked, this.#moment()) > freshMs) {
       this.#reading ??= this.#look().finally(() => {
         this.#reading = undefined;
@@ -137,7 +142,7 @@ export class LeaderLease {
     const leads = leadershipOf(acceptor, region, clock.now());
     if (typeof leads === 'string') return leads;
     // A process that was stopped in the middle of a look must not believe it.
-    if (passedMs(asked, this.#moment()) > FRESH_MS) return 'the look at its lease took too long';
+    if (passedMs(asked, this.#moment()) > this.#times.freshMs) return 'the look at its lease took too long';
     return leads;
   }
 

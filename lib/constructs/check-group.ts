@@ -6,6 +6,7 @@ import { refuseEngine } from '#lib/constructs/engine.ts';
 import type { ReplicaProps, ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { refuseUnknownRegions } from '#lib/constructs/known-regions.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
+import { registerOf } from '#lib/constructs/register.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseGroupId } from '#lib/domain/ids.ts';
@@ -42,6 +43,7 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
     engine: { kind: 'dynamodb', table: engine.table, key: engine.key },
     regions: replicas.map(({ region, follows }) => ({ name: region, follows })),
     witnesses,
+    register: registerOf(props.register, group),
   });
   refuseEngine(engine, group, config.regions);
   for (const { name } of config.regions) bucketName(group, props.account ?? '000000000000', name);

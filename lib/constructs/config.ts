@@ -5,8 +5,10 @@ import { z } from 'zod';
 import { Engine } from '#lib/constructs/engine.ts';
 import type { DrillProps, ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { tableNames } from '#lib/constructs/names.ts';
+import { Register, registerOf } from '#lib/constructs/register.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
+import { parseGroupId } from '#lib/domain/ids.ts';
 import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
 import { type DynamoEngineConfig, type GroupConfig, parseGroup, refuseTooFew } from '#lib/domain/topology.ts';
 
@@ -67,6 +69,7 @@ const schema = z.strictObject({
   ),
   regions: z.array(z.strictObject({ name: z.string(), follows: z.string().optional() })),
   witnesses: z.array(z.string()).optional(),
+  register: z.enum(['quorum', 'mrsc']).default('quorum'),
   account: z
     .string()
     .regex(/^\d{12}$/, 'is not an account number of 12 digits')
@@ -113,7 +116,13 @@ export function parseDeployment(value: unknown, source: string): Deployment {
   if (key.length === 2 && key[0].name === key[1].name) {
     throw invalid(`${source}: key: both attributes are ${key[0].name}`, 'Give the sort key its own name.');
   }
-  const config = parseGroup({ group, engine: { kind: 'dynamodb', table, key }, regions, witnesses });
+  const config = parseGroup({
+    group,
+    engine: { kind: 'dynamodb', table, key },
+    regions,
+    witnesses,
+    register: registerOf(parsed.data.register, parseGroupId(group)),
+  });
   refuseTooFew(config);
   if (Object.values(tableNames(config.group)).includes(table)) {
     throw invalid(
@@ -174,6 +183,7 @@ export function propsOf({
       noFailover: noFailover.includes(name),
     })),
     witness: config.witnesses,
+    register: config.register?.kind ?? Register.quorum,
     countedWrites,
     engine: Engine.dynamodb({
       table: config.engine.table,

@@ -86,6 +86,10 @@ export class DeployCheck extends Construct {
         [stack.formatArn({ ...zone, resourceName: record.zoneId, arnFormat: ArnFormat.SLASH_RESOURCE_NAME })],
       );
     }
+    const { register } = place.config;
+    if (register !== undefined) {
+      this.handler.allow(['dynamodb:DescribeTable'], [tableArn(this, register.table, place.region)]);
+    }
     if (!existing) return;
     this.handler.allow(
       [

@@ -2,6 +2,7 @@ import type { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import type { Engine } from '#lib/constructs/engine.ts';
 import type { CodeOf } from '#lib/constructs/handler.ts';
 import type { Profile } from '#lib/constructs/profile.ts';
+import type { Register } from '#lib/constructs/register.ts';
 import type { RetentionPolicy } from '#lib/domain/retention.ts';
 
 /** A replica, where its Region's name alone does not say all. */
@@ -86,6 +87,12 @@ export type ReplicationGroupProps = {
   /** How soon a silent leader is taken for dead. Default: `Profile.balanced`. */
   readonly profile?: Profile;
   /**
+   * What the group agrees by on who leads: `Register.quorum`, the control tables of a majority of its Regions, or
+   * `Register.mrsc`, one strongly consistent global table, for three Regions of one Region set of DynamoDB's. It can't be
+   * changed once the group has a leader. Default: `Register.quorum`.
+   */
+  readonly register?: Register;
+  /**
    * Whether every application draws its writes from the lease, as the client does: then what a failover may lose has a
    * bound in records, too. Default: false; the bound is one in time.
    */
@@ -112,7 +119,8 @@ export type ReplicationGroupProps = {
   readonly removal?: RemovalPolicy.RETAIN | RemovalPolicy.DESTROY;
   /**
    * Which keys encrypt tables, log and failures: those that AWS manages, or one of the account's own in each Region,
-   * `alias/understudy-<group>-data`, at 1 $ a month each. A table that was there before keeps its own. Default: `aws`.
+   * `alias/understudy-<group>-data`, at 1 $ a month each. A table that was there before keeps its own, and the table of
+   * `Register.mrsc`, which holds no data but who leads, has AWS's. Default: `aws`.
    */
   readonly encryption?: 'aws' | 'customer';
   /**

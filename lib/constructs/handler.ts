@@ -91,8 +91,9 @@ export class Handler extends Construct {
     );
   }
 
-  /** Permission for `actions` on `resources`; `why` is the reason for a resource that ends in a wildcard. */
+  /** Permission for `actions` on `resources`, if there are any; `why` is the reason for a resource that ends in a wildcard. */
   allow(actions: readonly string[], resources: readonly string[], why?: string): void {
+    if (resources.length === 0) return;
     this.role.addToPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
     if (why === undefined) return;
     for (const resource of resources) {

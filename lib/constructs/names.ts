@@ -10,9 +10,10 @@ export type FunctionName = (typeof FUNCTIONS)[number];
 export const BUNDLES = [...FUNCTIONS, 'deploy-check', 'leads', 'drill'] as const;
 export type BundleName = (typeof BUNDLES)[number];
 
-/** The tables that Understudy keeps in every Region; they have the same names in each. */
-export function tableNames(group: GroupId): { readonly log: string; readonly control: string } {
-  return { log: `understudy-${group}-log`, control: `understudy-${group}-control` };
+/** The tables that Understudy keeps in every Region; they have the same names in each. `register`: where it is one table. */
+export function tableNames(group: GroupId): Readonly<Record<'log' | 'control' | 'register', string>> {
+  const name = (part: string) => `understudy-${group}-${part}`;
+  return { log: name('log'), control: name('control'), register: name('register') };
 }
 
 /** Name of a group's own resource of any other kind: a function, a queue, an alarm, a rule. */

@@ -82,7 +82,7 @@ export class RegionStack extends Stack {
     this.store = new DataStore(this, 'Store', place, existing ? this.check : undefined);
     this.failures = new FailureQueue(this, 'Failures', place);
     const { log, control, store, failures } = this;
-    control.grantReadEverywhere(this.check.handler);
+    control.grantSurvey(this.check.handler);
 
     const handler = (name: FunctionName, memorySize: number, timeout: Duration) =>
       new Handler(this, name, { place, name, memorySize, timeout, settings, code });
@@ -124,7 +124,7 @@ export class RegionStack extends Stack {
     if (record?.flip === 'data-plane') {
       const target = rules.targets[place.region]!;
       const leaderCheck = new LeaderCheck(this, 'LeaderCheck', { place, settings, record, target, code });
-      control.grantRead(leaderCheck.handler);
+      control.grantLook(leaderCheck.handler);
     } else if (record !== undefined) grantRepoint(this, record.zoneId, { failover, sentinel });
     grantFence(this, place, { sentinel, failover, probe });
     const hooks = Object.values(rules.hostFence?.functions ?? {});

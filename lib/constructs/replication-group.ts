@@ -10,6 +10,7 @@ import { type Place, tableArn } from '#lib/constructs/place.ts';
 import { prebuiltCode } from '#lib/constructs/prebuilt-code.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
 import { RegionStack } from '#lib/constructs/region-stack.ts';
+import { RegisterStack } from '#lib/constructs/register-stack.ts';
 import { WitnessStack } from '#lib/constructs/witness-stack.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
@@ -28,7 +29,8 @@ const CLIENT_ACTIONS = [
 ];
 
 /**
- * A group of replicas with failover between them: a stack in each Region, a smaller one in that of a witness.
+ * A group of replicas with failover between them: a stack in each Region, a smaller one in that of a witness, and one for
+ * the register where that is a table of its own.
  *
  * Everything has a name that follows from the group's, and no stack refers to another: each deploys, is updated and
  * destroyed without the others. Who leads is state, not template: no deployment changes it, and a failover changes
@@ -46,6 +48,8 @@ export class ReplicationGroup extends Construct {
   readonly replicas: Readonly<Record<string, RegionStack>>;
   /** The witnesses' stacks by Region. */
   readonly witnesses: Readonly<Record<string, WitnessStack>>;
+  /** The stack of the table that is the register; there is none where the control tables are. */
+  readonly register: RegisterStack | undefined;
   readonly #account: string;
   readonly #failover: FailoverConfig;
   readonly #place: Omit<Place, 'region'>;
@@ -83,6 +87,7 @@ export class ReplicationGroup extends Construct {
       code,
     };
     this.#place = given;
+    this.register = config.register && new RegisterStack(this, { ...given, table: config.register.table });
     this.replicas = Object.fromEntries(
       config.regions.map(({ name }) => [name, new RegionStack(this, { ...given, region: name })]),
     );
@@ -110,10 +115,17 @@ export class ReplicationGroup extends Construct {
       application.addToRolePolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
     allow(CLIENT_ACTIONS, arns(this.#table));
     const look = countedWrites ? ['dynamodb:GetItem', 'dynamodb:UpdateItem'] : ['dynamodb:GetItem'];
-    allow(look, arns(tableNames(this.group).control));
+    const { register } = this.#place.config;
+    allow(look, arns(register?.table ?? tableNames(this.group).control));
     if (this.#place.encryption === 'customer') grantGroupKeys(application.role!, this.#place);
     const { name, ttlSeconds } = record;
-    const options = { group: this.group, name, ttlSeconds, endpoints: targets };
+    const options = {
+      group: this.group,
+      name,
+      ttlSeconds,
+      endpoints: targets,
+      ...(register && { registerTable: register.table }),
+    };
     application.addEnvironment('UNDERSTUDY_CLIENT', JSON.stringify(options));
   }
 

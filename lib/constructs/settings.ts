@@ -14,6 +14,7 @@ export function settingsOf({ config, region, account, objectLock }: Place) {
       bucket: bucketName(config.group, account, each.name),
     })),
     witnesses: config.witnesses,
+    ...(config.register && { register: config.register }),
     logTable: log,
     controlTable: control,
     // What can't be deleted is an object: nothing locks an item of a table.

@@ -35,7 +35,7 @@ export class WitnessStack extends Stack {
     const { record } = failover;
     this.check = new DeployCheck(this, 'DeployCheck', { place, settings, record, existing: false, code });
     const control = new ControlStore(this, 'Control', place);
-    control.grantReadEverywhere(this.check.handler);
+    control.grantSurvey(this.check.handler);
     this.control = control;
     const sentinel = new Handler(this, 'sentinel', {
       place,

@@ -1,7 +1,15 @@
 import type { Acceptor } from '#lib/domain/control/acceptor.ts';
 import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
+import type { RegisterConfig } from '#lib/domain/control/register-config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { type GroupConfig, type KeyAttribute, tableOf } from '#lib/domain/topology.ts';
+import {
+  type GroupConfig,
+  type KeyAttribute,
+  type Leadership,
+  membersOf,
+  newestOf,
+  tableOf,
+} from '#lib/domain/topology.ts';
 
 /** What a group needs to know of a table that is there already before it takes it in. */
 export type TableFacts = {
@@ -22,6 +30,14 @@ export type ZoneFacts = {
   readonly isPrivate: boolean;
   /** A set at the record's name that is the only one of its type; looked for where health checks move the record. */
   readonly isTaken: boolean;
+};
+
+/** What a group needs to know of the table that is its register. */
+export type RegisterFacts = {
+  /** Whether all its replicas read and write as one. */
+  readonly isStrong: boolean;
+  /** Regions with a replica. */
+  readonly regions: readonly string[];
 };
 
 /** A reason not to deploy, and what cures it. Sentences. */
@@ -96,6 +112,52 @@ export function findingsOfRegister(
     {
       what: `${leader} leads epoch ${epoch}, and is not a replica of the group that is to be deployed.`,
       fix: 'Switch over first (understudy switchover --to REGION), then deploy again.',
+    },
+  ];
+}
+
+/** Why `region` can't be deployed with the table that is the register as it is. Undefined facts: there is none. */
+export function findingsOfRegisterTable(
+  config: GroupConfig,
+  { table }: RegisterConfig,
+  region: RegionId,
+  facts: RegisterFacts | undefined,
+): readonly Finding[] {
+  const stack = `understudy-${config.group}-register`;
+  if (facts === undefined) {
+    return [
+      {
+        what: `There is no register yet: no table ${table} in ${region}.`,
+        fix: `Deploy the stack ${stack} first, and then this one.`,
+      },
+    ];
+  }
+  const members = membersOf(config);
+  const lacking = members.filter((each) => !facts.regions.includes(each));
+  if (facts.isStrong && lacking.length === 0) return [];
+  const what = facts.isStrong
+    ? `Table ${table} has no replica in ${lacking.join(', ')}.`
+    : `Table ${table} is no global table of multi-Region strong consistency.`;
+  return [
+    {
+      what,
+      fix: `Such a table is made by ${stack} alone, with all its replicas: remove this one, while no group has its leader by it, and deploy that stack.`,
+    },
+  ];
+}
+
+/** Why nobody may deploy a register that knows of no leader over a group that has one, by the roles of its Regions. */
+export function findingsOfChangedRegister(
+  roles: readonly Leadership[],
+  acceptors: readonly Acceptor[],
+): readonly Finding[] {
+  const leading = newestOf(roles);
+  if (leading === undefined || acceptors.length === 0) return [];
+  if (acceptors.some(({ accepted }) => accepted !== undefined)) return [];
+  return [
+    {
+      what: `${leading.leader} leads epoch ${leading.epoch}, and the register that is to be deployed knows nothing of it.`,
+      fix: 'A group keeps the register that it was founded with: set the prop register back.',
     },
   ];
 }

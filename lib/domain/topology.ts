@@ -1,3 +1,4 @@
+import { type RegisterConfig, refuseUnspanned } from '#lib/domain/control/register-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type GroupId, parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
@@ -43,6 +44,8 @@ export type GroupConfig<E extends EngineConfig = EngineConfig> = {
   readonly regions: readonly RegionConfig[];
   /** Regions without data that vote and accept: two replicas need one. */
   readonly witnesses: readonly RegionId[];
+  /** Without it, each Region's control table holds the Region's acceptor. */
+  readonly register?: RegisterConfig;
 };
 
 /** Who leads which epoch. */
@@ -111,6 +114,7 @@ export function parseGroup<E extends EngineConfig>(input: {
   engine: E;
   regions: readonly { name: string; follows?: string | undefined }[];
   witnesses?: readonly string[] | undefined;
+  register?: RegisterConfig | undefined;
 }): GroupConfig<E> {
   const regions = input.regions.map(({ name, follows }) => ({
     name: parseRegionId(name),
@@ -145,7 +149,10 @@ export function parseGroup<E extends EngineConfig>(input: {
       );
     }
   }
-  return { group: parseGroupId(input.group), engine: input.engine, regions, witnesses };
+  const group = { group: parseGroupId(input.group), engine: input.engine, regions, witnesses };
+  if (input.register === undefined) return group;
+  refuseUnspanned(membersOf(group));
+  return { ...group, register: input.register };
 }
 
 /**

@@ -20,9 +20,9 @@ import { APPLICATION, type CloudOptions, CloudSettings } from '#lib/local/cloud-
 import { dynamoBinary } from '#lib/local/dynamo-server.ts';
 import { Network } from '#lib/local/network.ts';
 import { freePort } from '#lib/local/ports.ts';
-import { namesOf, provisionRegion, provisionWitness } from '#lib/local/provision.ts';
+import { namesOf, provisionRegion, provisionRegister, provisionWitness } from '#lib/local/provision.ts';
 import { type Part, RegionProcesses } from '#lib/local/region-processes.ts';
-import { all, bootReplica, bootWitness } from '#lib/local/region-servers.ts';
+import { all, BETWEEN, bootRegister, bootReplica, bootWitness } from '#lib/local/region-servers.ts';
 import { type LocalStores, localStores } from '#lib/local/stores/local-stores.ts';
 import { failoverDefinition } from '#lib/local/workflow/definition.ts';
 import { SILENT } from '#lib/ports/telemetry.ts';
@@ -168,6 +168,7 @@ export class EmbeddedCloud implements AsyncDisposable {
       await this.network.set(name, region, { state });
       await this.network.set(region, name, { state });
     }
+    await this.network.set(region, BETWEEN, { state });
   }
 
   /** The group's name in DNS, and where it is asked for. Throws if the cloud has no failover. */
@@ -232,9 +233,17 @@ export class EmbeddedCloud implements AsyncDisposable {
         this.#direct[region] = await bootWitness(place, region);
       }),
     ]);
+    const { register } = this.group;
+    if (register !== undefined) {
+      const endpoint = await bootRegister(place);
+      for (const region of membersOf(this.group))
+        this.#direct[region] = { ...this.#direct[region]!, register: endpoint };
+    }
     const opened = this.open();
     const { peers } = opened;
     onStep('tables, buckets and queues');
+    if (register !== undefined)
+      await provisionRegister(peers.clients(this.#options.leader).register, register);
     await all([
       ...witnesses.map((region) =>
         provisionWitness(peers.clients(region).dynamodb, namesOf(this.group, region)),
@@ -342,16 +351,32 @@ export class EmbeddedCloud implements AsyncDisposable {
     );
     const ports = await this.network.open(links, this.#options.link);
     const seen = new Map<RegionId, Record<string, RegionEndpoints>>();
-    for (const region of regions) seen.set(region, { [region]: this.#direct[region]! });
+    const registers = await this.#openRegister(regions);
+    for (const region of regions)
+      seen.set(region, { [region]: { ...this.#direct[region]!, ...registers.get(region) } });
     links.forEach(({ from, to, service }, index) => {
       const known = seen.get(from)!;
+      // An MRSC table is reached from one's own Region, or not at all.
+      const { register: _, ...there } = this.#direct[to]!;
       known[to] = {
-        ...this.#direct[to]!,
+        ...there,
         ...known[to],
         [service]: onPort(this.#direct[to]![service]!, ports[index]!),
       };
     });
     return seen;
+  }
+
+  /** An MRSC table as each Region reaches it: as far away as another Region. */
+  async #openRegister(
+    regions: readonly RegionId[],
+  ): Promise<ReadonlyMap<RegionId, Pick<RegionEndpoints, 'register'>>> {
+    const { register } = this.#direct[regions[0]!]!;
+    if (register === undefined) return new Map();
+    const targetPort = Number(new URL(register).port);
+    const links = regions.map((from) => ({ from, to: BETWEEN, service: 'register', targetPort }));
+    const ports = await this.network.open(links, this.#options.link);
+    return new Map(regions.map((region, index) => [region, { register: onPort(register, ports[index]!) }]));
   }
 
   async #startWorker(region: RegionId, endpoints: Endpoints, signal: AbortSignal): Promise<Child> {

@@ -10,6 +10,7 @@ import {
 import { CreateBucketCommand, type S3Client } from '@aws-sdk/client-s3';
 import { CreateQueueCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import { tableNames } from '#lib/constructs/names.ts';
+import type { RegisterConfig } from '#lib/domain/control/register-config.ts';
 import type { GroupConfig, KeySchema } from '#lib/domain/topology.ts';
 
 /** What a Region of the embedded cloud holds for a group. */
@@ -55,6 +56,11 @@ export async function provisionWitness(
   { controlTable }: RegionNames,
 ): Promise<void> {
   await createTable(dynamodb, controlTable, [{ name: 'id', type: 'S' }]);
+}
+
+/** Makes the one table that is the register, in a DynamoDB that all Regions reach. */
+export async function provisionRegister(dynamodb: DynamoDBClient, { table }: RegisterConfig): Promise<void> {
+  await createTable(dynamodb, table, [{ name: 'id', type: 'S' }]);
 }
 
 /** ARN of a table's stream. */

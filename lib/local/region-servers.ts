@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RegionEndpoints } from '#lib/aws/config.ts';
-import type { RegionId } from '#lib/domain/ids.ts';
+import { parseRegionId, type RegionId } from '#lib/domain/ids.ts';
 import { APPLICATION, type CloudSettings, CREDENTIALS, ROLE } from '#lib/local/cloud-settings.ts';
 import { startCloudWatchServer } from '#lib/local/cloudwatch/cloudwatch-server.ts';
 import { deployedAlarms } from '#lib/local/cloudwatch/deployed-alarms.ts';
@@ -11,6 +11,9 @@ import type { Run } from '#lib/local/region-processes.ts';
 import { startS3Server } from '#lib/local/s3-server.ts';
 import type { LocalStores } from '#lib/local/stores/local-stores.ts';
 import type { Server } from '#lib/local/supervised.ts';
+
+/** Where the server of an MRSC table lives, in the network: in no Region. */
+export const BETWEEN = parseRegionId('any-region-0');
 
 export type Place = {
   readonly settings: CloudSettings;
@@ -47,6 +50,14 @@ export async function bootWitness(place: Place, region: RegionId): Promise<Regio
     bootCloudWatch(place, region),
   ] as const);
   return { dynamodb: dynamodb.endpoint, cloudwatch: cloudwatch.endpoint, credentials: CREDENTIALS };
+}
+
+/**
+ * Starts the server that plays an MRSC table: one table, which outlives any Region. A Region reaches it as long as it reaches
+ * another Region, which is how such a table is at hand for a majority of its Regions and for nobody else.
+ */
+export async function bootRegister(place: Place): Promise<string> {
+  return (await bootDynamo(place, BETWEEN)).endpoint;
 }
 
 async function bootCloudWatch({ folder, run, settings }: Place, region: RegionId): Promise<Server> {

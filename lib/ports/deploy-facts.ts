@@ -1,5 +1,5 @@
 import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
-import type { TableFacts, ZoneFacts } from '#lib/domain/deploy-check.ts';
+import type { RegisterFacts, TableFacts, ZoneFacts } from '#lib/domain/deploy-check.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 
 /** A table that was there before the group, in one Region. */
@@ -10,6 +10,12 @@ export interface ExistingTable {
   claim(group: GroupId): Promise<void>;
   /** Takes the group's mark off, and no other's. A table that is gone has none. */
   release(group: GroupId): Promise<void>;
+}
+
+/** The table that is a group's register, as one Region sees it. */
+export interface RegisterTable {
+  /** Undefined if there is none of the name. */
+  look(): Promise<RegisterFacts | undefined>;
 }
 
 /** Hosted zones, as far as a record wants to know of them. */

@@ -56,6 +56,16 @@ describe('the configuration of a function', () => {
     });
   });
 
+  test('says where the register is, if it is a table of its own, and refuses one that cannot span the Regions', () => {
+    const register = { kind: 'mrsc', table: 'understudy-orders-register' };
+    const near = ['eu-west-2', 'eu-west-3'].map((name) => ({ name, bucket: `bucket-${name}` }));
+    expect(read({ register, regions: [EU, ...near] }).register).toEqual(register);
+    expect(() => read({ register, regions: [EU, US, near[0]] })).toThrow(
+      code('CONFIG_INVALID', 'us-east-1 is not in the EU'),
+    );
+    expect(() => read({ register: { kind: 'raft' } })).toThrow(code('CONFIG_INVALID', 'register'));
+  });
+
   test('says where the databases are that a group replicates', () => {
     expect(read({ engine: POSTGRES }).engine).toEqual(POSTGRES);
   });

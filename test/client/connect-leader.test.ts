@@ -1,10 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { getServers, setServers } from 'node:dns';
+import { setTimeout as pause } from 'node:timers/promises';
 import { GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { AwsAcceptor } from '#lib/aws/aws-acceptor.ts';
+import { MrscAcceptor } from '#lib/aws/mrsc-acceptor.ts';
 import { connectLeader } from '#lib/client/connect-leader.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import { parseGroup } from '#lib/domain/topology.ts';
+import { provisionRegister } from '#lib/local/provision.ts';
 import { ballot } from '../support/acceptor-operations.ts';
 import { change, setOf, startTestDns, type TestDns, ZONE } from '../support/dns.ts';
 import { E1 } from '../support/log-history.ts';
@@ -49,10 +53,17 @@ async function write(
   type: string,
   target: string,
   endpoints?: Readonly<Record<string, string>>,
+  registerTable?: string,
 ): Promise<void> {
   await change(dns.route53, ['CREATE', setOf(record, type, target)]);
   const name = `${record}.${ZONE}`;
-  const orders = connectLeader({ group: 'orders', name, ttlSeconds: 5, ...(endpoints && { endpoints }) });
+  const orders = connectLeader({
+    group: 'orders',
+    name,
+    ttlSeconds: 5,
+    ...(endpoints && { endpoints }),
+    ...(registerTable && { registerTable }),
+  });
   const put = new PutItemCommand({ TableName: 'orders', Item: { pk: { S: record } } });
   await orders.write((dynamodb, abortSignal) => dynamodb.send(put, { abortSignal }), { idempotent: false });
 }
@@ -77,6 +88,30 @@ test.each([
 test('without endpoints, what the record names begins with the Region', async () => {
   await write('by-region', 'CNAME', `${EU}.example.com`);
   expect(await isWritten('by-region')).toBe(true);
+});
+
+test('with a table of its own as the register, the lease is that of the Region’s item there', async () => {
+  const { dynamodb } = eu.clients;
+  const register = { kind: 'mrsc', table: 'understudy-orders-register' } as const;
+  await provisionRegister(dynamodb, register);
+  const { table } = register;
+  const held = { dynamodb, group: GROUP.group, table, region: EU, newNonce: randomUUID };
+  const acceptor = new MrscAcceptor(held);
+  await acceptor.join(ballot(1), founded(EU, E1, 'first'));
+  await acceptor.beat({ epoch: E1, counter: 1, leaseUntilMs: Date.now() + 600_000 });
+  await write('by-register', 'CNAME', `${EU}.example.com`, undefined, table);
+  expect(await isWritten('by-register')).toBe(true);
+  // The control table still says that the Region leads.
+  await acceptor.vote(E1, 'over');
+  const refused = await Promise.race([
+    write('by-no-register', 'CNAME', `${EU}.example.com`, undefined, table).then(
+      () => 'written',
+      (error: unknown) => String(error),
+    ),
+    pause(1_000).then(() => 'not written'),
+  ]);
+  expect(refused).not.toBe('written');
+  expect(await isWritten('by-no-register')).toBe(false);
 });
 
 test('what stands for no Region ends the write at once, and says what to give', async () => {

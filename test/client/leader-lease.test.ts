@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
 import type { NotLeaderError } from '#lib/client/not-leader-error.ts';
-import { ANSWER_MS, DRAWN_MS, FRESH_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
-import { PROFILES } from '#lib/domain/control/profile.ts';
+import { ACROSS, AT_HAND, DRAWN_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
+import { MAX_DRIFT, PROFILES } from '#lib/domain/control/profile.ts';
 import { claim, founded } from '#lib/domain/control/register.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
 import { ballot } from '../support/acceptor-operations.ts';
@@ -11,6 +11,7 @@ import { E1, E2 } from '../support/log-history.ts';
 import { AP, EU, US } from '../support/memory-group.ts';
 import { Watchers } from '../support/watchers.ts';
 
+const { answerMs: ANSWER_MS, freshMs: FRESH_MS } = AT_HAND;
 const START = 1_800_000_000_000;
 
 let acceptor: MemoryAcceptor;
@@ -58,7 +59,38 @@ beforeEach(async () => {
   });
 });
 
+describe('the times by which an application looks', () => {
+  test.each(Object.entries({ AT_HAND, ACROSS }))('end its writes before another leads: %s', (_, times) => {
+    const { answerMs, freshMs, handoverMs } = times;
+    expect(freshMs).toBeLessThan(answerMs);
+    expect(answerMs * (1 + MAX_DRIFT)).toBeLessThan(handoverMs * (1 - MAX_DRIFT));
+    for (const { leaseMs, marginMs } of Object.values(PROFILES))
+      expect((leaseMs + answerMs) * (1 + MAX_DRIFT)).toBeLessThan((leaseMs + marginMs) * (1 - MAX_DRIFT));
+  });
+});
+
 describe('a write under the lease', () => {
+  test('believes a look that took as long as one across Regions may take, and no longer, by where the item is', async () => {
+    const across = (lookMs: number, times = ACROSS) =>
+      new LeaderLease({
+        region: EU,
+        acceptor: {
+          read: () => {
+            steadyMs += lookMs;
+            return acceptor.read();
+          },
+          draw: (draw) => acceptor.draw(draw),
+        },
+        clock: { now: () => START + steadyMs, steadyMs: () => steadyMs },
+        times,
+      }).write(write);
+    await across(ACROSS.freshMs);
+    expect(made).toHaveLength(1);
+    await expect(across(ACROSS.freshMs + 1)).rejects.toThrow('the look at its lease took too long');
+    await expect(across(ACROSS.freshMs, AT_HAND)).rejects.toThrow('the look at its lease took too long');
+    expect(made).toHaveLength(1);
+  });
+
   test('is made in the epoch that lends it, by one look for all that begin soon after', async () => {
     expect(await lease.write(write)).toEqual({ epoch: E1, result: undefined });
     await lease.write(write);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
-import { parseDeployment, readDeployment } from '#lib/constructs/config.ts';
+import { parseDeployment, propsOf, readDeployment } from '#lib/constructs/config.ts';
 import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { DEFAULT_RETENTION } from '#lib/domain/retention.ts';
 import { fileOf } from './stacks.ts';
@@ -41,6 +41,15 @@ describe('a config file', () => {
     expect(failover).toEqual({ profile: 'balanced', targets: {} });
   });
 
+  it('says what the group agrees by: a quorum, unless it names an MRSC table', () => {
+    const regions = ['eu-west-1', 'eu-west-2', 'eu-west-3'].map((name) => ({ name }));
+    const file = (changes: object) =>
+      propsOf(parseDeployment(fileOf({ regions, failover: {}, ...changes }), 'f.json'));
+    expect(file({}).register).toBe('quorum');
+    expect(file({ register: 'quorum' }).register).toBe('quorum');
+    expect(file({ register: 'mrsc' }).register).toBe('mrsc');
+  });
+
   it('says how long the log is kept', () => {
     const { retention } = parseDeployment(fileOf({ retention: { days: 3, maxBytes: 1e12 } }), 'f.json');
     expect(retention).toEqual({ ...DEFAULT_RETENTION, days: 3, maxBytes: 1e12 });
@@ -66,6 +75,13 @@ describe('a config file', () => {
       'REGIONS_TOO_FEW',
       'witnesses',
     ],
+    [
+      'a register that cannot span the Regions',
+      { register: 'mrsc' },
+      'CONFIG_INVALID',
+      'register: no MRSC table can span',
+    ],
+    ['a register that is none', { register: 'raft' }, 'CONFIG_INVALID', 'register'],
     [
       'a target for a witness',
       { witnesses: ['eu-central-1'], failover: { targets: { 'eu-central-1': 'eu.example.com' } } },

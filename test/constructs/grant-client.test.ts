@@ -72,13 +72,31 @@ it.each([
   },
 );
 
-it('tells it what the client takes', () => {
-  const [{ Properties }] = Object.values(made({ dns }).findResources('AWS::Lambda::Function')) as [
+/** What the application's function is told. */
+function optionsIn(template: Template) {
+  const [{ Properties }] = Object.values(template.findResources('AWS::Lambda::Function')) as [
     { readonly Properties: { readonly Environment: { readonly Variables: Record<string, string> } } },
   ];
-  const options = JSON.parse(Properties.Environment.Variables.UNDERSTUDY_CLIENT!);
+  return JSON.parse(Properties.Environment.Variables.UNDERSTUDY_CLIENT!);
+}
+
+it('tells it what the client takes', () => {
+  const options = optionsIn(made({ dns }));
   expect(options).toEqual({ group: 'orders', name: dns.record, ttlSeconds: 10, endpoints });
   expect(connectLeader(options).write).toBeTypeOf('function');
+});
+
+it('lets it look at the register where that is a table of its own, and tells it so', () => {
+  const near = { 'eu-west-1': 'eu.example.com', 'eu-west-2': 'us.example.com' };
+  const template = made({ dns: { ...dns, endpoints: near }, regions: Object.keys(near), register: 'mrsc' });
+  expect(statementsOf(template).at(-1)).toEqual({
+    Effect: 'Allow',
+    Action: 'dynamodb:GetItem',
+    Resource: Object.keys(near).map(
+      (region) => `arn:aws:dynamodb:${region}:${ACCOUNT}:table/understudy-orders-register`,
+    ),
+  });
+  expect(optionsIn(template)).toMatchObject({ registerTable: 'understudy-orders-register' });
 });
 
 it("lets it use the account's keys where the group has them", () => {

@@ -100,6 +100,7 @@ describe('a group', () => {
 
 describe('a group is refused, by the name of the prop, with', () => {
   const dns = (changes: object) => ({ dns: { ...DNS, ...changes } });
+  const four = { regions: ['eu-west-1', 'eu-west-2', 'eu-west-3'] };
   const engine = (changes: object) => ({ engine: Engine.dynamodb({ ...ENGINE, ...changes }) });
 
   it.each<[string, Partial<ReplicationGroupProps>, string]>([
@@ -167,6 +168,25 @@ describe('a group is refused, by the name of the prop, with', () => {
       'an endpoint of a Region of its own invention',
       dns({ endpoints: { ...DNS.endpoints, 'us-west-2': 'x.example.com' } }),
       'dns.endpoints: us-west-2 is not a replica',
+    ],
+    [
+      'Regions that the register cannot span',
+      { register: 'mrsc' },
+      'register: no MRSC table can span eu-west-1, us-east-1, eu-central-1: us-east-1 is not in the EU Region set. Use Register.quorum',
+    ],
+    [
+      'more Regions than the register has',
+      {
+        register: 'mrsc',
+        ...four,
+        ...dns({ endpoints: Object.fromEntries(four.regions.map((each) => [each, 'a.example.com'])) }),
+      },
+      'register: an MRSC table has exactly 3 Regions, and the group has 4',
+    ],
+    [
+      'a register that is none',
+      { register: 'raft' as never },
+      'register: "raft" is not a register. Use Register.quorum',
     ],
     ['answers that may not be kept', dns({ ttl: Duration.millis(0) }), 'dns.ttl: '],
     [

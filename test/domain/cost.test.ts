@@ -24,6 +24,7 @@ const replica: StackFacts = {
   keys: 0,
   healthChecks: 0,
   locksSegments: false,
+  isRegisterGlobal: false,
 };
 const follower = { ...replica, region: 'us-east-1' };
 const witness = { ...replica, region: 'eu-central-1', replica: false, alarms: 0, composites: 0 };
@@ -50,6 +51,14 @@ describe('the bill', () => {
     const asked = (16 * 730 * 3600) / 10;
     const each = (0.2 + 0.125) / 1e6 + 0.25 * 0.02 * 0.0000133334 + (900 / 1e9) * 0.5;
     expect(of(checked) - of(replica)).toBeCloseTo(2.5 + asked * each, 4);
+  });
+
+  test('counts the beats of an MRSC register in every Region for all three, at the price of replicated writes', () => {
+    const of = (stack: StackFacts) => totalOf(billOf([stack], IDLE));
+    const global = { ...replica, isRegisterGlobal: true };
+    expect(of(global) - of(replica)).toBeCloseTo(876_000 * (3 * 0.625e-6 - 0.625e-6), 6);
+    const [line] = billOf([global], IDLE).filter(({ what }) => what.startsWith('beats'));
+    expect(line).toMatchObject({ quantity: 3 * 876_000, unit: 'replicated write request units' });
   });
 
   test('of an append is about 7.5 dollars a million', () => {
@@ -135,6 +144,14 @@ test('every price has a page to look it up at, and says where it was read or tha
   }
 });
 
+test('an MRSC register is read from the templates of its Regions; its own has nothing to pay for by itself', () => {
+  const regions = [{ name: 'eu-west-1' }, { name: 'eu-west-2' }, { name: 'eu-west-3' }];
+  const { group, templates } = appOf(fileOf({ regions, register: 'mrsc', failover: {} }));
+  expect(templates.map((each) => factsOf('r', each.toJSON()).isRegisterGlobal)).toEqual([true, true, true]);
+  expect(templates.every((each) => isOurs(each.toJSON()))).toBe(true);
+  expect(isOurs({ Description: group.register!.templateOptions.description! })).toBe(false);
+});
+
 test('what the bill depends on is read from the templates', () => {
   const file = fileOf({
     regions: [{ name: 'eu-west-1' }, { name: 'us-east-1' }],
@@ -145,7 +162,14 @@ test('what the bill depends on is read from the templates', () => {
   expect(templates.every(isOurs)).toBe(true);
   expect(isOurs({ Description: 'something else' })).toBe(false);
   const [eu, , voter] = templates.map((each) => factsOf('r', each));
-  expect(eu).toMatchObject({ replica: true, profile: 'cautious', traced: true, composites: 1, keys: 0 });
+  expect(eu).toMatchObject({
+    replica: true,
+    isRegisterGlobal: false,
+    profile: 'cautious',
+    traced: true,
+    composites: 1,
+    keys: 0,
+  });
   expect(eu!.memory).toMatchObject({ capture: 1024, sentinel: 256, retention: 512 });
   expect(eu!.alarms).toBeGreaterThan(10);
   expect(voter).toMatchObject({ replica: false, profile: 'cautious' });

@@ -6,6 +6,7 @@ import { CreateTableCommand, type DynamoDBClient, UpdateTableCommand } from '@aw
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { AwsAcceptor } from '#lib/aws/aws-acceptor.ts';
+import { AwsControl } from '#lib/aws/aws-control.ts';
 import { AwsExistingTable } from '#lib/aws/aws-existing-table.ts';
 import { BALLOT_ZERO, type Ballot } from '#lib/domain/control/acceptor.ts';
 import { founded, type Register } from '#lib/domain/control/register.ts';
@@ -185,6 +186,32 @@ describe('a deployment', () => {
         ),
       }),
     );
+  });
+
+  test('with another register than the group was founded with is refused, until a leader is known to it', async () => {
+    control = await server.createTable(CONTROL_KEY);
+    const own = new AwsControl({ dynamodb: server.dynamodb, region: EU, group: GROUP, table: control });
+    await own.nameLeader({ epoch: parseEpoch(3), leader: US });
+    await deployed();
+    expect((await ask('Update')).Reason).toContain(
+      'us-east-1 leads epoch 3, and the register that is to be deployed knows nothing of it',
+    );
+  });
+
+  test('with an MRSC register is refused while there is no such table, or only one of this Region alone', async () => {
+    control = await server.createTable(CONTROL_KEY);
+    const near = {
+      regions: [EU, WITNESS].map((name) => ({ name, bucket: `bucket-${name}` })),
+      witnesses: ['eu-west-2'],
+      failover: {},
+    };
+    await deployed({ ...near, register: { kind: 'mrsc', table: 'no-register' } });
+    expect((await ask('Create')).Reason).toContain(
+      'There is no register yet: no table no-register in eu-west-1',
+    );
+    const table = await server.createTable(CONTROL_KEY);
+    await deployed({ ...near, register: { kind: 'mrsc', table } });
+    expect((await ask('Create')).Reason).toContain(`Table ${table} is no global table of multi-Region`);
   });
 
   test('that takes a refused one back is not refused: the stack would be stuck', async () => {

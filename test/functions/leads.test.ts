@@ -1,10 +1,10 @@
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import type { AwsAcceptor } from '#lib/aws/aws-acceptor.ts';
 import { BALLOT_ZERO, ballotAfter } from '#lib/domain/control/acceptor.ts';
 import { founded } from '#lib/domain/control/register.ts';
 import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { parseEpoch } from '#lib/domain/lsn.ts';
+import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import { type RegionServers, startRegionServers } from '../support/region-servers.ts';
 
 const [EU, US] = ['eu-west-1', 'us-east-1'].map(parseRegionId) as [
@@ -16,7 +16,7 @@ const REQUEST = { rawPath: '/', requestContext: { http: { method: 'GET', path: '
 const context = { getRemainingTimeInMillis: () => 3_000 } as Context;
 
 let servers: RegionServers;
-let acceptor: AwsAcceptor;
+let acceptor: AcceptorStore;
 let invoke: (event: unknown) => Promise<unknown>;
 beforeAll(async () => {
   servers = await startRegionServers(EU);

@@ -16,6 +16,8 @@ export class Watchers {
   readonly runs: { readonly by: RegionId; readonly input: FailoverInput }[] = [];
   /** Regions whose sentinel does not run. */
   readonly asleep = new Set<RegionId>();
+  /** Regions that reach no acceptor, not even their own: so it is under MRSC for one that is cut off. */
+  readonly blind = new Set<RegionId>();
   /** How much a Region's wall clock is off, ms. */
   readonly wallOff = new Map<RegionId, number>();
   /** How long a write through the store of a Region takes, ms. */
@@ -60,7 +62,9 @@ export class Watchers {
     while (scheduler.now() < end) {
       const next = scheduler.now() + profile.lookMs;
       for (const [region, sentinel] of this.sentinels) {
-        if (!this.asleep.has(region)) await this.group.run(sentinel.tick());
+        if (this.asleep.has(region)) continue;
+        const look = sentinel.tick();
+        await this.group.run(this.blind.has(region) ? look.catch(() => {}) : look);
       }
       if (scheduler.now() < next) scheduler.advance(next - scheduler.now());
       await new Promise(setImmediate);
@@ -147,6 +151,7 @@ export class Watchers {
         const member: unknown = Reflect.get(target, name, target);
         if (typeof member !== 'function') return member;
         return async (...parameters: unknown[]) => {
+          if (this.blind.has(from)) throw new Error(`${from} is cut off`);
           if (isCut(at) || this.group.lost.has(at)) return never;
           if (name === 'vote' && from === at) await this.beforeVote(at);
           if (name === 'beat') await this.beforeBeat(from, at);

@@ -8,7 +8,8 @@ export type Proof = { readonly proven: boolean; readonly detail: string };
  * What keeps the leader of an epoch that ends from doing harm, from the weakest assumption on:
  * - log: no append of an older epoch commits in the logs from which the group goes on.
  * - lease: the leader's lease is over, as the Regions that lent it say, or as time says.
- * - watchdog: the old Region itself answers, and lends no lease any more.
+ * - watchdog: by the old Region's own item, it lends no lease any more. Under a quorum, the Region itself has to answer; an MRSC
+ *   table shows the item as it is, even if the Region is gone.
  * - engine: the old store refuses the writes of all but Understudy.
  * - host: what the user has for it, e.g. to stop the hosts of the application.
  */

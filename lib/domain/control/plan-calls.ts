@@ -1,5 +1,6 @@
 import { LAG_ALARMS } from '#lib/domain/alarms.ts';
 import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
+import type { RegisterConfig } from '#lib/domain/control/register-config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { EngineConfig } from '#lib/domain/topology.ts';
@@ -10,6 +11,7 @@ export type Resources = {
   readonly engine: EngineConfig;
   readonly logTable: string;
   readonly controlTable: string;
+  readonly register?: RegisterConfig;
   readonly buckets: Readonly<Record<RegionId, string>>;
   readonly record?: RecordConfig;
 };
@@ -43,8 +45,7 @@ export function callsOf(course: {
   const { epoch, from, kind, members, replicas, resources, startIn, winner } = course;
   // The last writes are in the old leader's log alone, and its successor's own applier takes them from there.
   const pullFrom = kind === 'switchover' ? [from] : course.pullFrom;
-  const { buckets, controlTable, group, logTable, record } = resources;
-  const acceptor = `${controlTable}/${group}#acceptor`;
+  const { buckets, controlTable, group, logTable, record, register } = resources;
   const role = `${controlTable}/${group}#role`;
   const store = storeCalls(resources);
   const calls: ApiCall[] = [];
@@ -54,6 +55,15 @@ export function callsOf(course: {
       return this;
     },
   });
+
+  /** Each Region's acceptor: in its own control table, or all in one table that is at hand where the steps run. */
+  const askAcceptors = (step: string, whose: readonly RegionId[], action: string, why: string) => {
+    for (const each of whose) {
+      if (register === undefined)
+        at(step, [each]).call('DynamoDB', action, `${controlTable}/${group}#acceptor`, why);
+      else at(step, [startIn]).call('DynamoDB', action, `${register.table}/${group}#acceptor#${each}`, why);
+    }
+  };
 
   at('start', [startIn]).call(
     'Step Functions',
@@ -67,25 +77,20 @@ export function callsOf(course: {
     `${controlTable}/${group}#history#${epoch + 1}`,
     'writes the decision down',
   );
-  at('each step', members).call('DynamoDB', 'UpdateItem', acceptor, 'beats for the coordinator');
+  askAcceptors('each step', members, 'UpdateItem', 'beats for the coordinator');
   if (kind === 'switchover') {
-    const yields = at('yield', [from]).call(
-      'DynamoDB',
-      'UpdateItem',
-      acceptor,
-      `votes against epoch ${epoch}: its consent`,
-    );
+    askAcceptors('yield', [from], 'UpdateItem', `votes against epoch ${epoch}: its consent`);
+    const yields = at('yield', [from]);
     for (const [call, why] of store.lastWrites) yields.call(...call, why);
     yields.call('DynamoDB', 'GetItem', `${logTable}/head`, 'waits until they are logged');
   }
-  at('claim', members)
-    .call('DynamoDB', 'GetItem', acceptor, 'reads votes and beats')
-    .call(
-      'DynamoDB',
-      'UpdateItem',
-      acceptor,
-      `proposes epoch ${epoch + 1}${kind === 'switchover' ? ' and votes, with its consent' : ''}`,
-    );
+  askAcceptors('claim', members, 'GetItem', 'reads votes and beats');
+  askAcceptors(
+    'claim',
+    members,
+    'UpdateItem',
+    `proposes epoch ${epoch + 1}${kind === 'switchover' ? ' and votes, with its consent' : ''}`,
+  );
   at('fence', replicas).call(
     'DynamoDB',
     'UpdateItem',
@@ -117,7 +122,7 @@ export function callsOf(course: {
       .call('S3', 'GetObject', buckets[winner] ?? 'segments', 'reads their segments')
       .call(...store.apply, 'applies what is left of the log');
   }
-  at('promote', members).call('DynamoDB', 'UpdateItem', acceptor, `${winner} leads epoch ${epoch + 1}`);
+  askAcceptors('promote', members, 'UpdateItem', `${winner} leads epoch ${epoch + 1}`);
   at('promote', replicas).call('DynamoDB', 'PutItem', role, 'tells the data path');
   // By health checks, Route 53 moves the record itself.
   if (record !== undefined && record.flip !== 'data-plane') {

@@ -1,8 +1,9 @@
 import { majorityOf } from '#lib/domain/control/acceptor.ts';
-import { HANDOVER_MS } from '#lib/domain/control/application-lease.ts';
+import { lookTimesOf } from '#lib/domain/control/application-lease.ts';
 import type { RecordConfig } from '#lib/domain/control/failover-config.ts';
 import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
 import type { Profile } from '#lib/domain/control/profile.ts';
+import type { RegisterConfig } from '#lib/domain/control/register-config.ts';
 import type { Survey } from '#lib/domain/control/survey.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 
@@ -17,6 +18,7 @@ type Course = {
   readonly votedOut: boolean;
   readonly profile: Profile;
   readonly record?: RecordConfig;
+  readonly register?: RegisterConfig;
 };
 
 /** What a lost Region costs in each step that asks all of them, ms. */
@@ -49,7 +51,11 @@ function phasesOf(course: Course): readonly Phase[] | undefined {
   const repoint = record === undefined ? [] : [repointOf(record, step)];
   if (kind === 'switchover') {
     return [
-      step('yield', HANDOVER_MS + trip, 'writes under way end and are logged; beside it, the claim'),
+      step(
+        'yield',
+        lookTimesOf(course.register).handoverMs + trip,
+        'writes under way end and are logged; beside it, the claim',
+      ),
       step('promote', 4 * trip, 'the last records to the successor, register, first beat'),
       ...repoint,
     ];

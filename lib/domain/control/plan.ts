@@ -114,6 +114,7 @@ export function planOf(survey: Survey, request: PlanRequest, rules: PlanRules): 
               votedOut,
               profile: rules.profile,
               ...(rules.resources.record && { record: rules.resources.record }),
+              ...(rules.resources.register && { register: rules.resources.register }),
             },
           ],
     ),

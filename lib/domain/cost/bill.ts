@@ -1,5 +1,6 @@
 import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
+import { MRSC } from '#lib/domain/control/register-config.ts';
 import { type BillLine, lineOf, type PriceId } from '#lib/domain/cost/price-list.ts';
 import type { StackFacts } from '#lib/domain/cost/stack-facts.ts';
 import { SMALL_SEGMENT } from '#lib/domain/log.ts';
@@ -92,11 +93,14 @@ function watchLines(stack: StackFacts): readonly BillLine[] {
   const { beatMs, lookMs } = PROFILES[stack.profile];
   const line = liner(stack.region);
   const looks = (MONTH_S * 1_000) / lookMs;
+  const beats = (MONTH_S * 1_000) / beatMs;
   const asked = (stack.healthChecks * CHECKERS * MONTH_S) / HEALTH_CHECK.requestInterval;
   return [
     // One invocation a minute, each of which looks on into the next.
     line('Lambda', 'sentinel, all the time', gbSeconds(stack, 'sentinel', (MONTH_S * 62) / 60), 'lambda.arm'),
-    line('DynamoDB', 'beats of the leader', (MONTH_S * 1_000) / beatMs, 'dynamodb.wru'),
+    stack.isRegisterGlobal
+      ? line('DynamoDB', 'beats to all Regions, replicated', MRSC.replicas * beats, 'dynamodb.rwru')
+      : line('DynamoDB', 'beats of the leader', beats, 'dynamodb.wru'),
     line('DynamoDB', 'looks at the acceptor and the role', looks * (stack.replica ? 2 : 1), 'dynamodb.rru'),
     line('CloudWatch', 'alarms', stack.alarms, 'cloudwatch.alarm'),
     line('CloudWatch', 'composite alarms', stack.composites, 'cloudwatch.composite'),

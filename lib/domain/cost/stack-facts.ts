@@ -16,6 +16,8 @@ export type StackFacts = {
   readonly healthChecks: number;
   /** S3 locks the segments: all of them are objects. */
   readonly locksSegments: boolean;
+  /** Whether the register is a global table: each Region has a replica of every Region's beats. */
+  readonly isRegisterGlobal: boolean;
 };
 
 type Resource = { readonly Type: string; readonly Properties?: Readonly<Record<string, unknown>> };
@@ -24,9 +26,9 @@ export type StackTemplate = {
   readonly Resources?: Readonly<Record<string, Resource>>;
 };
 
-/** True for the template of a stack of Understudy's. */
+/** True for the template of a Region of Understudy's; the one of a register is a table alone, and its Regions pay for it. */
 export function isOurs({ Description = '' }: StackTemplate): boolean {
-  return Description.startsWith('Understudy: ');
+  return Description.startsWith('Understudy: ') && !Description.startsWith('Understudy: register ');
 }
 
 /** Reads the facts of a synthesized template. */
@@ -40,9 +42,8 @@ export function factsOf(region: string, template: StackTemplate): StackFacts {
     String(Properties?.FunctionName).split('-').at(-1)!,
     Number(Properties?.MemorySize ?? 128),
   ]);
-  const profile = /"profile":"(fast|balanced|cautious)"/.exec(
-    functions.map(({ Properties }) => settingsOf(Properties)).join(),
-  );
+  const settings = functions.map(({ Properties }) => settingsOf(Properties)).join();
+  const profile = /"profile":"(fast|balanced|cautious)"/.exec(settings);
   return {
     region,
     replica: memory.some(([name]) => name === 'capture'),
@@ -57,6 +58,7 @@ export function factsOf(region: string, template: StackTemplate): StackFacts {
     locksSegments: functions.some(({ Properties }) =>
       settingsOf(Properties).includes('"locksSegments":true'),
     ),
+    isRegisterGlobal: settings.includes('"kind":"mrsc"'),
   };
 }
 

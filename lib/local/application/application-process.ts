@@ -10,6 +10,7 @@ import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { readConfig } from '#lib/aws/config.ts';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
 import { NotLeaderError } from '#lib/client/not-leader-error.ts';
+import { lookTimesOf } from '#lib/domain/control/application-lease.ts';
 import { isFailure } from '#lib/domain/errors.ts';
 import { STAMP_ATTRIBUTE } from '#lib/engines/dynamodb/stamp.ts';
 import { storeWriter } from '#lib/local/application/store-writer.ts';
@@ -20,7 +21,12 @@ const peers = new AwsPeers(config, STAMP_ATTRIBUTE);
 const write = await storeWriter(config, peers);
 const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
 const acceptor = peers.acceptor(config.region);
-const lease = new LeaderLease({ region: config.region, acceptor, clock });
+const lease = new LeaderLease({
+  region: config.region,
+  acceptor,
+  clock,
+  times: lookTimesOf(config.register),
+});
 
 const server = createServer(async (request, response) => {
   const answer = (status: number, body: object) => {

@@ -1,5 +1,6 @@
+import { type Register, registerOf } from '#lib/constructs/register.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { parseRegionId } from '#lib/domain/ids.ts';
+import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { type EngineConfig, parseGroup } from '#lib/domain/topology.ts';
 import type { Write } from '#lib/local/demo/workload.ts';
 import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
@@ -10,6 +11,8 @@ import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 export const DRILL_REGIONS: readonly RegionId[] = ['eu-west-1', 'us-east-1', 'ap-southeast-1'].map(
   parseRegionId,
 );
+/** Regions that one MRSC table can span. */
+const NEAR_REGIONS: readonly RegionId[] = ['eu-west-1', 'eu-central-1', 'eu-west-3'].map(parseRegionId);
 const ORDERS: EngineConfig = { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] };
 const LEADER = DRILL_REGIONS[0]!;
 /** How long a resolver may keep an answer, s, and how long DNS takes to take a change over, ms. */
@@ -23,6 +26,8 @@ export async function playDrill(options: {
   /** How DNS moves, and how often health checks ask, ms: without it, as Route 53's do. Default: `control-plane`. */
   readonly flip?: 'control-plane' | 'data-plane';
   readonly healthIntervalMs?: number;
+  /** What the Regions agree by. Default: `quorum`. With `mrsc`, they are three of one Region set. */
+  readonly register?: Register;
   /** Writes a second. */
   readonly rate: number;
   /** How long the group is watched before the fault and after it went on, ms. */
@@ -48,6 +53,7 @@ export async function playDrill(options: {
     onStatus = () => {},
     profile,
     rate,
+    register = 'quorum',
     scenario,
     schema,
     signal,
@@ -55,7 +61,8 @@ export async function playDrill(options: {
   const group = parseGroup({
     group: 'demo',
     engine,
-    regions: DRILL_REGIONS.map((name) => ({ name })),
+    regions: (register === 'mrsc' ? NEAR_REGIONS : DRILL_REGIONS).map((name) => ({ name })),
+    register: registerOf(register, parseGroupId('demo')),
   });
   const lines: TelemetryLine[] = [];
   await using cloud = await EmbeddedCloud.start({

@@ -17,13 +17,21 @@ export async function planGroup(
   const survey = await deps.survey();
   const known = registerOf(survey);
   const { noFailover = [], onLeaseLost, priorities, record } = deps.config.failover;
-  const { buckets, controlTable, engine, group, logTable } = deps.config;
+  const { buckets, controlTable, engine, group, logTable, register } = deps.config;
   return planOf(survey, request, {
     profile: deps.profile,
     priorityOf: (region) => priorities?.[region] ?? 0,
     noFailover: (region) => noFailover.includes(region),
     continues: onLeaseLost === 'continue',
     guarded: known && guardOf(known.register, survey.atMs),
-    resources: { group, engine, logTable, controlTable, buckets, ...(record && { record }) },
+    resources: {
+      group,
+      engine,
+      logTable,
+      controlTable,
+      buckets,
+      ...(register && { register }),
+      ...(record && { record }),
+    },
   });
 }

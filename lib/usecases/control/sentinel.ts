@@ -99,6 +99,8 @@ export class Sentinel {
   #relief: { readonly counter: number; readonly sinceMs: number } | undefined;
   /** The epoch whose lease this process has told to be lost. */
   #lost: Epoch | undefined;
+  /** Since when this Region's own item has not been read, steady ms. */
+  #blindSinceMs: number | undefined;
   /** The epoch against which this sentinel has voted itself. */
   #voted: Epoch | undefined;
   /** Counters of the other Regions when this one voted. */
@@ -129,7 +131,14 @@ export class Sentinel {
   /** One look. Call it every `profile.lookMs`; a look that is late does no harm, two at a time would. */
   async tick(): Promise<void> {
     const { acceptors, region } = this.#deps;
-    const own = await acceptors.of(region).read();
+    let own: Acceptor;
+    try {
+      own = await acceptors.of(region).read();
+      this.#blindSinceMs = undefined;
+    } catch (error) {
+      await this.#lookBlindly();
+      throw error;
+    }
     const register = own.accepted?.value;
     if (register === undefined) return;
     if (isBehind(own, register) && (await this.#catchUp(own, register))) return;
@@ -140,6 +149,25 @@ export class Sentinel {
     await this.#follow(register);
     if (register.phase === 'leading' && register.leader === region) await this.#lead(own, register);
     else await this.#watchOver(own, register);
+  }
+
+  /**
+   * The own item can't be read: under MRSC, so it is where this Region is cut off from the others. Then no process of it has
+   * had a beat taken since, and after a lease's time nobody holds one; by the role, this Region may still take itself for the
+   * leader.
+   */
+  async #lookBlindly(): Promise<void> {
+    const { clock, control, onLeaseLost = 'fence', profile, region, telemetry } = this.#deps;
+    const now = clock.steadyMs();
+    this.#blindSinceMs ??= now;
+    if (control === undefined || now - this.#blindSinceMs < profile.leaseMs) return;
+    const role = await roleOf(control);
+    if (role === undefined || role.leader !== region) return;
+    const { epoch } = role;
+    if (this.#lost !== epoch) telemetry.event('lease-lost', { epoch, onLeaseLost });
+    this.#lost = epoch;
+    this.#lent = undefined;
+    if (onLeaseLost === 'fence') this.#keeper.want(true, epoch);
   }
 
   /** How long to wait before the next look, ms: while everybody waits for this Region, less than otherwise. */

@@ -1,5 +1,5 @@
 import type { Consent } from '#lib/domain/control/acceptor.ts';
-import { HANDOVER_MS } from '#lib/domain/control/application-lease.ts';
+import { lookTimesOf } from '#lib/domain/control/application-lease.ts';
 import { install } from '#lib/domain/control/register.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import { beatenShards } from '#lib/domain/marks.ts';
@@ -46,7 +46,7 @@ export async function giveUpLease(
  */
 export async function lastWrites(deps: FailoverDeps, by: Consent, cover: Cover): Promise<YieldResult> {
   const { clock, region, sleep, stream } = deps;
-  await sleep(HANDOVER_MS);
+  await sleep(lookTimesOf(deps.group.register).handoverMs);
   const log = deps.peers.log(region);
   let head = await log.head(LANE_0);
   // An earlier leader's clock may have been ahead of this one's: the mark must be newer than all that is logged.

@@ -263,6 +263,21 @@ describe('the plan of a switchover', () => {
     expect(yields({ resources })).toEqual([consent, 'PostgreSQL INSERT understudy.heartbeat', logged]);
   });
 
+  test('asks every acceptor of an MRSC register where it runs, and takes its time for the looks across Regions', () => {
+    const register = { kind: 'mrsc', table: 'register' } as const;
+    const resources = { ...RULES.resources, register };
+    const [near, across] = [{}, { resources }].map((rules) =>
+      failover(surveyOf(), { kind: 'switchover', asked: US }, rules),
+    );
+    const asked = across!.calls.filter(({ target }) => target.includes('#acceptor'));
+    expect(new Set(asked.map(({ region }) => region))).toEqual(new Set([EU]));
+    expect(new Set(asked.map(({ target }) => target))).toEqual(
+      new Set([EU, US, AP].map((each) => `register/orders#acceptor#${each}`)),
+    );
+    expect(asked).toHaveLength(near!.calls.filter(({ target }) => target.includes('#acceptor')).length);
+    expect(across!.rto.ms! - near!.rto.ms!).toBe(335 - 90);
+  });
+
   test('is refused where the leader is lost, leads already, or the successor is not eligible', () => {
     expect(codes(switchover(surveyOf({ eu: lost(EU) })))).toEqual(['REGION_UNREACHABLE']);
     expect(codes(switchover(surveyOf(), { asked: EU }))).toContain('CONFIG_INVALID');

@@ -119,6 +119,22 @@ describe('the fence of an epoch that was claimed', () => {
     expect(provenOf(result)).toEqual(['log', 'lease', 'watchdog', 'engine']);
   });
 
+  test.each([
+    ['control tables', undefined, 90],
+    ['an MRSC table', { kind: 'mrsc', table: 'register' } as const, 335],
+  ])('after the time that an application may take by a look at %s', async (_, register, ms) => {
+    const group = await open();
+    const all = group.failoverDeps(EU);
+    const deps: FailoverDeps = { ...all, group: { ...all.group, ...(register && { register }) } };
+    const slept: number[] = [];
+    const sleep = async (time: number) => void slept.push(time);
+    const input = { ...START.input, kind: 'switchover', trigger: 'operator', successor: US } as const;
+    const given = await group.run(giveUpLease(deps, { input }));
+    if (given.outcome !== 'given-up') throw new Error(given.why);
+    await group.run(lastWrites({ ...deps, sleep }, given.by, await group.run(coverShards(deps))));
+    expect(slept[0]).toBe(ms);
+  });
+
   test('from a coordinator that died on the way, by force', async () => {
     const group = await open();
     group.lost.add(EU);

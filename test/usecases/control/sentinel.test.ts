@@ -237,6 +237,34 @@ describe('the sentinel of the leader', () => {
     }
   });
 
+  test('fences its store once it could not read its own item for a lease, be it a process that has just begun', async () => {
+    const watchers = await peace();
+    watchers.restart(EU);
+    watchers.blind.add(EU);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    await watchers.pass(leaseMs - lookMs);
+    expect(watchers.group.fences.has(EU)).toBe(false);
+    await watchers.pass(3 * lookMs);
+    expect(watchers.group.fences.get(EU)).toBe(1);
+    expect(watchers.events('lease-lost')).toBe(1);
+    watchers.blind.delete(EU);
+    await watchers.until(() => !watchers.group.fences.has(EU));
+    expect(watchers.leaseLeftMs(EU)).toBeGreaterThan(0);
+  });
+
+  test('that follows fences nothing for what it cannot read, nor does a leader that can read now and then', async () => {
+    const watchers = await peace();
+    watchers.blind.add(US);
+    await watchers.pass(2 * leaseMs);
+    for (let looks = 0; looks * lookMs < 3 * leaseMs; looks += 2) {
+      watchers.blind.add(EU);
+      await watchers.pass(lookMs);
+      watchers.blind.delete(EU);
+      await watchers.pass(lookMs);
+    }
+    expect(watchers.group.fences.size).toBe(0);
+  });
+
   test('goes on without a lease where the group is told to, and says so', async () => {
     const watchers = new Watchers(await new FailoverGroup(MEMBERS).found(EU));
     watchers.onLeaseLost = 'continue';

@@ -2,9 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { ReplicatedWriteConflictException } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { MrscAcceptors } from '#lib/aws/mrsc-acceptors.ts';
+import { AwsPeers, type GroupResources } from '#lib/aws/aws-peers.ts';
+import { MrscAcceptor } from '#lib/aws/mrsc-acceptor.ts';
 import { founded } from '#lib/domain/control/register.ts';
-import { parseGroupId } from '#lib/domain/ids.ts';
+import { parseGroupId, parseRegionId, type RegionId } from '#lib/domain/ids.ts';
+import { parseGroup } from '#lib/domain/topology.ts';
+import type { Acceptors } from '#lib/ports/acceptor-store.ts';
 import { changeRegister, keep, readRegister } from '#lib/usecases/control/change-register.ts';
 import { foundGroup } from '#lib/usecases/control/found-group.ts';
 import { acceptorContract } from '../contracts/acceptor.contract.ts';
@@ -51,14 +54,9 @@ beforeEach(() => {
   meanwhile = async () => {};
 });
 
-function open(group = `group-${++groups}`): MrscAcceptors {
-  return new MrscAcceptors({
-    dynamodb: server.dynamodb,
-    group: parseGroupId(group),
-    table,
-    newNonce: randomUUID,
-    members: [EU, US, AP],
-  });
+function open(group = `group-${++groups}`): Acceptors {
+  const deps = { dynamodb: server.dynamodb, group: parseGroupId(group), table, newNonce: randomUUID };
+  return { members: [EU, US, AP], of: (region: RegionId) => new MrscAcceptor({ ...deps, region }) };
 }
 
 async function neighbours() {
@@ -120,6 +118,39 @@ describe('the acceptors of an MRSC table', () => {
     };
     await expect(acceptor.prepare(ballot(1))).rejects.toThrow('no network');
     expect(writes).toBe(10);
+  });
+
+  test('are asked by the replica at hand, whoever’s they are; from nowhere, each in its own Region', async () => {
+    const { hostname, port } = await server.dynamodb.config.endpoint!();
+    const at = (register: string) => ({
+      dynamodb: 'http://127.0.0.1:1',
+      register,
+      credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+    });
+    const members = ['eu-west-1', 'eu-west-2', 'eu-west-3'].map(parseRegionId);
+    const [near, far, last] = members as [RegionId, RegionId, RegionId];
+    const resources: GroupResources = {
+      ...parseGroup({
+        group: `group-${++groups}`,
+        engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
+        regions: members.map((name) => ({ name })),
+        register: { kind: 'mrsc', table },
+      }),
+      logTable: 'log',
+      controlTable: 'control',
+      buckets: {},
+      endpoints: {
+        [near]: at(`http://${hostname}:${port}`),
+        [far]: at('http://127.0.0.1:1'),
+        [last]: at('http://127.0.0.1:1'),
+      },
+    };
+    const within = new AwsPeers(resources, 'stamp', { from: near });
+    expect((await within.acceptor(far).prepare(ballot(1))).kind).toBe('promised');
+    const outside = new AwsPeers(resources, 'stamp');
+    expect((await outside.acceptor(near).read()).promised).toBe('');
+    await expect(outside.acceptor(far).read()).rejects.toThrow('ECONNREFUSED');
+    await expect(new AwsPeers(resources, 'stamp', { from: far }).acceptor(near).read()).rejects.toThrow();
   });
 
   test('agree on a register, one item for each Region', async () => {

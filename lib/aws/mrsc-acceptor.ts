@@ -21,47 +21,35 @@ import type { Acceptor, Answer, Ballot, Beat, Consent, Draw } from '#lib/domain/
 import type { Register } from '#lib/domain/control/register.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
-import type { AcceptorStore, Acceptors } from '#lib/ports/acceptor-store.ts';
+import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 
 /** Conflicts with a write in another Region that one call sits out before it gives up. */
 const MAX_CONFLICTS = 8;
 
 type Deps = {
-  /** Client of the caller's own Region: its replica of the table is as good as any. */
+  /** Client of any Region of the table, best of the caller's own: one replica is as good as another. */
   readonly dynamodb: DynamoDBClient;
   readonly group: GroupId;
   /** A global table of multi-Region strong consistency. */
   readonly table: string;
+  /** Whose acceptor it is. */
+  readonly region: RegionId;
   /** An id that no other call has. */
   readonly newNonce: () => string;
 };
 
 /**
- * A group's acceptors as items of one MRSC global table, which reads and writes as one table in all of its Regions.
- * The majority that a call needs is then that of the table's own Regions, whoever's acceptor is asked.
+ * Item `<group>#acceptor#<region>` of one MRSC global table, which reads and writes as one table in all of its Regions: see
+ * acceptor-item.ts. `nonce` is that of the call that wrote it last. The majority that a call needs is that of the table's
+ * Regions, whoever's acceptor is asked.
  */
-export class MrscAcceptors implements Acceptors {
-  readonly members: readonly RegionId[];
-  readonly #deps: Deps;
-
-  constructor(deps: Deps & { readonly members: readonly RegionId[] }) {
-    this.members = deps.members;
-    this.#deps = deps;
-  }
-
-  of(region: RegionId): AcceptorStore {
-    return new MrscAcceptor(this.#deps, region);
-  }
-}
-
-/** Item `<group>#acceptor#<region>`: see acceptor-item.ts. `nonce` is that of the call that wrote it last. */
-class MrscAcceptor implements AcceptorStore {
+export class MrscAcceptor implements AcceptorStore {
   readonly #deps: Deps;
   readonly #item: { readonly TableName: string; readonly Key: { readonly id: { readonly S: string } } };
 
-  constructor(deps: Deps, region: RegionId) {
+  constructor(deps: Deps) {
     this.#deps = deps;
-    this.#item = { TableName: deps.table, Key: { id: { S: `${deps.group}#acceptor#${region}` } } };
+    this.#item = { TableName: deps.table, Key: { id: { S: `${deps.group}#acceptor#${deps.region}` } } };
   }
 
   async read(): Promise<Acceptor> {
