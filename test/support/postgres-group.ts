@@ -173,11 +173,15 @@ export class PostgresGroup {
   /** Brings followers up to what the leader has logged. */
   async follow(leader: RegionId, ...followers: readonly RegionId[]): Promise<void> {
     for (const name of followers) {
-      const region = this.at(name);
-      const { epoch } = await region.roles.role();
-      await relay(this.at(leader).log, region.log, LANE_0, epoch);
+      await this.push(leader, name);
       await this.apply(leader, name);
     }
+  }
+
+  /** Brings the leader's log to a Region, as far as that one's goes with it. */
+  async push(leader: RegionId, to: RegionId): Promise<void> {
+    const { epoch } = await this.at(leader).roles.role();
+    await relay(this.at(leader).log, this.at(to).log, LANE_0, epoch);
   }
 
   /** Applies what a follower's log holds. */

@@ -114,9 +114,10 @@ describe('a former leader whose way back breaks off', () => {
 
 describe('a transaction that the log tells in part, as its leader was lost', () => {
   test.each([
-    ['whose rest no log has', false],
-    ["whose rest the leader's own log has", true],
-  ])('%s is in the report from its first change, and gone', async (_, isLogged) => {
+    ['whose rest no log has', { isLogged: false, isPushed: false }],
+    ["whose rest the leader's own log has", { isLogged: true, isPushed: false }],
+    ['on which its log has gone on with another', { isLogged: false, isPushed: true }],
+  ])('%s is in the report from its first change, and gone', async (_, { isLogged, isPushed }) => {
     const group = await divided(postgres, { onward: [], captured: [] }, async (at) => {
       await run(at, EU, [
         `UPDATE still SET v = 'small' WHERE id = 9`,
@@ -130,6 +131,7 @@ describe('a transaction that the log tells in part, as its leader was lost', () 
     await run(group, US, ONWARD);
     await group.at(US).capture();
     await group.follow(US, AP);
+    if (isPushed) await group.push(US, EU);
     const result = await group.reattach(EU);
     const lines = await group.at(EU).report(E1);
     expect(result).toEqual({ kind: 'attached', divergent: 8_001 });
@@ -142,6 +144,15 @@ describe('a transaction that the log tells in part, as its leader was lost', () 
     await group.follow(US, AP);
     expect(await group.at(AP).contents()).toEqual(await group.at(US).contents());
   });
+});
+
+test('a former leader whose log has taken what the new one wrote holds that, too', async () => {
+  const group = await divided(postgres, { uncaptured: TAIL });
+  await group.at(US).capture();
+  await group.push(US, EU);
+  expect((await group.at(EU).log.head(LANE_0)).lastEpoch).toBe(E2);
+  expect((await group.reattach(EU)).kind).toBe('attached');
+  await expectFollows(group);
 });
 
 describe('a follower that had a tail of the lost leader', () => {
