@@ -144,6 +144,8 @@ export class PostgresRegion {
 /** A group of databases, step by step. */
 export class PostgresGroup {
   readonly regions: ReadonlyMap<RegionId, PostgresRegion>;
+  /** Size of a table that is not replaced as a whole, if not the usual one. */
+  wholeBytes: number | undefined;
 
   private constructor(regions: ReadonlyMap<RegionId, PostgresRegion>) {
     this.regions = regions;
@@ -243,6 +245,7 @@ export class PostgresGroup {
       shard: region.shard,
       leaderShard: this.at(leader).shard,
       telemetry: region.telemetry,
+      ...(this.wholeBytes !== undefined && { wholeBytes: this.wholeBytes }),
     });
   }
 

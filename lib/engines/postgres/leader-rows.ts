@@ -9,8 +9,6 @@ import type { TouchedTable } from '#lib/engines/postgres/touched-rows.ts';
 
 /** Rows that one statement names by their keys. */
 const KEYS = 500;
-/** Size of a table, in bytes, above which it is not copied in passing. */
-const WHOLE_BYTES = 256 << 20;
 
 /** Keys as text, of rows of a table. */
 export type Keys = readonly (readonly (string | null)[])[];
@@ -58,15 +56,17 @@ export class LeaderRows {
     }
   }
 
-  /** True if a table is too large to be copied beside other work. */
-  async isLarge({ table }: TouchedTable): Promise<boolean> {
+  /** Size of a table on the leader's disk, bytes; 0 for one that it does not have. */
+  async sizeOf({ table }: TouchedTable): Promise<number> {
     const published = this.#published.get(table.name);
-    if (published === undefined) return false;
+    if (published === undefined) return 0;
+    // A table without partitions is in no tree.
     const { rows } = await this.#client.query<{ bytes: string }>(
-      'SELECT coalesce(sum(pg_total_relation_size(relid)), 0) AS bytes FROM pg_partition_tree($1::regclass)',
+      `SELECT sum(pg_total_relation_size(part)) AS bytes
+         FROM (SELECT relid AS part FROM pg_partition_tree($1::regclass) UNION SELECT $1::regclass) tree`,
       [sqlOf(published)],
     );
-    return Number(rows[0]!.bytes) > WHOLE_BYTES;
+    return Number(rows[0]!.bytes);
   }
 
   /** Copies what there is of a table's touched rows into the open transaction of `to`, where they are not. */

@@ -32,6 +32,7 @@ import type { Telemetry } from '#lib/ports/telemetry.ts';
 /** How long the leader's log may take to come to a moment that has just been, ms. */
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 50;
+const WHOLE_BYTES = 256 << 20;
 /** How long a table's lock is waited for: whoever wants to write waits behind. */
 const LOCK_TIMEOUT_MS = 2_000;
 
@@ -47,6 +48,8 @@ export type RewinderDeps = SlotName & {
   readonly shard: string;
   readonly leaderShard: string;
   readonly telemetry: Telemetry;
+  /** Size of a table above which it is not copied in passing, bytes. */
+  readonly wholeBytes?: number;
 };
 
 /**
@@ -115,7 +118,10 @@ export class PostgresRewinder implements TransactionRewinder {
       const window = await this.#windowOf(onto, rows.position);
       if (typeof window === 'string') return window;
       while (growsBy(touched, window));
-      for (const table of touched.tables) if (table.whole && (await rows.isLarge(table))) return 'unknown';
+      for (const table of touched.tables) {
+        if (table.whole && (await rows.sizeOf(table)) > (this.#deps.wholeBytes ?? WHOLE_BYTES))
+          return 'unknown';
+      }
       return await this.#replace(session, { touched, changes, leader: { rows, window } }, onto);
     } catch (error) {
       // The two databases are not what the log says: whatever it is, a copy puts it right.

@@ -33,9 +33,11 @@ async function databases() {
   await clients[0].query(SCHEMA);
   await clients[1].query(OTHER);
   const [left, right] = urls.map((connectionString) => new PostgresDigest(connector({ connectionString })));
+  const small = (rest: (busyMs: number) => Promise<unknown>) =>
+    new PostgresDigest(connector({ connectionString: urls[0] }), { pages: 1, rest });
   const compare = (pause: () => Promise<void> = async () => {}) =>
     verify(left!, right!, { rechecks: 2, pause });
-  return { other: clients[1], compare };
+  return { own: clients[0], other: clients[1], compare, small, left: left! };
 }
 
 describe('digests of two databases', () => {
@@ -67,5 +69,24 @@ describe('digests of two databases', () => {
       await other.query(`INSERT INTO t VALUES ('k', 9, 'v9') ON CONFLICT DO NOTHING`);
     };
     expect(await compare(arrives)).toMatchObject({ equal: true, differingBuckets: 1 });
+  });
+
+  test('are the same read page by page, with a rest after each that is as long as the work', async () => {
+    const { left, own, small } = await databases();
+    // Rows that are equal, on several pages.
+    await own.query(`INSERT INTO n SELECT 2, 'many' FROM generate_series(1, 700)`);
+    const rests: number[] = [];
+    const pieces = small(async (busyMs) => rests.push(busyMs));
+    expect(await pieces.buckets()).toEqual(await left.buckets());
+    expect(rests.length).toBeGreaterThan(4);
+    expect(rests.every((ms) => ms > 0)).toBe(true);
+    const all = new Set(Array.from({ length: 256 }, (_, bucket) => bucket));
+    const rows = await left.rows(all);
+    expect(rows.size).toBe(552);
+    expect(await pieces.rows(all)).toEqual(rows);
+    // By key, one by one.
+    expect(await pieces.recheck([...rows.keys(), 'public.t {7000,k}'])).toEqual(
+      new Map([...rows, ['public.t {7000,k}', undefined]]),
+    );
   });
 });

@@ -211,6 +211,15 @@ test('a store that holds what no log tells is copied anew, once its report is sa
   await expectFollows(group);
 });
 
+test('a store with a large table that would be replaced whole is copied anew', async () => {
+  const group = await divided(postgres, { uncaptured: [`INSERT INTO pile VALUES (9, 'mine')`] });
+  group.wholeBytes = 8_000;
+  expect((await group.reattach(EU)).kind).toBe('rebuilding');
+  await group.at(US).capture();
+  await group.follow(US, EU);
+  await expectFollows(group);
+});
+
 describe('with a role that may not switch off what tables do by themselves', () => {
   async function withRole(group: PostgresGroup, own: string): Promise<void> {
     const region = group.at(EU);
