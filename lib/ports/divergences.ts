@@ -1,6 +1,7 @@
 import type { DivergentChange } from '#lib/domain/control/divergence.ts';
 import type { Draft, Entry } from '#lib/domain/log.ts';
 import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
+import type { Marks } from '#lib/domain/marks.ts';
 import type { Applied, ApplyLease } from '#lib/ports/control.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 
@@ -87,6 +88,8 @@ export interface TransactionRewinder {
       readonly from: Applied;
       /** The store led: whatever was written to it is to be in the report. */
       readonly led: boolean;
+      /** Of the own log: what of each source it has had. */
+      readonly marks: Marks;
       /** Of the leader: what it holds after `from` is not in the store. */
       readonly log: ReplicaLog;
       /** In which that leader leads. */

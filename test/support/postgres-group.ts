@@ -49,7 +49,7 @@ export class PostgresRegion {
   readonly divergences = new MemoryDivergences();
   readonly telemetry = new RecordedTelemetry();
   readonly checkpoints: PostgresCheckpoints;
-  readonly slot: string;
+  slot: string;
   readonly origin: string;
   readonly name: RegionId;
   readonly client: pg.Client;

@@ -106,6 +106,7 @@ export class PostgresRewinder implements TransactionRewinder {
     changes: readonly PostgresChange[],
     onto: Onto,
   ): Promise<'done' | 'lost' | 'unknown'> {
+    if (onto.led && this.#hasLostSlot(onto)) return 'unknown';
     const session = await ApplySession.open(this.#deps.connect, lease, this.#deps.origin);
     if (session === undefined) return 'lost';
     let rows: LeaderRows | undefined;
@@ -134,6 +135,13 @@ export class PostgresRewinder implements TransactionRewinder {
       await rows?.end();
       await session.end();
     }
+  }
+
+  /** What it led by was another slot: nobody knows what that one had not told yet. A name is never used twice (ADR 21). */
+  #hasLostSlot({ marks }: Onto): boolean {
+    const { shard, slot } = this.#deps;
+    const region = shard.slice(0, -slot.length);
+    return marks[shard] === undefined && Object.keys(marks).some((name) => name.startsWith(region));
   }
 
   /** The leader's log up to the moment, which it may not have come to yet. */

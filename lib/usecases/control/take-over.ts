@@ -45,7 +45,7 @@ export async function takeOver(
     readonly isDue: () => Promise<boolean>;
   },
   { epoch, led }: Role,
-  { own, leader, common }: Parted,
+  { own, leader, common, head: { marks } }: Parted,
   { lease, state }: Held,
   changes: readonly DivergentChange[],
 ): Promise<'done' | 'lost' | 'unknown'> {
@@ -66,6 +66,7 @@ export async function takeOver(
   return deps.rewinder.takeOver(lease, stored, {
     from,
     led: holdsAll,
+    marks,
     log: leader,
     epoch,
     isDue: deps.isDue,

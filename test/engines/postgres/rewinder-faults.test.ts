@@ -13,7 +13,8 @@ import type { PostgresGroup } from '../../support/postgres-group.ts';
 let postgres: TestPostgres;
 
 beforeAll(async () => {
-  postgres = await startTestPostgres();
+  // Three slots and origins for each group.
+  postgres = await startTestPostgres({ max_replication_slots: 100, max_active_replication_origins: 100 });
 });
 
 afterAll(async () => {
@@ -215,6 +216,19 @@ test('a store with a large table that would be replaced whole is copied anew', a
   const group = await divided(postgres, { uncaptured: [`INSERT INTO pile VALUES (9, 'mine')`] });
   group.wholeBytes = 8_000;
   expect((await group.reattach(EU)).kind).toBe('rebuilding');
+  await group.at(US).capture();
+  await group.follow(US, EU);
+  await expectFollows(group);
+});
+
+test('a store whose slot was lost with what nobody had read is copied anew', async () => {
+  const group = await divided(postgres, { captured: TAIL.slice(0, 1), uncaptured: TAIL.slice(1) });
+  const eu = group.at(EU);
+  await eu.sql(`SELECT pg_drop_replication_slot('${eu.slot}')`);
+  eu.slot += '_anew';
+  await eu.sql(`SELECT pg_create_logical_replication_slot('${eu.slot}', 'pgoutput')`);
+  expect((await group.reattach(EU)).kind).toBe('rebuilding');
+  expect(await eu.report(E1)).toHaveLength(4);
   await group.at(US).capture();
   await group.follow(US, EU);
   await expectFollows(group);
