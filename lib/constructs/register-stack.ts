@@ -19,7 +19,8 @@ export class RegisterStack extends Stack {
     { account, config, removal, table }: Omit<Place, 'region'> & { readonly table: string },
   ) {
     const [home, ...others] = membersOf(config).toSorted();
-    // Stacks that need none of the others are deployed in the order of their ids: a capital comes before every Region.
+    // Stacks that need none of the others come as they were made, or by their ids, depending on who lists them: with a
+    // capital, this one is the first either way.
     super(scope, 'Register', {
       stackName: resourceName(config.group, 'register'),
       env: environmentOf({ account, region: home! }),
