@@ -46,7 +46,8 @@ export class Group {
   readonly retained: string[] = [];
   /** Of the clients' record: the setting that an update changes. */
   ttlSeconds = 5;
-  #synthesized = '';
+  /** Where each config was synthesized: a run comes back to some. */
+  readonly #assemblies = new Map<string, string>();
   #leftOut: readonly string[] = [];
   readonly #guard: Guard;
   readonly #clients = new Map<string, { destroy(): void }>();
@@ -104,21 +105,30 @@ export class Group {
     return `arn:aws:states:${region}:${this.target.account}:stateMachine:${workflowName(parseGroupId(this.id))}`;
   }
 
-  /** Runs the CDK's command line on the project's own app, which is synthesized anew where its config has changed. */
+  /** Folder of the templates that the group is deployed by now. */
+  get assembly(): string {
+    return this.#assemblies.get(this.#config()) ?? join(this.folder, `cdk.out.${this.#assemblies.size}`);
+  }
+
+  /** Runs the CDK's command line on the project's own app. */
   async cdk(args: readonly string[]): Promise<void> {
-    const output = join(this.folder, 'cdk.out');
+    await this.synthesize();
+    await this.#runCdk([...args, '--app', this.assembly], ROOT);
+  }
+
+  /** Makes the templates, unless the config is one that has been synthesized before. */
+  async synthesize(): Promise<void> {
     const config = this.#config();
-    if (this.#synthesized !== config) {
-      const file = join(this.folder, 'understudy.config.json');
-      await writeFile(file, config);
-      const app = `${process.execPath} ${join(ROOT, 'bin/app.ts')}`;
-      // Of all stacks: a command on one bundles no code for the others.
-      const synth = ['synth', '--quiet', '--app', app, '--output', output, '--context', `config=${file}`];
-      await this.#runCdk(synth, ROOT);
-      if (this.target.foreign !== undefined) this.#leftOut = await leaveOutUnknown(this, output);
-      this.#synthesized = config;
-    }
-    await this.#runCdk([...args, '--app', output], ROOT);
+    if (this.#assemblies.has(config)) return;
+    const output = this.assembly;
+    const file = join(this.folder, 'understudy.config.json');
+    await writeFile(file, config);
+    const app = `${process.execPath} ${join(ROOT, 'bin/app.ts')}`;
+    // Of all stacks: a command on one bundles no code for the others.
+    const synth = ['synth', '--quiet', '--app', app, '--output', output, '--context', `config=${file}`];
+    await this.#runCdk(synth, ROOT);
+    if (this.target.foreign !== undefined) this.#leftOut = await leaveOutUnknown(this, output);
+    this.#assemblies.set(config, output);
   }
 
   /** Types of resources that the cloud does not know, and that were not deployed. */

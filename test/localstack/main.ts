@@ -123,6 +123,7 @@ async function onEmulator(): Promise<Target> {
     name: 'its own emulator',
     env: { ...process.env, HOME: folder, TMPDIR: folder },
     outage: values['cut-off'] ? forbidding : freezing,
+    freezing,
     plainEndpoint: own.plainEndpoint,
   };
 }

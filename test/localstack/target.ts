@@ -1,6 +1,15 @@
 import type { CaptureFeed } from './foreign/capture-feed.ts';
 import type { Group } from './group.ts';
 
+/** The Region of the control planes that an account has once: IAM, Route 53. A run stops any other. */
+export const HOME = 'us-east-1';
+
+/** How a Region is lost, and comes back. */
+export type Outage = {
+  readonly lose: (group: Group, region: string) => Promise<void>;
+  readonly bringBack: (group: Group, region: string) => Promise<void>;
+};
+
 /** The cloud that a run is made on. */
 export type Target = {
   /** How it is called in the report. */
@@ -15,10 +24,9 @@ export type Target = {
   /** Whether the CDK's own stacks have to be made first. */
   readonly bootstrap: boolean;
   /** How a Region is lost and comes back; absent where it cannot be. */
-  readonly outage?: {
-    readonly lose: (group: Group, region: string) => Promise<void>;
-    readonly bringBack: (group: Group, region: string) => Promise<void>;
-  };
+  readonly outage?: Outage;
+  /** How a Region stops where it stands, so that whatever is asked of it hangs; absent where nobody can do that. */
+  readonly freezing?: Outage;
   /** An emulator that somebody else has started: what it lacks is found out, and it stays when the run has ended. */
   readonly foreign?: { readonly feed: CaptureFeed };
   /** Where a Region listens without TLS; known of the project's own emulator only. */

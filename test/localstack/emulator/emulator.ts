@@ -6,12 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { freePort } from '#lib/local/ports.ts';
+import { HOME } from '../target.ts';
 import { selfSigned } from './certificate.ts';
 import { type Guard, signalGroup } from './guard.ts';
 import { emulatorPython } from './python.ts';
 import type { RouterOptions } from './router-process.ts';
 
-const HOME = 'us-east-1';
 /** Twelve digits: the emulator takes such a key for the root user of the account of that number. */
 export const ACCOUNT = '000000000000';
 const START_MS = 30_000;

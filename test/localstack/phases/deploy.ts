@@ -71,9 +71,16 @@ export async function deployAll(group: Group): Promise<void> {
   await group.target.foreign?.feed.replace(group);
 }
 
-export async function deployOne(group: Group, region: string): Promise<void> {
-  await group.cdk(['deploy', `${group.id}/${region}`, '--exclusively', ...settings(group)]);
+/** The stacks of these Regions, and no other. */
+export async function deployOnly(group: Group, ...regions: readonly string[]): Promise<void> {
+  const stacks = regions.map((region) => `${group.id}/${region}`);
+  await group.cdk(['deploy', ...stacks, '--exclusively', '--concurrency', '3', ...settings(group)]);
   await group.target.foreign?.feed.replace(group);
+}
+
+/** Removes one Region's stack, and no other. */
+export async function destroyOnly(group: Group, region: string): Promise<void> {
+  await group.cdk(['destroy', `${group.id}/${region}`, '--exclusively', '--force']);
 }
 
 function settings({ id }: Group): readonly string[] {

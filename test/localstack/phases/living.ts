@@ -3,10 +3,11 @@ import { eventually } from '../eventually.ts';
 import type { Group } from '../group.ts';
 import { standingOf } from '../items.ts';
 import { commonDigest } from '../replicas.ts';
+import { HOME } from '../target.ts';
+import { whileUnreachable } from '../unreachable.ts';
 import type { Writer } from '../writer.ts';
-import { deployAll, deployOne } from './deploy.ts';
+import { deployAll, deployOnly, destroyOnly } from './deploy.ts';
 import { agree, leads } from './drill.ts';
-import { retainedOf } from './teardown.ts';
 
 /** A new Region takes its first copy at its first tick, which comes once a minute. */
 const COPY_MS = 150_000;
@@ -15,7 +16,10 @@ const COPY_MS = 150_000;
 export async function living(group: Group, writer: Writer): Promise<void> {
   const { report, target } = group;
   const { spare } = target;
-  if (spare === undefined) return;
+  if (spare === undefined) {
+    report.say('== without a group that lives: there is no Region to be added');
+    return;
+  }
   const { epoch, leader } = await standingOf(group, group.regions[0]!);
   report.begin('a group that lives: docs/OPERATIONS.md');
   await update(group, leader);
@@ -43,17 +47,18 @@ export async function living(group: Group, writer: Writer): Promise<void> {
   writer.start();
 
   const gone = group.regions.find((region) => region !== leader && region !== spare)!;
-  await report.check(`"Remove a Region": deploy without ${gone}, then destroy its stack`, async () => {
-    group.retained.push(...(await retainedOf(group, [gone])));
-    const all = group.regions;
-    const without = all.filter((region) => region !== gone);
-    group.regions = without;
+  await report.check(`"Remove a Region": deploy without ${gone}`, async () => {
+    group.regions = group.regions.filter((region) => region !== gone);
     await deployAll(group);
-    group.regions = all;
-    await group.cdk(['destroy', `${group.id}/${gone}`, '--exclusively', '--force']);
-    group.regions = without;
+  });
+  await report.check(`its stack is destroyed while ${spare} is unreachable`, async () => {
+    const left = group.regions;
+    group.regions = [...left, gone];
+    await whileUnreachable(group, spare, () => destroyOnly(group, gone));
+    group.regions = left;
     group.removed.push(gone);
   });
+  await report.check('"Delete the data": what it has left goes', () => deleteRetained(group, [gone]));
   await leads(group, epoch, leader, group.regions);
   await replace(group, leader, spare);
   await leads(group, epoch, leader, group.regions);
@@ -66,9 +71,9 @@ async function replace(group: Group, leader: string, lost: string): Promise<void
   await group.report.check(
     `"Replace a Region": ${lost} loses all it has, and is deployed afresh`,
     async () => {
-      await group.cdk(['destroy', `${group.id}/${lost}`, '--exclusively', '--force']);
+      await destroyOnly(group, lost);
       await deleteRetained(group, [lost]);
-      await deployOne(group, lost);
+      await deployOnly(group, lost);
       const advice = (await adviceOn(group)).find(({ kind }) => kind === 'forgotten');
       if (advice === undefined) throw new Error('understudy status says nothing of it');
       return advice.text;
@@ -89,13 +94,18 @@ async function adviceOn(group: Group): Promise<readonly { readonly kind: string;
 
 /** One Region after the other, the leader's last, while the application writes. */
 async function update(group: Group, leader: string): Promise<void> {
-  const order = [...group.regions.filter((region) => region !== leader), leader];
+  const followers = group.regions.filter((region) => region !== leader);
+  const away = followers.find((region) => region !== HOME)!;
+  const first = followers.find((region) => region !== away)!;
+  group.ttlSeconds += 1;
+  await group.report.check(`"Update": ${first}, while ${away} is unreachable`, () =>
+    whileUnreachable(group, away, () => deployOnly(group, first)),
+  );
   await group.report.check(
-    '"Update": one Region after the other, the leader last',
+    '"Update": the others, the leader last',
     async () => {
-      group.ttlSeconds += 1;
-      for (const region of order) await deployOne(group, region);
+      for (const region of [away, leader]) await deployOnly(group, region);
     },
-    () => order.join(', '),
+    () => `${away}, ${leader}`,
   );
 }

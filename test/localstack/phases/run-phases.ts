@@ -4,9 +4,9 @@ import { alarms } from './alarms.ts';
 import { deploy } from './deploy.ts';
 import { agree, drill } from './drill.ts';
 import { living } from './living.ts';
+import { loss } from './loss.ts';
 import { outage } from './outage.ts';
 import { permissions } from './permissions.ts';
-import { refusal } from './refusal.ts';
 import { replicate } from './replicate.ts';
 import { scheduledDrill } from './scheduled-drill.ts';
 import { hear, secrecy } from './secrecy.ts';
@@ -31,11 +31,12 @@ export async function runPhases(group: Group): Promise<void> {
     // A Region that is removed tells nothing afterwards.
     const told = [await hear(group)];
     await permissions(group, told[0]!);
-    await refusal(group);
     writer.start();
     await living(group, writer);
     if (lost !== undefined) await alarms(group, lost);
     await scheduledDrill(group);
+    told.push(await hear(group));
+    await loss(group, writer);
     told.push(await hear(group));
     await secrecy(group, told);
   } finally {

@@ -71,7 +71,7 @@ async function resourcesOf(
   stack: string,
 ): Promise<Record<string, { DeletionPolicy?: string }>> {
   const read = async (file: string): Promise<unknown> =>
-    JSON.parse(await readFile(join(group.folder, 'cdk.out', file), 'utf8'));
+    JSON.parse(await readFile(join(group.assembly, file), 'utf8'));
   const { artifacts } = (await read('manifest.json')) as {
     artifacts: Record<string, { properties?: { stackName?: string; templateFile?: string } }>;
   };
