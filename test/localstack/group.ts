@@ -21,7 +21,7 @@ import type { Target } from './target.ts';
 const REQUEST_MS = 5_000;
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Who answers for its drills. They are scheduled for a day that no run sees: the run has them itself. */
+/** Who answers for its drills. */
 export const APPROVED_BY = 'the end-to-end run';
 
 /** The group that a run deploys: its names, the commands that act on it, and clients of every Region's services. */
@@ -46,6 +46,8 @@ export class Group {
   readonly retained: string[] = [];
   /** Of the clients' record: the setting that an update changes. */
   ttlSeconds = 5;
+  /** Of its drills; a day that no run sees, until a drill is wanted. */
+  schedule = 'cron(0 0 1 1 ? 2099)';
   /** Where each config was synthesized: a run comes back to some. */
   readonly #assemblies = new Map<string, string>();
   #leftOut: readonly string[] = [];
@@ -213,7 +215,7 @@ export class Group {
       },
       // An emulator of somebody else's may know no schedules.
       ...(this.target.foreign === undefined && {
-        drill: { schedule: 'cron(0 0 1 1 ? 2099)', approvedBy: APPROVED_BY },
+        drill: { schedule: this.schedule, approvedBy: APPROVED_BY },
       }),
     });
   }

@@ -28,6 +28,7 @@ def main():
         queue_urls,
         resource_types,
         running_functions,
+        schedules,
     )
 
     # What is provisioned at home is decided of all types, the added ones too.
@@ -42,6 +43,7 @@ def main():
         alarms,
         log_groups,
         queue_urls,
+        schedules,
     ):
         patch.install(app)
     sys.argv = [sys.argv[0]]

@@ -1,5 +1,4 @@
 import { DescribeAlarmsCommand } from '@aws-sdk/client-cloudwatch';
-import { InvokeCommand } from '@aws-sdk/client-lambda';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { DRILL_FAILED } from '#lib/constructs/alarm-specs.ts';
 import { alarmName } from '#lib/domain/alarms.ts';
@@ -8,12 +7,16 @@ import { parseGroupId } from '#lib/domain/ids.ts';
 import { eventually } from '../eventually.ts';
 import { APPROVED_BY, type Group } from '../group.ts';
 import { standingOf } from '../items.ts';
+import { deployAll } from './deploy.ts';
 import { leads } from './drill.ts';
 
 /** The former leader has to follow before it may lead again. */
 const DRILL_MS = 240_000;
+const MINUTE_MS = 60_000;
+/** What the deployment of a schedule may take before it is too late, ms: on the emulator, and on AWS. */
+const DEPLOY_MS = { emulator: 30_000, aws: 180_000 };
 
-/** A drill as its schedule starts it, in every Region at once: there and back, with evidence. */
+/** A drill that its schedule starts, in every Region at once: there and back, with evidence. */
 export async function scheduledDrill(group: Group): Promise<void> {
   const { report, target } = group;
   if (target.foreign !== undefined) return;
@@ -22,30 +25,36 @@ export async function scheduledDrill(group: Group): Promise<void> {
   await report.check('understudy ack: no failover was so recent that there is no drill', async () => {
     await group.understudy(['ack']);
   });
-  const due = new Date().toISOString();
-  await report.check('every Region is told, and the one that leads has it: it passes', async () => {
-    const Payload = JSON.stringify({ kind: 'drill', due });
-    await Promise.all(
-      group.regions.map((region) =>
-        group
-          .lambda(region)
-          .send(new InvokeCommand({ FunctionName: group.nameOf('drill'), InvocationType: 'Event', Payload })),
-      ),
-    );
-    const kept = JSON.parse(
-      await eventually('there is a report', DRILL_MS, () => evidence(group, leader, due, 'report.json')),
-    ) as DrillReport;
-    if (kept.outcome !== 'passed') throw new Error(JSON.stringify(kept));
-    if (kept.approvedBy !== APPROVED_BY) throw new Error(`approved by ${kept.approvedBy}`);
-    const { back, there } = kept;
-    // That the last write is logged is proven by the stream's shards, which the function must be able to list.
-    const unproven = [there, back].find(({ timeline }) => JSON.stringify(timeline).includes('"unproven"'));
-    if (unproven !== undefined) throw new Error(JSON.stringify(unproven));
-    const ways = [there, back].map(
-      ({ from, rpo, rtoMs, to }) => `${from} to ${to} ${rtoMs} ms, RPO ${rpo.records ?? 'unknown'}`,
-    );
-    return ways.join('; ');
-  });
+  const lead = target.freezing === undefined ? DEPLOY_MS.aws : DEPLOY_MS.emulator;
+  const dueMs = Math.ceil((Date.now() + lead) / MINUTE_MS) * MINUTE_MS;
+  const due = new Date(dueMs).toISOString().replace('.000', '');
+  await report.check(
+    'a schedule is deployed',
+    async () => {
+      group.schedule = cronOf(new Date(dueMs));
+      await deployAll(group);
+    },
+    () => group.schedule,
+  );
+  await report.check(
+    'it fires in every Region, and the one that leads has the drill: it passes',
+    async () => {
+      const boundMs = Math.max(dueMs - Date.now(), 0) + DRILL_MS;
+      const kept = JSON.parse(
+        await eventually('there is a report', boundMs, () => evidence(group, leader, due, 'report.json')),
+      ) as DrillReport;
+      if (kept.outcome !== 'passed') throw new Error(JSON.stringify(kept));
+      if (kept.approvedBy !== APPROVED_BY) throw new Error(`approved by ${kept.approvedBy}`);
+      const { back, there } = kept;
+      // That the last write is logged is proven by the stream's shards, which the function must be able to list.
+      const unproven = [there, back].find(({ timeline }) => JSON.stringify(timeline).includes('"unproven"'));
+      if (unproven !== undefined) throw new Error(JSON.stringify(unproven));
+      const ways = [there, back].map(
+        ({ from, rpo, rtoMs, to }) => `${from} to ${to} ${rtoMs} ms, RPO ${rpo.records ?? 'unknown'}`,
+      );
+      return ways.join('; ');
+    },
+  );
   await report.check('its page is beside it', async () => {
     const page = await evidence(group, leader, due, 'report.html');
     if (!page.includes(APPROVED_BY)) throw new Error('it does not say who has approved the drill');
@@ -62,6 +71,12 @@ export async function scheduledDrill(group: Group): Promise<void> {
       if (state === undefined || state === 'ALARM') throw new Error(`${region}: ${state}`);
     }
   });
+}
+
+/** Once, at this minute, UTC. */
+function cronOf(at: Date): string {
+  const fields = [at.getUTCMinutes(), at.getUTCHours(), at.getUTCDate(), at.getUTCMonth() + 1];
+  return `cron(${fields.join(' ')} ? ${at.getUTCFullYear()})`;
 }
 
 async function evidence(group: Group, region: string, due: string, name: string): Promise<string> {
