@@ -47,13 +47,14 @@ export async function living(group: Group, writer: Writer): Promise<void> {
   writer.start();
 
   const gone = group.regions.find((region) => region !== leader && region !== spare)!;
+  const former = group.regions;
   await report.check(`"Remove a Region": deploy without ${gone}`, async () => {
     group.regions = group.regions.filter((region) => region !== gone);
     await deployAll(group);
   });
   await report.check(`its stack is destroyed while ${spare} is unreachable`, async () => {
     const left = group.regions;
-    group.regions = [...left, gone];
+    group.regions = former;
     await whileUnreachable(group, spare, () => destroyOnly(group, gone));
     group.regions = left;
     group.removed.push(gone);

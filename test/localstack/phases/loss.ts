@@ -35,13 +35,14 @@ export async function loss(group: Group, writer: Writer): Promise<void> {
   await group.understudy(['ack']);
   writer.start();
   const winner = await failOver(group, freezing, { epoch, lost, survivors });
-  await replaceBy(group, another, { epoch: epoch + 1, lost, survivors, winner });
+  const former = [...survivors, lost, another];
+  await replaceBy(group, former, { another, epoch: epoch + 1, lost, survivors, winner });
   await report.check(
     `${lost} answers again: its stack is destroyed, then its roles are free to go`,
     async () => {
       await freezing.bringBack(group, lost);
       const left = group.regions;
-      group.regions = [...left, lost];
+      group.regions = former;
       // AWS deletes no role that has a policy of somebody else's: there, the first try ends at the roles.
       await destroyOnly(group, lost).catch(async () => {
         await reconnect(group, lost);
@@ -108,15 +109,15 @@ async function failOver(group: Group, freezing: Outage, { epoch, lost, survivors
 /** "Replace a Region that is lost for good", by another Region. */
 async function replaceBy(
   group: Group,
-  another: string,
-  { epoch, lost, survivors, winner }: Lost & { readonly winner: string },
+  withBoth: readonly string[],
+  { another, epoch, lost, survivors, winner }: Lost & { readonly another: string; readonly winner: string },
 ): Promise<void> {
   const { report } = group;
   await report.check(`"Replace a Region", 1: the functions of ${lost} are forbidden everything`, () =>
     cutOff(group, lost),
   );
   await report.check(`2: ${another} is added; ${lost} is left out of the deployment`, async () => {
-    group.regions = [...survivors, lost, another];
+    group.regions = withBoth;
     group.removed.splice(group.removed.indexOf(another), 1);
     await deployOnly(group, ...survivors, another);
     await group.understudy(['found', '--leader', winner]);
