@@ -48,6 +48,8 @@ export class Group {
   ttlSeconds = 5;
   /** Of its drills; a day that no run sees, until a drill is wanted. */
   schedule = 'cron(0 0 1 1 ? 2099)';
+  /** The longest that a deployment of all its stacks has taken so far, synthesis included. */
+  deployMs = 0;
   /** Where each config was synthesized: a run comes back to some. */
   readonly #assemblies = new Map<string, string>();
   #leftOut: readonly string[] = [];

@@ -65,10 +65,12 @@ async function sayWhatIsMissing(group: Group): Promise<void> {
 }
 
 export async function deployAll(group: Group): Promise<void> {
+  const begunMs = Date.now();
   // Emulators of one process for all Regions confuse functions of one name that are made at the same time.
   const concurrency = group.target.foreign === undefined ? '3' : '1';
   await group.cdk(['deploy', '--all', '--concurrency', concurrency, ...settings(group)]);
   await group.target.foreign?.feed.replace(group);
+  group.deployMs = Math.max(group.deployMs, Date.now() - begunMs);
 }
 
 /** The stacks of these Regions, and no other. */
