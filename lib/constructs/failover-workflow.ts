@@ -97,7 +97,7 @@ export class FailoverWorkflow extends Construct {
     handler.allow(
       ['states:DescribeExecution'],
       arns.map((arn) => `${arn.replace(':stateMachine:', ':execution:')}:${group}-*-drill`),
-      'Each drill is a run of its own: the wildcard stands for its epoch.',
+      'Each drill is a run of its own: the wildcard stands for its epoch and when it was due.',
     );
     handler.tell({ failover: { stateMachineArn: workflowArn(this, this.#place) } });
   }

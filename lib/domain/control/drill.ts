@@ -45,6 +45,15 @@ export type DrillReport = {
     }
 );
 
+/**
+ * The run by which a drill begins `epoch`. The name goes into the register with the epoch, so every Region can tell a lead
+ * that this very drill has moved from any other. At most 74 characters, of the 80 that Step Functions takes.
+ */
+export function drillRun({ due, group }: Pick<DrillReport, 'group' | 'due'>, epoch: Epoch): string {
+  const stamp = new Date(due).toISOString().replace(/[-:]|\.\d+/g, '');
+  return `${group}-${epoch}-${stamp}-drill`;
+}
+
 /** The run that a drill starts to end `epoch`: the same however often it is started. */
 export function drillInput(
   drill: Pick<DrillReport, 'group' | 'due' | 'approvedBy'>,
@@ -56,7 +65,7 @@ export function drillInput(
     group,
     epoch,
     kind: 'switchover',
-    run: `${group}-${advanceEpoch(epoch)}-drill`,
+    run: drillRun(drill, advanceEpoch(epoch)),
     trigger: 'drill',
     ...(successor !== undefined && { successor }),
     reason: `scheduled drill of ${due}, approved by ${approvedBy}`,

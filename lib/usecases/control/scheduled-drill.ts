@@ -1,4 +1,4 @@
-import { type DrillLeg, type DrillReport, drillInput, legOf } from '#lib/domain/control/drill.ts';
+import { type DrillLeg, type DrillReport, drillInput, drillRun, legOf } from '#lib/domain/control/drill.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
 import type { Refusal } from '#lib/domain/control/plan.ts';
@@ -35,7 +35,7 @@ export type DrillDeps = {
 
 /**
  * - elsewhere: another Region leads, and has the drill.
- * - begun-before: the same drill was asked for twice.
+ * - begun-before: the same drill was asked for twice, or the Region leads by it.
  * - kept: there is a report, at `at`.
  */
 export type DrillEnd =
@@ -46,6 +46,8 @@ export type DrillEnd =
 /** Between two looks whether the former leader may lead again, ms. */
 const LOOK_MS = 1_000;
 
+/** Why there is no drill, or no way back. */
+type Reason = Pick<Refusal, 'code' | 'why'>;
 type Named = Pick<DrillReport, 'group' | 'due' | 'approvedBy'>;
 type Result =
   Extract<DrillReport, { readonly outcome: 'passed' | 'failed' }> extends infer R
@@ -56,8 +58,9 @@ type Result =
 
 /**
  * A switchover to the best follower and one back, by the workflow that every switchover takes, with a report of both. Every
- * Region is told; the one that leads has the drill. One that would meet a failover, its cooldown, a pause, or a group without
- * a successor is refused before anything is started, which is written down.
+ * Region is told, and not at the same moment; the one that leads has the drill, and one that leads by it when it hears of it
+ * has none of its own. One that would meet a failover, its cooldown, a pause, or a group without a successor is refused before
+ * anything is started, which is written down.
  *
  * Throws REGISTER_UNAVAILABLE if no Region says who leads.
  */
@@ -68,8 +71,9 @@ export async function scheduledDrill(deps: DrillDeps, due: string): Promise<Dril
   // Whoever replaces a leader knows best why there is no drill now.
   const at = register.phase === 'leading' ? register.leader : register.coordinator;
   if (at !== region) return { outcome: 'elsewhere', region: at };
-  if ((await evidence.begin(due, begunMs)) === 'exists') return { outcome: 'begun-before' };
   const named: Named = { group: config.group, due, approvedBy };
+  if (register.run === drillRun(named, register.epoch)) return { outcome: 'begun-before' };
+  if ((await evidence.begin(due, begunMs)) === 'exists') return { outcome: 'begun-before' };
   const result =
     refusal === undefined
       ? await thereAndBack(deps, named, register.epoch)
@@ -84,9 +88,7 @@ async function thereAndBack(deps: DrillDeps, drill: Named, epoch: Epoch): Promis
   if (there.end.kind === 'failed') return { outcome: 'failed', ...reasonOf(there.end), there };
   const away = there.to!;
   const stay = await untilFit(deps, { epoch: advanceEpoch(epoch), leader: away });
-  if (stay !== undefined) {
-    return { outcome: 'failed', code: stay.code, why: `${away} still leads: ${stay.why}`, there };
-  }
+  if (stay !== undefined) return { outcome: 'failed', ...stay, there };
   const back = await leg(deps, drillInput(drill, advanceEpoch(epoch), home), away);
   if (back.end.kind === 'failed') return { outcome: 'failed', ...reasonOf(back.end), there, back };
   return { outcome: 'passed', there, back };
@@ -111,7 +113,7 @@ async function leg(deps: DrillDeps, input: FailoverInput, from: RegionId): Promi
 }
 
 /** Why the run was not followed to its end. */
-function lossOf(lost: unknown): Pick<Refusal, 'code' | 'why'> {
+function lossOf(lost: unknown): Reason {
   if (!isFailure(lost)) return { code: 'REGION_UNREACHABLE', why: `its end is not known: ${String(lost)}` };
   return { code: lost.code, why: lost.message.slice(lost.code.length + 2) };
 }
@@ -120,14 +122,18 @@ function lossOf(lost: unknown): Pick<Refusal, 'code' | 'why'> {
 async function untilFit(
   deps: DrillDeps,
   expected: { readonly epoch: Epoch; readonly leader: RegionId },
-): Promise<Pick<Refusal, 'code' | 'why'> | undefined> {
+): Promise<Reason | undefined> {
   for (;;) {
     const { register, refusal } = await look(deps, deps.region);
-    if (refusal === undefined) return undefined;
-    if (register.epoch !== expected.epoch || register.leader !== expected.leader || register.paused) {
-      return refusal;
+    const { coordinator, epoch, leader, paused } = register;
+    if (epoch !== expected.epoch || leader !== expected.leader) {
+      const why = `another run was first: epoch ${epoch}, coordinated by ${coordinator}`;
+      return { code: 'PLAN_STALE', why };
     }
-    if (!deps.mayGoOn()) return refusal;
+    if (refusal === undefined) return undefined;
+    if (paused !== undefined || !deps.mayGoOn()) {
+      return { code: refusal.code, why: `${leader} still leads: ${refusal.why}` };
+    }
     await deps.sleep(LOOK_MS);
   }
 }
@@ -149,7 +155,7 @@ async function look(deps: DrillDeps, asked?: RegionId) {
     { kind: 'switchover', force: false, ...(asked !== undefined && { asked }) },
   );
   const guarded = guardOf(register, survey.atMs);
-  const refusal: Pick<Refusal, 'code' | 'why'> | undefined =
+  const refusal: Reason | undefined =
     guarded === undefined ? plan.refusals[0] : { code: 'FAILOVER_REFUSED', why: guarded };
   return { register, refusal };
 }
@@ -158,7 +164,7 @@ async function refused(
   { clock, historyOf, region }: DrillDeps,
   drill: Named,
   epoch: Epoch,
-  { code, why }: Pick<Refusal, 'code' | 'why'>,
+  { code, why }: Reason,
 ) {
   const { reason, run } = drillInput(drill, epoch);
   const outcome = { outcome: 'refused', code, why } as const;
@@ -173,6 +179,6 @@ async function refused(
   return outcome;
 }
 
-function reasonOf({ code, why }: Extract<DrillLeg['end'], { readonly kind: 'failed' }>) {
+function reasonOf({ code, why }: Reason): Reason {
   return { code, why };
 }

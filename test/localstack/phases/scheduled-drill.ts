@@ -1,5 +1,5 @@
 import { DescribeAlarmsCommand } from '@aws-sdk/client-cloudwatch';
-import { GetObjectCommand } from '@aws-sdk/client-s3';
+import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { DRILL_FAILED } from '#lib/constructs/alarm-specs.ts';
 import { alarmName } from '#lib/domain/alarms.ts';
 import type { DrillReport } from '#lib/domain/control/drill.ts';
@@ -59,6 +59,15 @@ export async function scheduledDrill(group: Group): Promise<void> {
     const page = await evidence(group, leader, due, 'report.html');
     if (!page.includes(APPROVED_BY)) throw new Error('it does not say who has approved the drill');
     return `${page.length} characters`;
+  });
+  await report.check('no other Region has begun it, whenever it was told', async () => {
+    for (const region of group.regions.filter((each) => each !== leader)) {
+      const Prefix = `_drills/${group.id}/${due}/`;
+      const { Contents = [] } = await group
+        .s3(region)
+        .send(new ListObjectsV2Command({ Bucket: group.bucketOf(region), Prefix }));
+      if (Contents.length > 0) throw new Error(`${region}: ${Contents.map(({ Key }) => Key).join(', ')}`);
+    }
   });
   await leads(group, epoch + 2, leader, group.regions);
   await report.check(`the alarm ${DRILL_FAILED.name} is there, and is not on`, async () => {

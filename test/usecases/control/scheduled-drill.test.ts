@@ -1,6 +1,7 @@
-import { GetObjectCommand } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, GetObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { S3DrillEvidence } from '#lib/aws/s3-drill-evidence.ts';
+import { drillInput } from '#lib/domain/control/drill.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import { amend, claim, type Register } from '#lib/domain/control/register.ts';
 import { parseRegionId, type RegionId } from '#lib/domain/ids.ts';
@@ -116,7 +117,9 @@ test('a run that dies before it says anything is a failure by what the workflow 
   const report = {
     outcome: 'failed',
     code: 'RUN_STOPPED',
-    why: expect.stringMatching(/^the execution orders-2-drill failed .*: Lambda.Unknown: killed/),
+    why: expect.stringMatching(
+      /^the execution orders-2-\d{8}T\d{6}Z-drill failed .*: Lambda.Unknown: killed/,
+    ),
     there: { to: null, end: { kind: 'failed', code: 'RUN_STOPPED' }, timeline: [] },
   };
   expect(await drill(EU, { workflowIn })).toMatchObject({ report });
@@ -136,7 +139,7 @@ test('a group that is paused, or in its cooldown, is left alone', async () => {
     report: { outcome: 'refused', why: expect.stringMatching(/ana .*a release/) },
   });
   expect(await kept()).toMatchObject({ outcome: 'refused', code: 'FAILOVER_REFUSED' });
-  due += ' later';
+  due = due.replace('2030', '2031');
   await change((register) => amend(register, { paused: null, cooldownUntilMs: group.now() + 60_000 }));
   expect(await drill(EU)).toMatchObject({
     report: { outcome: 'refused', why: expect.stringContaining('so recent') },
@@ -230,6 +233,51 @@ describe('a group whose workflow runs', () => {
     expect(page.text).toMatch(
       /There: eu-west-1 to us-east-1, epoch 2.*Back: us-east-1 to eu-west-1, epoch 3/s,
     );
+  });
+
+  /** The scheduler is late in the Region that is to lead meanwhile, which keeps its evidence in a bucket of its own. */
+  const lateIn = async (region: RegionId) => {
+    const own = `late-${count}`;
+    await servers.clients.s3.send(new CreateBucketCommand({ Bucket: own }));
+    const evidence = new S3DrillEvidence({ s3: servers.clients.s3, bucket: own, group: GROUP });
+    return () => drill(region, { evidence });
+  };
+
+  test('has one drill, although the other hears of it only once it leads by it', async () => {
+    const late = await lateIn(US);
+    expect(await drill(EU, { ...watched, mayGoOn: () => false })).toMatchObject({ report: { there } });
+    expect(await leaders()).toEqual([US, US, US]);
+    expect(await late()).toEqual({ outcome: 'begun-before' });
+    expect(started).toHaveLength(1);
+    // One that is due at another time is another one.
+    due = due.replace('2030', '2031');
+    expect(await late()).toMatchObject({ report: { home: US } });
+    expect(started).toHaveLength(2);
+  });
+
+  test('has one drill, although the other hears of it only while it hands the lead back', async () => {
+    const late = await lateIn(US);
+    await drill(EU, { ...watched, mayGoOn: () => false });
+    const { epoch, run } = drillInput({ group: GROUP, due, approvedBy: 'the test' }, E2, EU);
+    await group.vote(E2, EU, AP);
+    await change((register) => claim(register, { epoch, run, coordinator: US, phase: 'switching-over' }));
+    expect(await late()).toEqual({ outcome: 'begun-before' });
+  });
+
+  test('says who was first if another run takes the lead before the way back', async () => {
+    const sleep = async (ms: number) => {
+      await group.sleep(ms);
+      const [register] = await group.registers();
+      if (register?.phase !== 'leading' || register.leader !== US) return;
+      await group.vote(E2, EU, AP);
+      const by = { epoch: E2, coordinator: AP, run: 'other', phase: 'failing-over' } as const;
+      await changeRegister(group.registerDeps(AP), (before) => claim(before, by));
+    };
+    const why = 'another run was first: epoch 3, coordinated by ap-southeast-2';
+    expect(await drill(EU, { ...watched, sleep })).toMatchObject({
+      report: { outcome: 'failed', code: 'PLAN_STALE', why, there },
+    });
+    expect(started).toHaveLength(1);
   });
 
   test('is led by the other on if the way back fails, with both ways in the evidence', async () => {
