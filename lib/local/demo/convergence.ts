@@ -31,7 +31,7 @@ export async function untilFollowing(
 
 /**
  * Every follower has applied a heartbeat that the leader wrote after this moment: in the embedded cloud, where a
- * table has one shard, all earlier writes are applied with it.
+ * table has one shard, all earlier writes are applied with it. A follower that is being copied anew has not caught up.
  */
 export async function untilCaughtUp(
   peers: AwsPeers,
@@ -41,7 +41,10 @@ export async function untilCaughtUp(
   const sinceMs = Date.now();
   await until(signal, 'the followers do not catch up', async () => {
     const states = await Promise.all(followers.map((region) => peers.control(region).applyState(LANE_0)));
-    return states.every(({ applied }) => applied !== undefined && applied.commitMs > sinceMs);
+    return states.every(
+      ({ applied, snapshot }) =>
+        applied !== undefined && snapshot === undefined && applied.commitMs > sinceMs,
+    );
   });
 }
 

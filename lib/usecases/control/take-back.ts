@@ -1,13 +1,12 @@
 import type { DivergentChange } from '#lib/domain/control/divergence.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
-import type { Head } from '#lib/domain/log.ts';
+import { lastOf } from '#lib/domain/log.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { Role } from '#lib/domain/topology.ts';
 import type { ApplyState, Rewound } from '#lib/ports/control.ts';
 import type { DivergenceReport, Rewinder } from '#lib/ports/divergences.ts';
-import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import { collectedOf, saveReport, tailOf } from '#lib/usecases/control/divergent-tail.ts';
-import { type Held, type Logs, type Parted, positionAt } from '#lib/usecases/control/parted-logs.ts';
+import { endOf, type Held, type Logs, type Parted, positionAt } from '#lib/usecases/control/parted-logs.ts';
 import type { ReattachDeps } from '#lib/usecases/control/reattach.ts';
 import { takeOver, tornOf } from '#lib/usecases/control/take-over.ts';
 /**
@@ -71,54 +70,70 @@ async function putBack(
   { lease, state }: Held,
   changes: readonly DivergentChange[],
 ): Promise<'done' | 'lost' | 'unknown'> {
-  const { own, head, common } = at;
-  const { upTo } = common;
   const appliedLsn = state.applied?.lsn ?? 0n;
-  // A leader's store has all of its own changes; a follower's has those that it had applied.
-  const stored = led === undefined ? changes.filter(({ lsn }) => (lsn ?? 0n) <= appliedLsn) : changes;
-  if (!(await followsOn(at, upTo, state, stored.length > 0 ? head.lastEpoch : undefined))) return 'unknown';
+  const end = await logged(at, led);
+  // A leader's store has what it has logged itself and what no log took; a follower's what it had applied.
+  const hasLsn = led === undefined ? appliedLsn : end.lsn;
+  const stored = changes.filter(({ lsn }) => (lsn ?? 0n) <= hasLsn);
+  const hasTail = end.lsn > at.common.upTo;
+  const to = hasTail ? at.common.upTo : end.lsn;
+  if (!(await followsOn(at, to, state, stored.length > 0 ? end.epoch : undefined))) return 'unknown';
   let { rewound } = state;
   if (stored.length > 0) {
-    rewound = { to: upTo, ...stampAbove(head, rewound) };
+    rewound = { to, ...stampAbove(end, rewound) };
     // Noted first: should this leader be gone before the rest is done, the next one finds a store that may be half-way.
     if ((await control.noteRewound(lease, rewound)) === 'lost') return 'lost';
     if ((await rewinder.rewind(lease, stored, rewound)) === 'lost') return 'lost';
   }
   // Also where it has applied no more than heartbeats of the tail, which are no changes.
   const position =
-    led !== undefined || appliedLsn > upTo ? await positionAt(own, common.entry, led) : undefined;
+    led !== undefined || appliedLsn > to ? await positionAt(at.own, at.common.entry, led) : undefined;
   if (position === undefined) return 'done';
   const saved = await control.saveApplyState(lease, { ...position, ...(rewound && { rewound }) });
   return saved === 'saved' ? 'done' : 'lost';
+}
+
+/** A place in a log. */
+type Place = { readonly epoch: Epoch; readonly lsn: Lsn };
+
+/**
+ * How far the own log can be in the store: that of a leader has nothing of the later epochs, whose leaders have written on
+ * top of what this one has logged.
+ */
+async function logged({ own, head }: Logs, led: Epoch | undefined): Promise<Place> {
+  const whole = { epoch: head.lastEpoch, lsn: head.lastLsn };
+  if (led === undefined || head.lastEpoch <= led) return whole;
+  const newest = await own.entryAt(LANE_0, head.lastLsn);
+  const end = newest && (await endOf(own, newest, led));
+  return end === undefined ? whole : { epoch: end.epoch, lsn: lastOf(end) };
 }
 
 /**
  * Do the records that the store lacks go on top of all that its rows are stamped with? Not where it was taken back for an
  * earlier leader, and this one's log holds what was put back then: the rows would refuse it.
  *
+ * @param to where the store is to be taken back to, in what the logs have in common.
  * @param tailEpoch of the stamps that rows are to be put back with.
  */
 async function followsOn(
-  { own, leader }: { readonly own: ReplicaLog; readonly leader: ReplicaLog },
-  upTo: Lsn,
+  { own, leader, common }: Parted,
+  to: Lsn,
   { applied, rewound }: ApplyState,
   tailEpoch: Epoch | undefined,
 ): Promise<boolean> {
   const stamped = Math.max(tailEpoch ?? 0, rewound?.epoch ?? 0);
-  const isBehind = rewound !== undefined && rewound.to < upTo && (applied?.epoch ?? 0) <= rewound.epoch;
-  const from = isBehind ? rewound.to : upTo;
-  const next = await (isBehind ? own : leader).entryAt(LANE_0, advance(from, 1));
-  return next === undefined ? !isBehind : stamped === 0 || next.epoch > stamped;
+  const isBehind = rewound !== undefined && rewound.to < to && (applied?.epoch ?? 0) <= rewound.epoch;
+  const from = isBehind ? rewound.to : to;
+  const isOwn = from < common.upTo;
+  const next = await (isOwn ? own : leader).entryAt(LANE_0, advance(from, 1));
+  return next === undefined ? !isOwn : stamped === 0 || next.epoch > stamped;
 }
 
 /** Above whatever the tail wrote or an earlier call put back, below the first record that follows: its epoch is higher. */
-function stampAbove(
-  { lastEpoch, lastLsn }: Head,
-  rewound: Rewound | undefined,
-): Pick<Rewound, 'epoch' | 'lsn'> {
+function stampAbove(end: Place, rewound: Rewound | undefined): Place {
   const isHigher =
     rewound !== undefined &&
-    (rewound.epoch > lastEpoch || (rewound.epoch === lastEpoch && rewound.lsn > lastLsn));
-  const { epoch, lsn } = isHigher ? rewound : { epoch: lastEpoch, lsn: lastLsn };
+    (rewound.epoch > end.epoch || (rewound.epoch === end.epoch && rewound.lsn > end.lsn));
+  const { epoch, lsn } = isHigher ? rewound : end;
   return { epoch, lsn: advance(lsn, 1) };
 }

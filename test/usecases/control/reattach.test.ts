@@ -60,6 +60,8 @@ type Story = {
   readonly uncaptured?: boolean;
   /** The new leader has logged more since than the old one's tail is long. */
   readonly longer?: boolean;
+  /** What the new leader has logged is in the old one's log as well, before that one is taken back in. */
+  readonly pushed?: boolean;
   readonly epoch?: Epoch;
 };
 
@@ -68,6 +70,7 @@ async function divided({
   captured = false,
   uncaptured = false,
   longer = false,
+  pushed = false,
   epoch = E2,
 }: Story): Promise<FailoverGroup> {
   const group = await replicated();
@@ -90,6 +93,10 @@ async function divided({
   if (uncaptured) {
     writeTail(group, 200);
     group.put(EU, 'late', 1);
+  }
+  if (pushed) {
+    await group.own(EU).seal(LANE_0, epoch);
+    await relay(group.own(US), group.own(EU), LANE_0, epoch);
   }
   group.scheduler.advance(1_000);
   return group;
@@ -201,6 +208,11 @@ describe('a former leader that comes back', () => {
     ['writes that no log has', { uncaptured: true }, 8],
     ['both', { captured: true, uncaptured: true }, 15],
     ['both, where the new leader has logged more', { captured: true, uncaptured: true, longer: true }, 15],
+    [
+      'writes that no log has, on top of whose log the new leader has written',
+      { uncaptured: true, pushed: true },
+      8,
+    ],
     ['both, two epochs later', { captured: true, uncaptured: true, epoch: E3 }, 15],
   ])(
     'with %s: all of it is in the report, gone from store and log, and it follows',
@@ -409,6 +421,11 @@ describe('a crash at any await, and another call', () => {
     ['a former leader with a logged tail', EU, () => divided({ captured: true })],
     ['a former leader with writes that no log has', EU, () => divided({ uncaptured: true })],
     ['a former leader with both', EU, () => divided({ captured: true, uncaptured: true })],
+    [
+      'a former leader on top of whose log another has written',
+      EU,
+      () => divided({ uncaptured: true, pushed: true }),
+    ],
     ['a follower that was ahead', AP, () => followerAhead()],
   ])('%s: ends the same', async (_, region, build) => {
     const expected = await endOf(region, build, Number.POSITIVE_INFINITY);
@@ -466,6 +483,17 @@ describe('a follower', () => {
     expect(await reattached(group, AP)).toEqual({ kind: 'attached', divergent: 0 });
     await expectFollows(group, AP, EU);
   });
+});
+
+test("what a later leader wrote on top of a former leader's log, and took with it, was never in its store", async () => {
+  const group = await divided({ uncaptured: true, pushed: true });
+  await group.own(AP).seal(LANE_0, E3);
+  await group.lead(AP, E3);
+  group.put(AP, 'changed', 9);
+  await group.capture(AP);
+  const back = await reattached(group, EU, group.now(), depsOf(group, EU, undefined, AP));
+  expect(back).toEqual({ kind: 'attached', divergent: 10 });
+  await expectFollows(group, EU, AP);
 });
 
 describe('a Region that was on its way back to a leader that died, where one leads that never heard of it', () => {
