@@ -1,27 +1,14 @@
 import {
   type DynamoDBClient,
-  GetItemCommand,
   ReplicatedWriteConflictException,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
-import {
-  type AcceptorWrite,
-  acceptBy,
-  beatWrite,
-  drawWrite,
-  joinWrite,
-  prepareWrite,
-  readAcceptor,
-  unvoteWrite,
-  voteWrite,
-} from '#lib/aws/acceptor-item.ts';
+import { type AcceptorWrite, readAcceptor } from '#lib/aws/acceptor-item.ts';
 import { conditional, sitOut } from '#lib/aws/dynamo-failure.ts';
+import { ItemAcceptor } from '#lib/aws/item-acceptor.ts';
 import { KNOWN_VERSION } from '#lib/aws/stored-item.ts';
-import type { Acceptor, Answer, Ballot, Beat, Consent, Draw } from '#lib/domain/control/acceptor.ts';
-import type { Register } from '#lib/domain/control/register.ts';
+import type { Answer } from '#lib/domain/control/acceptor.ts';
 import type { GroupId, RegionId } from '#lib/domain/ids.ts';
-import type { Epoch } from '#lib/domain/lsn.ts';
-import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 
 /** Conflicts with a write in another Region that one call sits out before it gives up. */
 const MAX_CONFLICTS = 8;
@@ -39,57 +26,27 @@ type Deps = {
 };
 
 /**
- * Item `<group>#acceptor#<region>` of one MRSC global table, which reads and writes as one table in all of its Regions: see
- * acceptor-item.ts. `nonce` is that of the call that wrote it last. The majority that a call needs is that of the table's
- * Regions, whoever's acceptor is asked.
+ * Item `<group>#acceptor#<region>` of one MRSC global table, which reads and writes as one table in all of its Regions.
+ * `nonce` is that of the call that wrote it last. The majority that a call needs is that of the table's Regions, whoever's
+ * acceptor is asked.
  */
-export class MrscAcceptor implements AcceptorStore {
-  readonly #deps: Deps;
-  readonly #item: { readonly TableName: string; readonly Key: { readonly id: { readonly S: string } } };
+export class MrscAcceptor extends ItemAcceptor {
+  readonly #newNonce: () => string;
 
-  constructor(deps: Deps) {
-    this.#deps = deps;
-    this.#item = { TableName: deps.table, Key: { id: { S: `${deps.group}#acceptor#${deps.region}` } } };
+  constructor({ dynamodb, group, newNonce, region, table }: Deps) {
+    super(dynamodb, table, `${group}#acceptor#${region}`);
+    this.#newNonce = newNonce;
   }
 
-  async read(): Promise<Acceptor> {
-    const get = new GetItemCommand({ ...this.#item, ConsistentRead: true });
-    const { Item } = await this.#deps.dynamodb.send(get);
-    return readAcceptor(Item);
-  }
-
-  prepare(ballot: Ballot) {
-    return this.#write(prepareWrite(ballot));
-  }
-
-  accept(ballot: Ballot, value: Register, by?: Consent) {
-    return acceptBy((write) => this.#write(write), ballot, value, by);
-  }
-
-  join(ballot: Ballot, value: Register) {
-    return this.#write(joinWrite(ballot, value));
-  }
-
-  beat(beat: Beat) {
-    return this.#write(beatWrite(beat));
-  }
-
-  vote(epoch: Epoch, counter: number | 'over', by?: Consent) {
-    return this.#write(voteWrite(epoch, counter, by));
-  }
-
-  unvote(epoch: Epoch, by?: Consent) {
-    return this.#write(unvoteWrite(epoch, by));
-  }
-
-  draw(draw: Draw) {
-    return this.#write(drawWrite(draw));
-  }
-
-  async #write<K extends string>({ update, done, refused, adds }: AcceptorWrite<K>): Promise<Answer<K>> {
-    const nonce = this.#deps.newNonce();
+  protected async write<K extends string>({
+    update,
+    done,
+    refused,
+    adds,
+  }: AcceptorWrite<K>): Promise<Answer<K>> {
+    const nonce = this.#newNonce();
     const command = new UpdateItemCommand({
-      ...this.#item,
+      ...this.item,
       ...update,
       UpdateExpression: withNonce(update.UpdateExpression!),
       ConditionExpression: `${KNOWN_VERSION} AND (${update.ConditionExpression})${adds === true ? ONCE : ''}`,
@@ -97,7 +54,7 @@ export class MrscAcceptor implements AcceptorStore {
       ReturnValues: 'ALL_NEW',
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
     });
-    const outcome = await conditional(() => withstanding(() => this.#deps.dynamodb.send(command)));
+    const outcome = await conditional(() => withstanding(() => this.dynamodb.send(command)));
     if (outcome.kind === 'done') return { kind: done, acceptor: readAcceptor(outcome.result.Attributes) };
     const acceptor = readAcceptor(outcome.item);
     // Refused by what an earlier try of this very call has written, by us or inside the client.
