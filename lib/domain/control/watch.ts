@@ -11,6 +11,10 @@ export type Watch = {
 /** A moment on both clocks of a process. */
 export type Moment = { readonly steadyMs: number; readonly wallMs: number };
 
+export function momentOf(clock: { now(): number; steadyMs(): number }): Moment {
+  return { steadyMs: clock.steadyMs(), wallMs: clock.now() };
+}
+
 /** The watch after a look that found `counter`. */
 export function look(watch: Watch | undefined, epoch: Epoch, counter: number, at: Moment): Watch {
   if (watch?.epoch === epoch && watch.counter === counter) return watch;

@@ -1,63 +1,36 @@
 import { type Acceptor, type Beat, counterOf, epochOf, majorityOf } from '#lib/domain/control/acceptor.ts';
-import { runName } from '#lib/domain/control/failover.ts';
-import type { Profile } from '#lib/domain/control/profile.ts';
 import type { Register } from '#lib/domain/control/register.ts';
-import { leaseLeftMs, look, type Moment, stillMs, type Watch } from '#lib/domain/control/watch.ts';
-import { type GroupId, LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import { leaseLeftMs, look, type Moment, momentOf, stillMs, type Watch } from '#lib/domain/control/watch.ts';
+import { LANE_0 } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { liveShards } from '#lib/domain/marks.ts';
 import type { Control } from '#lib/ports/control.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
-import type { EngineFence, Workflow, WritePath } from '#lib/ports/sentinel-ports.ts';
-import type { SteadyClock, Telemetry } from '#lib/ports/telemetry.ts';
-import {
-  changeRegister,
-  glanceAtRegister,
-  keep,
-  type RegisterDeps,
-} from '#lib/usecases/control/change-register.ts';
+import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
+import { Canary } from '#lib/usecases/control/canary.ts';
+import { changeRegister, glanceAtRegister, keep } from '#lib/usecases/control/change-register.ts';
 import { hasDrained } from '#lib/usecases/control/drain.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
-import { type Answers, countOf, gather } from '#lib/usecases/control/gather.ts';
-import { guardOf } from '#lib/usecases/control/guard.ts';
-import { Outlook } from '#lib/usecases/control/outlook.ts';
+import { countOf, gather } from '#lib/usecases/control/gather.ts';
 import { roleOf } from '#lib/usecases/control/role-of.ts';
+import { Watcher, type WatcherDeps } from '#lib/usecases/control/watcher.ts';
 import { WriteCount } from '#lib/usecases/control/write-count.ts';
 
-export type SentinelDeps = RegisterDeps & {
-  readonly group: GroupId;
-  readonly profile: Profile;
+export type SentinelDeps = WatcherDeps & {
   /** Every application draws its writes from the lease. */
   readonly countsWrites: boolean;
-  readonly clock: SteadyClock;
   /** Absent at a witness: there is no data path to tell. */
   readonly control?: Pick<Control, 'role' | 'nameLeader' | 'applyState'>;
   readonly log: Pick<ReplicaLog, 'head' | 'seal'>;
-  readonly writePath: WritePath;
   readonly fence: EngineFence;
   /** Does what the store of this Region needs before its first write as the leader of an epoch; throws if it is not done. */
   readonly makeReady?: (epoch: Epoch) => Promise<void>;
   /** What a leader does whose lease is over; `fence` if it is not given. `continue` may diverge. */
   readonly onLeaseLost?: 'fence' | 'continue';
-  /** Absent at a witness, which votes and leaves the failover to the replicas: nobody is promoted without one. */
-  readonly workflow?: Workflow;
-  /** Would an election find somebody to promote now? Asked only after an epoch that was claimed in vain. */
-  readonly hasCandidate?: () => Promise<boolean>;
-  readonly telemetry: Telemetry;
 };
 
-/** How many beats' time a canary may take before the write path counts as broken: overload is not death. */
-const CANARY_LEASES = 20;
 /** Between two looks of a Region that everybody waits for, ms. */
 const NEXT_MS = 10;
-/** Stands for a counter while a vote is in force that another has cast. */
-const HANDING_OVER = -1;
-/** How much of the margin the leader has to answer a probe. */
-const PROBE_SHARE = 0.8;
-/** How many looks' time the Regions have to say whether they have voted. */
-const COUNT_LOOKS = 4;
-/** How many looks' time each voter leaves to the one before it to start the failover. */
-const TURN_LOOKS = 3;
 
 /**
  * The watcher of one Region: beats while its Region leads, watches while another does, votes when that one is silent
@@ -66,7 +39,6 @@ const TURN_LOOKS = 3;
  */
 export class Sentinel {
   readonly #deps: SentinelDeps;
-  #watch: Watch | undefined;
   /** Of a later epoch than this Region holds, since it beats here. */
   #late: Watch | undefined;
   /** Of the newest beat that a majority took. */
@@ -82,15 +54,10 @@ export class Sentinel {
   #askedAhead: Epoch | undefined;
   /** The epoch of which this sentinel has told that its store has yet to drain. */
   #awaited: Epoch | undefined;
-  #canary: { readonly begunMs: number; readonly ended: Promise<void> } | undefined;
-  #canaryDueMs = Number.NEGATIVE_INFINITY;
-  /** When a canary last came through, and whether the last that ended did. */
-  #healthy = false;
-  /** Of the leader, while it is silent: undefined while nobody knows yet. */
-  #probe: { readonly watch: Watch; writable: boolean | undefined } | undefined;
   readonly #writes = new WriteCount();
   readonly #keeper: FenceKeeper;
-  readonly #outlook: Outlook;
+  readonly #canary: Canary;
+  readonly #watcher: Watcher;
   /** The newest lease that an item of this Region told, by whichever process: a beat without one wipes it out there. */
   #told: { readonly epoch: Epoch; readonly untilMs: number } | undefined;
   /** Counter of the last beat that this process has sent. */
@@ -101,24 +68,18 @@ export class Sentinel {
   #lost: Epoch | undefined;
   /** Since when this Region's own item has not been read, steady ms. */
   #blindSinceMs: number | undefined;
-  /** The epoch against which this sentinel has voted itself. */
-  #voted: Epoch | undefined;
-  /** Counters of the other Regions when this one voted. */
-  #elsewhere: ReadonlyMap<RegionId, number> = new Map();
-  /** When this sentinel first saw that a majority has voted. */
-  #outvoted: { readonly epoch: Epoch; readonly sinceMs: number } | undefined;
-  #started: { readonly epoch: Epoch; readonly atMs: number; readonly tries: number } | undefined;
 
   constructor(deps: SentinelDeps) {
     this.#deps = deps;
     this.#keeper = new FenceKeeper(deps);
-    this.#outlook = new Outlook(deps);
+    this.#canary = new Canary(deps);
+    this.#watcher = new Watcher(deps);
   }
 
   /** What is left of this Region's lease, ms; 0 without one. */
   get leaseLeftMs(): number {
     if (this.#lent === undefined) return 0;
-    return Math.max(0, leaseLeftMs(this.#lent.sent, this.#deps.profile.leaseMs, this.#moment()));
+    return Math.max(0, leaseLeftMs(this.#lent.sent, this.#deps.profile.leaseMs, momentOf(this.#deps.clock)));
   }
 
   /** The least of the lease that was left when it was renewed, as a share, since last asked; 0 once it was lost. */
@@ -148,7 +109,10 @@ export class Sentinel {
     if (!(await this.#isDrained(register))) return;
     await this.#follow(register);
     if (register.phase === 'leading' && register.leader === region) await this.#lead(own, register);
-    else await this.#watchOver(own, register);
+    else {
+      if (!this.#isNext) this.#lent = undefined;
+      await this.#watcher.look(own, register);
+    }
   }
 
   /**
@@ -183,14 +147,14 @@ export class Sentinel {
   async #askAhead(own: Acceptor, register: Register): Promise<void> {
     if (this.#deps.control === undefined || this.#askedAhead === register.epoch) return;
     this.#askedAhead = register.epoch;
-    const now = this.#moment();
+    const now = momentOf(this.#deps.clock);
     this.#writes.look(own, register.epoch, now.wallMs);
     const follows = this.#countOn(own, register, now);
     await this.#beat(register, now, follows);
     // Where the coordinator has counted on meanwhile, the answers have told how far.
     if (this.leaseLeftMs === 0) {
       this.#counter += 1;
-      await this.#beat(register, this.#moment(), this.#sent);
+      await this.#beat(register, momentOf(this.#deps.clock), this.#sent);
     }
   }
 
@@ -234,8 +198,8 @@ export class Sentinel {
 
   async #lead(own: Acceptor, register: Register): Promise<void> {
     const { profile } = this.#deps;
-    const now = this.#moment();
-    this.#tryCanary(register);
+    const now = momentOf(this.#deps.clock);
+    this.#canary.tryOne(register.epoch);
     if (own.beat?.epoch === register.epoch && own.beat.leaseUntilMs > 0) {
       this.#told = { epoch: register.epoch, untilMs: own.beat.leaseUntilMs };
     }
@@ -243,22 +207,28 @@ export class Sentinel {
     // A leader that has yet to tell of its first lease is waited for by everybody.
     const isNew =
       (this.leaseLeftMs === 0 || this.#told?.epoch !== register.epoch) && this.#lost !== register.epoch;
-    if (isNew && !this.#healthy) await Promise.race([this.#canary?.ended, this.#deps.sleep(profile.lookMs)]);
+    if (isNew && !this.#canary.isHealthy)
+      await Promise.race([this.#canary.ended, this.#deps.sleep(profile.lookMs)]);
     const isDue = now.steadyMs >= this.#beatDueMs || (this.#deps.countsWrites && this.#writes.isLow);
-    if (isDue && !this.#isRelieved(own, register, now) && this.#healthy && !hasVoted(own, register)) {
+    if (
+      isDue &&
+      !this.#isRelieved(own, register, now) &&
+      this.#canary.isHealthy &&
+      !hasVoted(own, register)
+    ) {
       this.#beatDueMs = now.steadyMs + profile.beatMs;
       const isLent = this.leaseLeftMs > 0;
       await this.#beat(register, now, this.#countOn(own, register, now));
       // A beat tells the lease of the one before it: what the first has lent, clients see with the second.
       if (isNew && !isLent && this.leaseLeftMs > 0) {
         this.#counter += 1;
-        await this.#beat(register, this.#moment(), this.#sent);
+        await this.#beat(register, momentOf(this.#deps.clock), this.#sent);
       }
     }
     // Its own vote is the leader's word that it hands over: from now on it holds no lease.
     if (hasVoted(own, register)) {
       this.#lent = undefined;
-      await this.#dropStaleVote(own, register, now);
+      await this.#watcher.dropStaleVote(own, register, now);
     } else if (this.leaseLeftMs === 0) this.#loseLease(own, register, now);
     else {
       this.#lost = undefined;
@@ -278,41 +248,6 @@ export class Sentinel {
     if ((own.beat?.leaseUntilMs ?? 0) <= now.wallMs) return false;
     if (this.#relief?.counter !== counter) this.#relief = { counter, sinceMs: now.steadyMs };
     return now.steadyMs - this.#relief.sinceMs < 2 * this.#deps.profile.beatMs;
-  }
-
-  /** A vote that nobody completes or takes back is given up: its run, or the sentinel that cast it, is gone. */
-  async #dropStaleVote(own: Acceptor, register: Register, now: Moment): Promise<void> {
-    const { acceptors, profile, region } = this.#deps;
-    this.#watch = look(this.#watch, register.epoch, HANDING_OVER, now);
-    if (own.vote === undefined || stillMs(this.#watch, now) < profile.takeoverMs) return;
-    await acceptors.of(region).unvote(own.vote, own.voteBy);
-    this.#watch = undefined;
-  }
-
-  /** Writes through the store, one at a time: a beat says that this Region's write path works. */
-  #tryCanary(register: Register): void {
-    const { clock, profile, region, telemetry, writePath } = this.#deps;
-    if (this.#canary !== undefined) {
-      if (clock.steadyMs() - this.#canary.begunMs > CANARY_LEASES * profile.leaseMs) this.#healthy = false;
-      return;
-    }
-    const begunMs = clock.steadyMs();
-    if (begunMs < this.#canaryDueMs) return;
-    this.#canaryDueMs = begunMs + profile.beatMs;
-    const ended = writePath.canary(region).then(
-      () => {
-        this.#healthy = true;
-        const ms = clock.steadyMs() - begunMs;
-        if (ms > profile.leaseMs) telemetry.event('canary-slow', { epoch: register.epoch, ms });
-        this.#canary = undefined;
-      },
-      (error) => {
-        this.#healthy = false;
-        telemetry.event('canary-failed', { epoch: register.epoch, why: String(error) });
-        this.#canary = undefined;
-      },
-    );
-    this.#canary = { begunMs, ended };
   }
 
   /** @param follows the counter of the newest beat that the own item holds. */
@@ -443,7 +378,7 @@ export class Sentinel {
   async #release({ beat, vote }: Acceptor, { epoch, leader, phase }: Register): Promise<void> {
     const { acceptors, profile, region } = this.#deps;
     if (beat === undefined || beat.epoch <= epoch) return;
-    const now = this.#moment();
+    const now = momentOf(this.#deps.clock);
     this.#late = look(this.#late, beat.epoch, 0, now);
     if ((vote ?? 0) >= beat.epoch - 1 || stillMs(this.#late, now) < profile.leaseMs + profile.marginMs)
       return;
@@ -454,133 +389,6 @@ export class Sentinel {
   async #readRegister(): Promise<Register | undefined> {
     const { kind, register } = await changeRegister(this.#deps, keep);
     return kind === 'changed' ? register : undefined;
-  }
-
-  async #watchOver(own: Acceptor, register: Register): Promise<void> {
-    const { acceptors, profile, region, telemetry } = this.#deps;
-    const { epoch } = register;
-    if (!this.#isNext) this.#lent = undefined;
-    const now = this.#moment();
-    // Against an epoch that came to nothing: cast to complete it, by a process that was cut off.
-    if ((own.vote ?? 0) > epoch) return this.#dropStaleVote(own, register, now);
-    if (own.vote === epoch) {
-      // A vote that is not this sentinel's own is the leader's consent to a switchover, which has a run of its own.
-      if (this.#voted !== epoch) {
-        this.#watch = look(this.#watch, epoch, HANDING_OVER, now);
-        if (stillMs(this.#watch, now) < profile.takeoverMs) return;
-      }
-      return this.#countVotes(register);
-    }
-    this.#watch = look(this.#watch, epoch, counterOf(own, epoch), now);
-    const leading = register.phase === 'leading';
-    const patience = leading ? profile.leaseMs + profile.marginMs : profile.takeoverMs;
-    const still = stillMs(this.#watch, now);
-    // Begun so early that its answer, or its silence, is there when the time has come.
-    if (leading && still >= patience - profile.marginMs) this.#tryLeader(register.leader, this.#watch);
-    if (still >= patience / 4) this.#outlook.look(register);
-    if (still < patience) return;
-    if (leading) {
-      const { writable } = this.#probe!;
-      if (writable === undefined) return;
-      if (writable) {
-        telemetry.event('leader-silent', { epoch, leader: register.leader, writable });
-        this.#probe = undefined;
-        return;
-      }
-    }
-    const voted = await acceptors.of(region).vote(epoch, this.#watch.counter);
-    if (voted.kind !== 'voted') return;
-    this.#voted = epoch;
-    telemetry.event('voted', { epoch, counter: this.#watch.counter });
-    this.#elsewhere = new Map();
-    await this.#countVotes(register);
-  }
-
-  /**
-   * Does the leader take writes? One whose beats are lost on the way here lives: its store can be written to, and it
-   * holds a lease by its own item.
-   */
-  #tryLeader(leader: RegionId, watch: Watch): void {
-    if (this.#probe?.watch === watch) return;
-    const { acceptors, clock, profile, writePath } = this.#deps;
-    const probe: { watch: Watch; writable: boolean | undefined } = { watch, writable: undefined };
-    this.#probe = probe;
-    const answers = Promise.all([acceptors.of(leader).read(), writePath.canary(leader)]);
-    within(this.#deps, PROBE_SHARE * profile.marginMs, answers).then(
-      ([{ beat }]) => {
-        probe.writable = beat !== undefined && beat.leaseUntilMs > clock.now();
-      },
-      () => {
-        probe.writable = false;
-      },
-    );
-  }
-
-  /** While this Region's vote is in force: start the failover once a majority has voted, or take the vote back. */
-  async #countVotes(register: Register): Promise<void> {
-    const { acceptors, group, profile, region, telemetry, workflow, clock } = this.#deps;
-    const { epoch } = register;
-    const need = majorityOf(acceptors.members.length);
-    const votesIn = (each: ReadonlyMap<RegionId, Acceptor>) => countOf(each, ({ vote }) => vote === epoch);
-    this.#outlook.look(register);
-    const guarded = guardOf(register, clock.now()) ?? this.#outlook.holds(register);
-    // A failover that is held can wait to hear of the leader from itself.
-    const awaited = acceptors.members.filter((at) => guarded !== undefined || at !== register.leader);
-    const answers = await gather(
-      this.#deps,
-      (acceptor) => acceptor.read(),
-      (each) =>
-        (guarded === undefined && votesIn(each) >= need) || awaited.every((member) => each.has(member)),
-      { patienceMs: COUNT_LOOKS * profile.lookMs },
-    );
-    const ahead = [...answers.values()].some((each) => epochOf(each) > epoch);
-    if (ahead) {
-      await changeRegister(this.#deps, keep);
-      return;
-    }
-    const outvoted = votesIn(answers) >= need;
-    if (outvoted && guarded === undefined) {
-      if (workflow === undefined || !this.#hasTurn(register, answers)) return;
-      const before = this.#started?.epoch === epoch ? this.#started : undefined;
-      if (before !== undefined && clock.steadyMs() - before.atMs < profile.takeoverMs) return;
-      const tries = (before?.tries ?? 0) + 1;
-      const run = runName(group, epoch, region, tries);
-      const began = await workflow.start({
-        group,
-        epoch,
-        kind: 'failover',
-        run,
-        trigger: 'votes',
-        approval: profile.approval,
-      });
-      this.#started = { epoch, atMs: clock.steadyMs(), tries };
-      telemetry.event('failover-started', { epoch, run, began });
-      return;
-    }
-    // Nobody takes the leader's place for now: should it beat again, it is to be lent a lease again.
-    if (outvoted && guarded !== undefined && workflow !== undefined) {
-      telemetry.event('failover-held', { epoch, why: guarded });
-    }
-    const counters = new Map([...answers].map(([at, each]) => [at, counterOf(each, epoch)]));
-    const beating = [...counters].some(([at, counter]) => counter > (this.#elsewhere.get(at) ?? counter));
-    this.#elsewhere = counters;
-    if (!beating) return;
-    await acceptors.of(region).unvote(epoch, answers.get(region)?.voteBy);
-    this.#watch = undefined;
-    telemetry.event('vote-withdrawn', { epoch });
-  }
-
-  /** One coordinator at a time: two that claim at once cost each other round trips. The next in line begins if nobody has. */
-  #hasTurn({ epoch, leader }: Register, answers: Answers<Acceptor>): boolean {
-    const { acceptors, clock, profile, region } = this.#deps;
-    if (this.#outvoted?.epoch !== epoch) this.#outvoted = { epoch, sinceMs: clock.steadyMs() };
-    const voters = acceptors.members.filter((at) => at !== leader && answers.get(at)?.vote === epoch);
-    const place = Math.max(0, voters.indexOf(region));
-    return clock.steadyMs() - this.#outvoted.sinceMs >= place * TURN_LOOKS * profile.lookMs;
-  }
-
-  #moment(): Moment {
-    return { steadyMs: this.#deps.clock.steadyMs(), wallMs: this.#deps.clock.now() };
   }
 }
 
@@ -593,14 +401,4 @@ function isBehind(own: Acceptor, register: Register): boolean {
 /** Has this Region withdrawn its grant from the epoch in force, or from one that was to come after it? */
 function hasVoted({ vote }: Acceptor, { epoch }: Register): boolean {
   return vote !== undefined && vote >= epoch;
-}
-
-/** Fails if `work` is not done in `ms`; what it does later is not looked at. */
-async function within<T>(deps: Pick<RegisterDeps, 'sleep'>, ms: number, work: Promise<T>): Promise<T> {
-  return Promise.race([
-    work,
-    deps.sleep(ms).then(() => {
-      throw new Error(`no answer in ${ms} ms`);
-    }),
-  ]);
 }
