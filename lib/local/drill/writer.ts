@@ -1,4 +1,4 @@
-import { siblingOf } from '#lib/client/connect-leader.ts';
+import { siblingOf } from '#lib/client/group-sites.ts';
 import { LeaderClient } from '#lib/client/leader-client.ts';
 import { LeaderFinder } from '#lib/client/leader-finder.ts';
 import { NotLeaderError } from '#lib/client/not-leader-error.ts';
