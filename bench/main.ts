@@ -2,18 +2,20 @@ import { parseArgs } from 'node:util';
 import { table } from '#lib/cli/table.ts';
 import { benchEngine } from './engine.ts';
 import { benchFailover } from './failover.ts';
+import { benchGuard } from './guard.ts';
 import { benchLag } from './lag.ts';
 import { benchPostgres } from './postgres.ts';
 import type { BenchResult } from './result.ts';
 import { benchSegment } from './segment.ts';
 import { benchSim } from './sim.ts';
 
-/** `npm run bench [-- segment engine lag failover postgres sim] [-- --json]`: all of them without a name. */
+/** `npm run bench [-- segment engine lag failover guard postgres sim] [-- --json]`: all of them without a name. */
 const BENCHES: Readonly<Record<string, () => Promise<readonly BenchResult[]>>> = {
   segment: () => benchSegment(),
   engine: () => benchEngine(),
   lag: () => benchLag(),
   failover: () => benchFailover(),
+  guard: () => benchGuard(),
   postgres: () => benchPostgres(),
   sim: () => benchSim(),
 };

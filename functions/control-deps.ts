@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { theRuntime } from '#functions/runtime.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
-import type { RegionId } from '#lib/domain/ids.ts';
 import { membersOf } from '#lib/domain/topology.ts';
 import type { WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
@@ -19,7 +18,7 @@ export function controlDeps() {
     sleep: (ms) => sleep(ms, undefined, { ref: false }),
   };
   const writePath: WritePath = {
-    canary: (at: RegionId) => engine.beat(at, clock.now()),
+    canary: (at, lease) => engine.beat(at, clock.now(), lease),
   };
   return {
     ...register,

@@ -99,9 +99,9 @@ export class DynamoEngine implements Engine {
     return new DynamoDigest({ store: this.#peers.store(at), key: this.#config.key });
   }
 
-  beat(at: RegionId, atMs: number): Promise<void> {
+  async beat(at: RegionId, atMs: number): Promise<undefined> {
     // An item like any other: through the table, its stream and the log.
-    return this.#peers.store(at).put(heartbeatItem(this.#config.key, atMs));
+    await this.#peers.store(at).put(heartbeatItem(this.#config.key, atMs));
   }
 
   async makeReady(): Promise<void> {}

@@ -1,7 +1,8 @@
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
-import type { GroupConfig, PostgresEngineConfig, Role } from '#lib/domain/topology.ts';
+import type { GroupConfig, GuardMode, PostgresEngineConfig, Role } from '#lib/domain/topology.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { guard } from '#lib/engines/postgres/lease-guard.ts';
 import { PolledSlot } from '#lib/engines/postgres/polled-slot.ts';
 import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
 import { PostgresDigest } from '#lib/engines/postgres/postgres-digest.ts';
@@ -15,7 +16,7 @@ import { beat, checkSlot } from '#lib/engines/postgres/write-path.ts';
 import type { ChangeStream } from '#lib/ports/change-stream.ts';
 import type { DigestSource } from '#lib/ports/digest-source.ts';
 import type { Changes, Engine } from '#lib/ports/engine.ts';
-import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
+import type { EngineFence, StoreLease } from '#lib/ports/sentinel-ports.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
 
 const FIRST = parseEpoch(1);
@@ -28,6 +29,9 @@ export class PostgresEngine implements Engine {
   readonly #telemetry: Telemetry;
   /** Each keeps its session, and in it a transaction of the leader's that has no end yet. */
   readonly #replicas = new Map<string, PostgresReplica>();
+  readonly #guard: GuardMode;
+  /** Whose databases are known to guard themselves. */
+  readonly #guarded = new Set<RegionId>();
 
   constructor(
     group: GroupConfig<PostgresEngineConfig>,
@@ -35,6 +39,7 @@ export class PostgresEngine implements Engine {
   ) {
     this.#group = group;
     this.#connectTo = deps.connectTo;
+    this.#guard = group.engine.guard ?? 'on';
     this.#telemetry = deps.telemetry;
     this.changes = {
       kind: 'fetched',
@@ -85,7 +90,9 @@ export class PostgresEngine implements Engine {
     // A slot delivers in the order of commit: one shard, and one heartbeat proves all of it.
     return {
       newestShards: async () => [slotShard(at, this.#group.engine)],
-      beat: (_count, atMs) => this.beat(at, atMs),
+      beat: async (_count, atMs) => {
+        await this.beat(at, atMs);
+      },
       maxBeats: 1,
     };
   }
@@ -94,19 +101,46 @@ export class PostgresEngine implements Engine {
     return new PostgresDigest(this.#connectTo(at));
   }
 
-  beat(at: RegionId, atMs: number): Promise<void> {
-    return beat(this.#connectTo(at), atMs);
+  async beat(at: RegionId, atMs: number, lease?: StoreLease): Promise<number | undefined> {
+    if (lease === undefined || this.#guard === 'off') {
+      const now = await beat(this.#connectTo(at), atMs);
+      return this.#guard === 'off' ? undefined : now;
+    }
+    // A database that could get no guard takes its heartbeats all the same.
+    const isGuarded = this.#guarded.has(at) || (await this.#keepGuard(at));
+    try {
+      return await beat(this.#connectTo(at), atMs, isGuarded ? lease : undefined);
+    } catch (error) {
+      this.#guarded.delete(at);
+      throw error;
+    }
+  }
+
+  /** Has the database of a Region guard itself as the group wants it, on new tables, too. False if it can't. */
+  async #keepGuard(at: RegionId): Promise<boolean> {
+    try {
+      const unguarded = await guard(this.#connectTo(at), this.#guard);
+      for (const { table, why } of unguarded) this.#telemetry.event('table-unguarded', { table, why });
+      this.#guarded.add(at);
+      return true;
+    } catch (error) {
+      this.#telemetry.event('guard-missing', { guard: this.#guard, why: String(error) });
+      return false;
+    }
   }
 
   async makeReady(at: RegionId, epoch: Epoch): Promise<void> {
     // The first leader's sequences are its own.
     if (epoch === FIRST) return;
+    await this.#keepGuard(at);
     const sequences = await advanceSequences(this.#connectTo(at), epoch);
     if (sequences > 0) this.#telemetry.event('sequences-advanced', { epoch, sequences });
   }
 
-  checkFitness(at: RegionId): Promise<void> {
-    return checkSlot(this.#connectTo(at), this.#group.engine);
+  async checkFitness(at: RegionId): Promise<void> {
+    await checkSlot(this.#connectTo(at), this.#group.engine);
+    // Whoever leads next is guarded before that.
+    await this.#keepGuard(at);
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,13 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';
 import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
-import { type GroupConfig, membersOf, parseGroup } from '#lib/domain/topology.ts';
+import {
+  type EngineConfig,
+  type GroupConfig,
+  GUARD_MODES,
+  membersOf,
+  parseGroup,
+} from '#lib/domain/topology.ts';
 
 /** Time between two reports of a Region's figures: two in each minute that an alarm looks at. */
 const REPORT_MS = 30_000;
@@ -58,6 +64,7 @@ const engineSchema = z.discriminatedUnion('kind', [
     publication: z.string().min(1).max(63),
     slot: z.string().regex(/^[a-z0-9_]{1,63}$/),
     applicationRoles: z.array(z.string().min(1).max(63)).exactOptional(),
+    guard: z.enum(GUARD_MODES).exactOptional(),
   }),
 ]);
 
@@ -173,6 +180,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     ...(stateMachineArn === undefined ? {} : { stateMachineArn }),
     ...(fence === undefined ? {} : { fence }),
   };
+  refuseGuarded(group.engine, failover);
   return {
     ...group,
     region,
@@ -187,6 +195,16 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     failover,
     retention: parseRetention(input.retention),
   };
+}
+
+/** A database that ends its users' writes with the lease can't go on without one. */
+function refuseGuarded(engine: EngineConfig, { onLeaseLost }: FailoverConfig): void {
+  if (engine.kind !== 'postgres' || engine.guard === 'off' || onLeaseLost !== 'continue') return;
+  throw new UnderstudyError(
+    'CONFIG_INVALID',
+    'failover.onLeaseLost is continue, and the lease guard of the databases would refuse writes without a lease',
+    "Give engine.guard 'off', or onLeaseLost 'fence'.",
+  );
 }
 
 function parse<T>(type: z.ZodType<T>, name: string, text: string | undefined): T {

@@ -1,11 +1,11 @@
 import { type LoadOptions, loadOf } from '#lib/cli/load-option.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
-import type { EngineConfig } from '#lib/domain/topology.ts';
+import { type EngineConfig, GUARD_MODES, type GuardMode } from '#lib/domain/topology.ts';
 import { APPLICATION_ROLE } from '#lib/local/application-role.ts';
 import { BANK_SCHEMA } from '#lib/local/demo/bank.ts';
 import type { Write } from '#lib/local/demo/workload.ts';
 
-export type EngineOptions = LoadOptions & { readonly engine?: string };
+export type EngineOptions = LoadOptions & { readonly engine?: string; readonly guard?: string };
 
 /** What a demo replicates: an engine, the tables of its databases, and the items that its table holds at first. */
 export type DemoEngine = {
@@ -16,9 +16,16 @@ export type DemoEngine = {
 
 /** What --engine and --load ask for. Throws CONFIG_INVALID, and what `loadOf` throws. */
 export async function demoEngineOf(options: EngineOptions, say: (line: string) => void): Promise<DemoEngine> {
-  const { engine: name = 'dynamodb', load: file, key, strict } = options;
+  const { engine: name = 'dynamodb', guard, load: file, key, strict } = options;
   switch (name) {
     case 'dynamodb': {
+      if (guard !== undefined) {
+        throw new UnderstudyError(
+          'CONFIG_INVALID',
+          '--guard is about databases, which can refuse writes by themselves',
+          'Give --engine postgres with it, or leave it out.',
+        );
+      }
       const load = await loadOf(options, say);
       return {
         engine: { kind: 'dynamodb', table: 'orders', key: load?.key ?? [{ name: 'id', type: 'S' }] },
@@ -40,6 +47,7 @@ export async function demoEngineOf(options: EngineOptions, say: (line: string) =
           publication: 'understudy',
           slot: 'understudy_demo',
           applicationRoles: [APPLICATION_ROLE],
+          guard: guardOf(guard),
         },
         schema: BANK_SCHEMA,
       };
@@ -50,4 +58,11 @@ export async function demoEngineOf(options: EngineOptions, say: (line: string) =
         'Give one of the two.',
       );
   }
+}
+
+function guardOf(guard: string = 'strict'): GuardMode {
+  const mode = GUARD_MODES.find((each) => each === guard);
+  if (mode !== undefined) return mode;
+  const wanted = `one of ${GUARD_MODES.join(', ')}`;
+  throw new UnderstudyError('CONFIG_INVALID', `--guard ${guard} is not ${wanted}`, `Give ${wanted}.`);
 }

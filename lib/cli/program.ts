@@ -63,6 +63,10 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .description('run three Regions on this machine: a failover drill, or replication alone')
     .argument('[what]', 'drill or replicate', 'drill')
     .option('--engine <name>', 'what is replicated: dynamodb or postgres')
+    .option(
+      '--guard <mode>',
+      'drill with --engine postgres: its lease guard: off, on or strict (default: strict)',
+    )
     .option('--scenario <name>', 'drill: what breaks (region-loss, partition, pause, switchover, …)')
     .option('--profile <name>', 'drill: fast, balanced or cautious')
     .option('--flip <how>', 'drill: how DNS moves: control-plane or data-plane (by health checks)')
@@ -236,8 +240,8 @@ function addControl(program: Command, run: Run, json: Flag): void {
 
 /** What `start` starts. An option of the other one is refused rather than ignored. */
 async function start(what: string, options: StartOptions & DrillCommandOptions): Promise<number> {
-  const { scenario, profile, flip, out, register, seconds } = options;
-  const others = what === 'replicate' ? { scenario, profile, flip, register, out } : { seconds };
+  const { guard, scenario, profile, flip, out, register, seconds } = options;
+  const others = what === 'replicate' ? { guard, scenario, profile, flip, register, out } : { seconds };
   const misplaced = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
   if (misplaced !== undefined || (what !== 'drill' && what !== 'replicate')) {
     throw new UnderstudyError(

@@ -21,6 +21,13 @@ export type DynamoEngineConfig = {
   readonly key: KeySchema;
 };
 
+/**
+ * What a database refuses by itself once its lease is over: `on` statements that write, `strict` commits, so that no transaction
+ * that was open comes through either, `off` nothing.
+ */
+export const GUARD_MODES = ['off', 'on', 'strict'] as const;
+export type GuardMode = (typeof GUARD_MODES)[number];
+
 /** One PostgreSQL database in each Region. */
 export type PostgresEngineConfig = {
   readonly kind: 'postgres';
@@ -31,6 +38,8 @@ export type PostgresEngineConfig = {
   readonly slot: string;
   /** The roles as which applications log in: those that a fence shuts out. */
   readonly applicationRoles?: readonly string[];
+  /** Default: `on`. */
+  readonly guard?: GuardMode;
 };
 
 /** What is replicated. */

@@ -7,7 +7,7 @@ import type { ChangeStream } from '#lib/ports/change-stream.ts';
 import type { DigestSource } from '#lib/ports/digest-source.ts';
 import type { WayBack } from '#lib/ports/divergences.ts';
 import type { ReplicaStore } from '#lib/ports/replica-store.ts';
-import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
+import type { EngineFence, StoreLease } from '#lib/ports/sentinel-ports.ts';
 
 /** How changes leave a store: an event source brings them shard by shard, or somebody reads them from where they wait. */
 export type Changes =
@@ -38,8 +38,11 @@ export interface Engine {
   /**
    * A heartbeat of a moment, Unix ms: a small write through the store, which goes the way of users' changes. Resolves once
    * it is committed; throws if the store refuses or does not answer.
+   *
+   * @param lease renewed with it, where the store guards itself.
+   * @returns a moment of the store's own clock between call and answer, Unix ms; undefined where it keeps no lease.
    */
-  beat(at: RegionId, atMs: number): Promise<void>;
+  beat(at: RegionId, atMs: number, lease?: StoreLease): Promise<number | undefined>;
   /**
    * What a store needs before the first write that it takes as the leader of an epoch, once its log is applied; may be
    * called again. Throws if it is not done.

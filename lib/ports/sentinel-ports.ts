@@ -3,10 +3,18 @@ import type { Proof } from '#lib/domain/control/fence.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 
+/** A lease as a store is told of it: until when it may take writes of an epoch's leader, Unix ms by the store's own clock. */
+export type StoreLease = { readonly epoch: Epoch; readonly untilMs: number };
+
 /** The write path of replica stores, tried by a small write through the engine. */
 export interface WritePath {
-  /** Resolves once a canary is committed in the store of `region`; throws if the store refuses or does not answer. */
-  canary(region: RegionId): Promise<void>;
+  /**
+   * Resolves once a canary is committed in the store of `region`; throws if the store refuses or does not answer.
+   *
+   * @param lease renewed with it, where the store guards itself.
+   * @returns a moment of the store's own clock between call and answer, Unix ms; undefined where it keeps no lease.
+   */
+  canary(region: RegionId, lease?: StoreLease): Promise<number | undefined>;
 }
 
 /** The engine's own fence around one store: refuses writes of all but Understudy. */

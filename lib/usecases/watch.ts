@@ -17,7 +17,7 @@ export async function watch(deps: {
   readonly control: Pick<Control, 'role'>;
   readonly telemetry: Telemetry;
   readonly nowMs: () => number;
-  readonly beat: (atMs: number) => Promise<void>;
+  readonly beat: (atMs: number) => Promise<unknown>;
 }): Promise<void> {
   const role = await deps.control.role();
   if (role.leader === deps.region) await deps.beat(deps.nowMs());

@@ -56,6 +56,17 @@ describe('the configuration of a function', () => {
     });
   });
 
+  test('refuses databases that end their writes with a lease which the group is to go on without', () => {
+    const failover = { onLeaseLost: 'continue' };
+    for (const guard of [undefined, 'on', 'strict']) {
+      expect(() => read({ engine: { ...POSTGRES, guard }, failover })).toThrow(
+        code('CONFIG_INVALID', 'lease guard'),
+      );
+    }
+    expect(read({ engine: { ...POSTGRES, guard: 'off' }, failover }).engine).toMatchObject({ guard: 'off' });
+    expect(() => read({ engine: { ...POSTGRES, guard: 'loose' } })).toThrow(code('CONFIG_INVALID', 'guard'));
+  });
+
   test('says where the register is, if it is a table of its own, and refuses one that cannot span the Regions', () => {
     const register = { kind: 'mrsc', table: 'understudy-orders-register' };
     const near = ['eu-west-2', 'eu-west-3'].map((name) => ({ name, bucket: `bucket-${name}` }));

@@ -8,15 +8,21 @@ test('what is replicated is a table, or with --engine postgres databases with th
     engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
   });
   expect(await engineOf({ engine: 'postgres' })).toMatchObject({
-    engine: { kind: 'postgres', slot: 'understudy_demo' },
+    engine: { kind: 'postgres', slot: 'understudy_demo', guard: 'strict' },
     schema: expect.stringContaining('accounts'),
   });
+});
+
+test.each(['off', 'on', 'strict'])('the guard of its databases may be %s', async (guard) => {
+  expect(await engineOf({ engine: 'postgres', guard })).toMatchObject({ engine: { guard } });
 });
 
 test.each([
   [{ engine: 'oracle' }, 'oracle'],
   [{ engine: 'postgres', load: 'items.json' }, '--load'],
   [{ engine: 'postgres', key: 'pk' }, '--key'],
+  [{ guard: 'on' }, '--guard'],
+  [{ engine: 'postgres', guard: 'sometimes' }, '--guard sometimes'],
 ])('%j is refused', async (options, says) => {
   await expect(engineOf(options)).rejects.toMatchObject({
     code: 'CONFIG_INVALID',

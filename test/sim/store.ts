@@ -89,7 +89,7 @@ export class SimStore {
     this.#commit(ids);
   }
 
-  async canary(): Promise<void> {
+  async canary(): Promise<undefined> {
     this.#commit([0]);
   }
 

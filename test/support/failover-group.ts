@@ -233,6 +233,7 @@ export class FailoverGroup extends ReplicatedGroup {
       if (this.broken.has(region)) throw new Error(`the store of ${region} refuses writes`);
       this.beat(region);
       if (this.capturing) await this.capture(region);
+      return undefined;
     },
   };
 

@@ -2,11 +2,14 @@ import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
-import type { Workflow } from '#lib/ports/sentinel-ports.ts';
+import type { StoreLease, Workflow } from '#lib/ports/sentinel-ports.ts';
 import { Sentinel, type SentinelDeps } from '#lib/usecases/control/sentinel.ts';
 import type { FailoverGroup } from './failover-group.ts';
 import { never } from './intercepted-log.ts';
 import { GROUP } from './log-history.ts';
+
+/** How far a store's own clock is from everybody else's, ms. */
+export const STORE_CLOCK_OFF = -86_400_000;
 
 /** A sentinel in each Region of a group, in turns, with links between Regions that can be cut one way. */
 export class Watchers {
@@ -24,6 +27,12 @@ export class Watchers {
   readonly writeMs = new Map<RegionId, number>();
   /** How long the answers of a Region's acceptor take, ms. */
   readonly answerMs = new Map<RegionId, number>();
+  /** What stores were told of their leases, when, and how long the sentinel held one by its own count, steady ms. */
+  readonly storeLeases: {
+    readonly lease: StoreLease | undefined;
+    readonly atMs: number;
+    readonly lentUntilMs: number;
+  }[] = [];
   /** What a leader does without a lease. */
   onLeaseLost: 'fence' | 'continue' = 'fence';
   /** What a sentinel hears of an election to come. */
@@ -119,11 +128,14 @@ export class Watchers {
       }),
       log: group.own(region),
       writePath: {
-        canary: async (at) => {
+        canary: async (at, lease) => {
           if (isCut(at)) return never;
+          const lentUntilMs = group.scheduler.now() + this.leaseLeftMs(region);
           const ms = this.writeMs.get(at) ?? 0;
           if (ms > 0) await group.sleep(ms);
-          return group.writePath.canary(at);
+          await group.writePath.canary(at);
+          if (at === region) this.storeLeases.push({ lease, atMs: group.scheduler.now(), lentUntilMs });
+          return group.scheduler.now() + STORE_CLOCK_OFF;
         },
       },
       fence: group.fenceAt(region),

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { OWN_WRITES } from '#lib/engines/postgres/own-names.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 
 /** Opens a connection of its own for each call. Throws POSTGRES_UNREACHABLE or POSTGRES_REFUSED. */
@@ -8,9 +9,17 @@ export type Connect = (options?: {
   readonly applicationName?: string;
 }) => Promise<pg.Client>;
 
-/** How values look as text must not depend on a server's or a role's settings, and a fence is for others. */
-const SESSION =
-  '-c default_transaction_read_only=off -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex';
+/** How values look as text must not depend on a server's or a role's settings, and fence and guard are for others. */
+const SESSION = [
+  `${OWN_WRITES}=on`,
+  'default_transaction_read_only=off',
+  'datestyle=ISO',
+  'intervalstyle=postgres',
+  'extra_float_digits=3',
+  'bytea_output=hex',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ');
 
 export function connector(config: pg.ClientConfig): Connect {
   return async ({ replication = false, applicationName = 'understudy' } = {}) => {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { type GuardedTable, guardedTables } from '#lib/engines/postgres/lease-guard.ts';
 import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
 import { fixedSequences } from '#lib/engines/postgres/sequences.ts';
 
@@ -35,6 +36,8 @@ export type PostgresFacts = {
   readonly largeObjects: boolean;
   /** Age of the oldest transaction that is open, seconds. */
   readonly oldestTransaction: number;
+  /** Undefined where the database has no lease guard. */
+  readonly guarded?: readonly GuardedTable[];
 };
 
 const SETTINGS = ['wal_level', 'max_replication_slots', 'max_wal_senders', 'max_slot_wal_keep_size'];
@@ -76,6 +79,7 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
     SELECT EXISTS (SELECT FROM pg_largeobject_metadata) AS large,
            (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
              WHERE pid <> pg_backend_pid() AND backend_type = 'client backend') AS oldest`);
+  const guarded = await guardedTables(client);
   return {
     version: role.version!,
     settings: Object.fromEntries(settings.rows.map(({ name, setting }) => [name, setting])),
@@ -93,5 +97,6 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
     fixedSequences: await fixedSequences(client),
     largeObjects: rest.large!,
     oldestTransaction: rest.oldest!,
+    ...(guarded && { guarded }),
   };
 }

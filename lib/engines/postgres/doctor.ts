@@ -1,4 +1,5 @@
 import type { PostgresFacts, TableFacts } from '#lib/engines/postgres/doctor-facts.ts';
+import { lacksGuard } from '#lib/engines/postgres/lease-guard.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
 
 /** `failed`: replication would not work or would stop; `warning`: something would be missing or at risk. */
@@ -21,6 +22,7 @@ export function diagnosePostgres(facts: PostgresFacts): readonly Finding[] {
     ...roleFindings(facts),
     ...facts.tables.flatMap(tableFindings),
     ...restFindings(facts),
+    ...guardFindings(facts),
   ];
 }
 
@@ -172,4 +174,30 @@ function restFindings({ fixedSequences, largeObjects, oldestTransaction }: Postg
     warning('long transaction', what, fix);
   }
   return findings;
+}
+
+/** The mode is the one that a table has: a database does not know what its group's configuration says. */
+function guardFindings({ guarded, role }: PostgresFacts): Finding[] {
+  const warning = (what: string, fix: string): Finding => ({
+    verdict: 'warning',
+    check: 'lease guard',
+    what,
+    fix,
+  });
+  if (guarded === undefined) {
+    const what =
+      'there is no lease guard: a leader that was frozen or cut off goes on acknowledging writes until its fence is up, and those are lost to the group';
+    return [
+      warning(
+        what,
+        "Set engine.guard to on or strict; the sentinel makes it as the group's next figures are told.",
+      ),
+    ];
+  }
+  const mode = guarded.some(({ commits }) => commits) ? 'strict' : 'on';
+  const lacking = guarded.filter((table) => lacksGuard(table, mode)).map(({ name }) => name);
+  if (lacking.length === 0) return [];
+  const what = `without a lease guard (${mode}), a leader that has lost its lease goes on taking writes to ${lacking.join(', ')}`;
+  const fix = `GRANT TRIGGER ON ${lacking.join(', ')} TO ${quote(role)}; the sentinel guards them within a minute.`;
+  return [warning(what, fix)];
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { UnderstudyError } from '#lib/domain/errors.ts';
+import { OWN_TRIGGERS } from '#lib/engines/postgres/lease-guard-sql.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
 
@@ -17,7 +18,8 @@ export async function liftForeignKeys(
   const names = tables.map(({ schema, name }) => `${quote(schema)}.${quote(name)}`);
   const triggers = await client.query<{ sql: string; name: string }>(
     `SELECT tgrelid::regclass::text AS sql, tgname AS name FROM pg_trigger
-      WHERE tgrelid IN (SELECT to_regclass(n) FROM unnest($1::text[]) n) AND NOT tgisinternal AND tgenabled IN ('O', 'A')`,
+      WHERE tgrelid IN (SELECT to_regclass(n) FROM unnest($1::text[]) n) AND NOT tgisinternal AND tgenabled IN ('O', 'A')
+        AND tgname NOT IN ${OWN_TRIGGERS}`,
     [names],
   );
   const [trigger] = triggers.rows;

@@ -4,6 +4,7 @@ import type { Proof } from '#lib/domain/control/fence.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { closeToUsers, openToUsers, readFence, writeFence } from '#lib/engines/postgres/fence-state.ts';
+import { revokeLease } from '#lib/engines/postgres/lease-guard.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 
@@ -34,6 +35,8 @@ export class PostgresFence implements EngineFence {
         const now = await readFence(client);
         if (now.epoch > epoch || (now.closed !== undefined && now.epoch === epoch)) return now;
         const closed = now.closed ?? (await closeToUsers(client, this.#roles));
+        // At once, also in sessions that are not ended: a sequence does not wait for the commit.
+        await revokeLease(client, epoch);
         return writeFence(client, { epoch, closed });
       });
       if (state.closed === undefined)

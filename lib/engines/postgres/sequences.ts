@@ -120,7 +120,7 @@ function advancing({ name, increment, min, max, told, columns }: Sequence): stri
 export async function fixedSequences(client: pg.Client): Promise<number> {
   const { rows } = await client.query<{ fixed: number }>(
     `SELECT count(*)::int AS fixed FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
-      WHERE c.relpersistence <> 't' AND NOT s.seqcycle AND NOT CASE c.relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'UPDATE') END`,
+      WHERE c.relpersistence <> 't' AND c.relnamespace IS DISTINCT FROM to_regnamespace('${OWN_SCHEMA}') AND NOT s.seqcycle AND NOT CASE c.relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'UPDATE') END`,
   );
   return rows[0]!.fixed;
 }

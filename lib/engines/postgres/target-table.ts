@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { DescribedTable } from '#lib/engines/postgres/captured-change.ts';
+import { OWN_TRIGGERS } from '#lib/engines/postgres/lease-guard-sql.ts';
 import type { RelationColumn } from '#lib/engines/postgres/pgoutput/decode-message.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
 import { userType } from '#lib/engines/postgres/table-key.ts';
@@ -49,7 +50,7 @@ const COLUMNS = `
 
 const TRIGGERS = `
   SELECT tgname AS name FROM pg_trigger
-   WHERE tgrelid = to_regclass($1) AND NOT tgisinternal AND tgenabled IN ('O', 'A') ORDER BY 1`;
+   WHERE tgrelid = to_regclass($1) AND NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgname NOT IN ${OWN_TRIGGERS} ORDER BY 1`;
 
 /**
  * Finds the follower's table for a leader's. Throws SCHEMA_DIFFERS, with the statements that make them equal, if it is

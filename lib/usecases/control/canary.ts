@@ -1,7 +1,7 @@
 import type { Profile } from '#lib/domain/control/profile.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
-import type { WritePath } from '#lib/ports/sentinel-ports.ts';
+import type { StoreLease, WritePath } from '#lib/ports/sentinel-ports.ts';
 import type { SteadyClock, Telemetry } from '#lib/ports/telemetry.ts';
 
 /** How many leases' time a canary may take before the write path counts as broken: overload is not death. */
@@ -21,6 +21,8 @@ export class Canary {
   #underWay: { readonly begunMs: number; readonly ended: Promise<void> } | undefined;
   #dueMs = Number.NEGATIVE_INFINITY;
   #isHealthy = false;
+  /** The store's own clock, Unix ms, no later than an answer that came at `atMs`, steady ms. */
+  #storeClock: { readonly storeMs: number; readonly atMs: number } | undefined;
 
   constructor(deps: CanaryDeps) {
     this.#deps = deps;
@@ -36,8 +38,12 @@ export class Canary {
     return this.#underWay?.ended;
   }
 
-  /** Begins one if it is due. */
-  tryOne(epoch: Epoch): void {
+  /**
+   * Begins one if it is due. It tells the store of the lease of its Region, too.
+   *
+   * @param lentMs when the beat that lends the lease was sent, steady ms; absent without a lease.
+   */
+  tryOne(epoch: Epoch, lentMs?: number): void {
     const { clock, profile, region, telemetry, writePath } = this.#deps;
     if (this.#underWay !== undefined) {
       if (clock.steadyMs() - this.#underWay.begunMs > CANARY_LEASES * profile.leaseMs)
@@ -47,10 +53,12 @@ export class Canary {
     const begunMs = clock.steadyMs();
     if (begunMs < this.#dueMs) return;
     this.#dueMs = begunMs + profile.beatMs;
-    const ended = writePath.canary(region).then(
-      () => {
+    const ended = writePath.canary(region, this.#storeLease(epoch, lentMs)).then(
+      (storeMs) => {
         this.#isHealthy = true;
-        const ms = clock.steadyMs() - begunMs;
+        const atMs = clock.steadyMs();
+        this.#storeClock = storeMs === undefined ? undefined : { storeMs, atMs };
+        const ms = atMs - begunMs;
         if (ms > profile.leaseMs) telemetry.event('canary-slow', { epoch, ms });
         this.#underWay = undefined;
       },
@@ -61,5 +69,20 @@ export class Canary {
       },
     );
     this.#underWay = { begunMs, ended };
+  }
+
+  /** A store that guards itself takes its users' writes from when it hears of the lease: the next one is due at once. */
+  hurry(): void {
+    this.#dueMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /**
+   * The lease as the store is told of it: by the store's own clock, of which only the rate is trusted. A store that hears of it
+   * late, as after a pause, hears of one that is over.
+   */
+  #storeLease(epoch: Epoch, lentMs: number | undefined): StoreLease | undefined {
+    if (lentMs === undefined || this.#storeClock === undefined) return undefined;
+    const { storeMs, atMs } = this.#storeClock;
+    return { epoch, untilMs: storeMs + (lentMs - atMs) + this.#deps.profile.leaseMs };
   }
 }

@@ -199,7 +199,7 @@ export class Sentinel {
   async #lead(own: Acceptor, register: Register): Promise<void> {
     const { profile } = this.#deps;
     const now = momentOf(this.#deps.clock);
-    this.#canary.tryOne(register.epoch);
+    this.#tryCanary(register);
     if (own.beat?.epoch === register.epoch && own.beat.leaseUntilMs > 0) {
       this.#told = { epoch: register.epoch, untilMs: own.beat.leaseUntilMs };
     }
@@ -224,6 +224,10 @@ export class Sentinel {
         this.#counter += 1;
         await this.#beat(register, momentOf(this.#deps.clock), this.#sent);
       }
+      if (!isLent && this.leaseLeftMs > 0) {
+        this.#canary.hurry();
+        this.#tryCanary(register);
+      }
     }
     // Its own vote is the leader's word that it hands over: from now on it holds no lease.
     if (hasVoted(own, register)) {
@@ -235,6 +239,11 @@ export class Sentinel {
       // Whoever raised it, in whatever epoch: this process, the one before it, or the failover that replaced this Region.
       this.#keeper.want(false, register.epoch);
     }
+  }
+
+  #tryCanary({ epoch }: Register): void {
+    const isLent = this.#lent?.epoch === epoch && this.leaseLeftMs > 0;
+    this.#canary.tryOne(epoch, isLent ? this.#lent?.sent.steadyMs : undefined);
   }
 
   /**

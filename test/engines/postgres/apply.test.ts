@@ -4,6 +4,7 @@ import { place } from '#lib/domain/log.ts';
 import { LSN_ZERO } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import { SegmentWriter } from '#lib/domain/segment/write.ts';
+import { keepGuard } from '#lib/engines/postgres/lease-guard.ts';
 import { prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { MemoryLog } from '#lib/local/memory/memory-log.ts';
 import { applyLog } from '#lib/usecases/apply.ts';
@@ -389,6 +390,9 @@ describe('an applier', () => {
     url.username = role;
     url.password = 'p';
     const plain = await follower.as(url.href);
+    // A guard lets it pass, although the lease is over.
+    expect(await keepGuard(follower.client, 'strict')).toEqual([]);
+    await follower.client.query(`SELECT setval('understudy.lease_end', 1)`);
     await leader.client.query(
       `BEGIN; INSERT INTO t SELECT generate_series(1, 20); INSERT INTO c SELECT n, n FROM generate_series(1, 20) n; COMMIT`,
     );

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runProgram } from '#lib/cli/program.ts';
 import { diagnosePostgres } from '#lib/engines/postgres/doctor.ts';
 import { type PostgresFacts, postgresFacts } from '#lib/engines/postgres/doctor-facts.ts';
+import { keepGuard } from '#lib/engines/postgres/lease-guard.ts';
 import { prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { startTestPostgres, type TestPostgres } from '../../support/postgres.ts';
 
@@ -27,8 +28,10 @@ const WELL: PostgresFacts = {
   fixedSequences: 0,
   largeObjects: false,
   oldestTransaction: 1,
+  guarded: [{ name: 'public.t', holdsRows: true, statements: true, truncate: true, commits: false }],
 };
 const TABLE = WELL.tables[0]!;
+const GUARDED = WELL.guarded![0]!;
 
 describe('the checks of a database', () => {
   test('find nothing where all is well', () => {
@@ -56,6 +59,23 @@ describe('the checks of a database', () => {
     ['create', { mayCreate: false }, 'failed', /GRANT CREATE ON DATABASE/],
     ['origin', { maySetOrigin: false }, 'failed', /GRANT EXECUTE ON FUNCTION/],
     ['session_replication_role', { mayBeReplica: false }, 'warning', /GRANT SET ON PARAMETER/],
+    [
+      'lease guard',
+      { guarded: [{ ...GUARDED, statements: false }] },
+      'warning',
+      /GRANT TRIGGER ON public\.t TO "app""s"/,
+    ],
+    [
+      'lease guard',
+      {
+        guarded: [
+          { ...GUARDED, commits: true, statements: false },
+          { ...GUARDED, name: 'public.u' },
+        ],
+      },
+      'warning',
+      /ON public\.u TO/,
+    ],
     ['fence', { ownsDatabase: false }, 'warning', /OWNER TO/],
     ['fence', { mayEndSessions: false }, 'warning', /GRANT pg_signal_backend, pg_read_all_stats/],
     ['unlogged', { tables: [{ ...TABLE, unlogged: true }] }, 'warning', /SET LOGGED/],
@@ -105,6 +125,7 @@ describe('a real database', () => {
       'replica identity',
       'replica identity',
       'unlogged',
+      'lease guard',
     ]);
     expect(
       await runProgram(['node', 'understudy', 'doctor', '--engine', 'postgres', '--url', url, '--json']),
@@ -113,6 +134,8 @@ describe('a real database', () => {
       if (check === 'unlogged') await client.query(fix);
       if (check === 'replica identity') await client.query(fix.split(' or ').at(-1)!);
     }
+    expect(await checks()).toEqual(['max_slot_wal_keep_size', 'replica identity', 'lease guard']);
+    await keepGuard(client, 'on');
     expect(await checks()).toEqual(['max_slot_wal_keep_size', 'replica identity']);
     expect(
       await runProgram(['node', 'understudy', 'doctor', '--engine', 'postgres', '--url', url, '--json']),
@@ -134,6 +157,19 @@ describe('a real database', () => {
       expect.arrayContaining(['slots', 'create', 'origin', 'session_replication_role', 'fence', 'sequences']),
     );
     await client.end();
+  });
+
+  test('says what is lost without a lease guard, and which tables lack one', async () => {
+    const url = await postgres.createDatabase();
+    const client = await postgres.connect(url);
+    const told = async () =>
+      diagnosePostgres(await postgresFacts(client)).find(({ check }) => check === 'lease guard')?.what;
+    await client.query('CREATE TABLE a (id int PRIMARY KEY)');
+    expect(await told()).toMatch(/frozen or cut off .* lost to the group/);
+    await keepGuard(client, 'strict');
+    expect(await told()).toBeUndefined();
+    await client.query('CREATE TABLE fresh (id int PRIMARY KEY)');
+    expect(await told()).toMatch(/ public\.fresh$/);
   });
 
   test('is not asked where the options do not name it, or where it does not answer', async () => {

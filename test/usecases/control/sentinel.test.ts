@@ -9,7 +9,7 @@ import { FailoverGroup } from '../../support/failover-group.ts';
 import { never } from '../../support/intercepted-log.ts';
 import { E1, E2 } from '../../support/log-history.ts';
 import { AP, EU, US } from '../../support/memory-group.ts';
-import { Watchers } from '../../support/watchers.ts';
+import { STORE_CLOCK_OFF, Watchers } from '../../support/watchers.ts';
 
 const { leaseMs, marginMs, beatMs, lookMs, takeoverMs, cooldownMs } = PROFILES.fast;
 const MEMBERS = [EU, US, AP];
@@ -125,6 +125,41 @@ describe('the sentinel of the leader', () => {
     for (const region of [US, AP]) watchers.asleep.add(region);
     await watchers.pass(lookMs);
     expect((await group.acceptor(EU).read()).beat!.leaseUntilMs).toBeGreaterThan(group.now());
+  });
+
+  test('tells its store of the lease at once, and again with each canary, by the clock of the store', async () => {
+    const group = await new FailoverGroup(MEMBERS).found(EU);
+    const watchers = new Watchers(group);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    await watchers.pass(2 * lookMs);
+    expect(watchers.storeLeases.at(-1)?.lease?.epoch).toBe(E1);
+    await watchers.pass(6 * beatMs);
+    const told = watchers.storeLeases.filter(({ lease }) => lease !== undefined);
+    expect(told.length).toBeGreaterThan(5);
+    for (const { lease, atMs } of told) {
+      const leftMs = lease!.untilMs - STORE_CLOCK_OFF - atMs;
+      expect(leftMs).toBeGreaterThan(leaseMs - 2 * beatMs);
+      expect(leftMs).toBeLessThanOrEqual(leaseMs);
+    }
+  });
+
+  test('never tells its store of a lease that lasts longer than it was lent, however slow its writes are', async () => {
+    const watchers = await peace();
+    for (const ms of [leaseMs / 2, leaseMs, 3 * leaseMs]) {
+      watchers.writeMs.set(EU, ms);
+      await watchers.pass(4 * ms);
+    }
+    watchers.writeMs.set(EU, 0);
+    await watchers.pass(4 * leaseMs);
+    watchers.cut(EU, US, AP);
+    for (const region of [US, AP]) watchers.asleep.add(region);
+    await watchers.pass(4 * leaseMs);
+    const told = watchers.storeLeases.filter(({ lease }) => lease !== undefined);
+    expect(told.length).toBeGreaterThan(5);
+    for (const { lease, lentUntilMs } of told) {
+      expect(lease!.untilMs - STORE_CLOCK_OFF).toBeLessThanOrEqual(lentUntilMs);
+    }
+    expect(watchers.storeLeases.at(-1)!.lease).toBeUndefined();
   });
 
   test('goes on beating while a write takes long: overload is not death', async () => {

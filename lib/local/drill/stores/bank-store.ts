@@ -3,12 +3,14 @@ import type { Endpoints } from '#lib/aws/config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { connector } from '#lib/engines/postgres/connect.ts';
+import { REFUSED } from '#lib/engines/postgres/lease-guard-sql.ts';
+import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { asApplicationRole } from '#lib/local/application-role.ts';
 import { MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
 import type { DrillStore, Held, Intruder } from '#lib/local/drill/stores/drill-store.ts';
 
 /** Sessions of an intruder. */
-const SESSIONS = 4;
+export const INTRUDER_SESSIONS = 4;
 
 /** A bank in PostgreSQL databases: each write is a transfer with a reference of its own. */
 export class BankStore implements DrillStore {
@@ -55,12 +57,12 @@ export class BankStore implements DrillStore {
     return this.#query(region, 'SELECT count(*) FROM transfers a, accounts b WHERE a.amount <> b.balance');
   }
 
-  /** Sessions of the application's role that ask for no lease, and end at the first answer that is none. */
+  /** Sessions of the application's role that ask for no lease. What the lease guard refuses is tried again; nothing else is. */
   async intrude(region: RegionId): Promise<Intruder> {
     const acknowledged: { id: string; atMs: number }[] = [];
     let isStopped = false;
     const clients = await Promise.all(
-      Array.from({ length: SESSIONS }, async () => {
+      Array.from({ length: INTRUDER_SESSIONS }, async () => {
         const client = new pg.Client(asApplicationRole(this.#endpoints[region]!.postgres!));
         client.on('error', () => {});
         await client.connect();
@@ -70,8 +72,13 @@ export class BankStore implements DrillStore {
     const running = clients.map(async (client, session) => {
       for (let n = 0; !isStopped; n += 1) {
         const id = `intruder#${session}-${n}`;
-        await client.query(transferStatement({ ...someTransfer(Math.random), reference: id }, Date.now()));
-        acknowledged.push({ id, atMs: Date.now() });
+        const write = transferStatement({ ...someTransfer(Math.random), reference: id }, Date.now());
+        try {
+          await client.query(write);
+          acknowledged.push({ id, atMs: Date.now() });
+        } catch (error) {
+          if (sqlState(error) !== REFUSED) throw error;
+        }
       }
     });
     const ended = Promise.allSettled(running);
