@@ -59,16 +59,19 @@ export async function keepGuard(client: pg.Client, mode: GuardMode): Promise<rea
     if (before === undefined) await client.query(MAKE_GUARD);
     const tables = before ?? (await guardedTables(client))!;
     const failed: Unguarded[] = [];
-    for (const table of tables) {
-      if (!lacksGuard(table, mode)) continue;
+    const make = async (table: string, statements: readonly string[]) => {
       try {
-        for (const sql of statementsFor(table, mode)) await client.query(sql);
+        for (const sql of statements) await client.query(sql);
       } catch (error) {
-        failed.push({ table: table.name, why: error instanceof Error ? error.message : String(error) });
+        failed.push({ table, why: error instanceof Error ? error.message : String(error) });
       }
-    }
-    if (mode === 'on' && failed.length === 0 && tables.some(({ commits }) => commits))
-      await client.query(`${REMOVE_CHECKS}; ${MAKE_GUARD}`);
+    };
+    for (const table of tables)
+      if (lacksGuard(table, mode)) await make(table.name, statementsFor(table, mode));
+    const checked = mode === 'on' ? tables.find(({ commits }) => commits) : undefined;
+    // All in one transaction, or none: until it is through, commits are checked as before.
+    if (checked !== undefined && failed.length === 0)
+      await make(checked.name, [`${REMOVE_CHECKS}; ${MAKE_GUARD}`]);
     return failed;
   } finally {
     await client.query('RESET lock_timeout');

@@ -265,6 +265,19 @@ test('a guard moves between its modes, and nothing is left of the one before', a
   expect(await triggers()).toEqual(strict);
 });
 
+test('a mode that cannot be left as a table is in use is left later, and the guard holds meanwhile', async () => {
+  await guarded('strict');
+  await app.query('BEGIN; SELECT FROM t');
+  expect(await guard(keeper(), 'on')).toEqual([
+    { table: expect.any(String), why: expect.stringMatching(/lock timeout/) },
+  ]);
+  await app.query('COMMIT');
+  await lend(-1);
+  await expect(app.query('UPDATE t SET v = 1')).rejects.toMatchObject({ code: '25006' });
+  await guarded('on');
+  expect((await guardedTables(admin))!.some(({ commits }) => commits)).toBe(false);
+});
+
 test('a server that was frozen refuses as soon as it wakes up, whatever was under way', async () => {
   await guarded('strict');
   await lend(LONG);
