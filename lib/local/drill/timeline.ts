@@ -50,9 +50,9 @@ const STORIES: Readonly<Record<string, (line: TelemetryLine) => Told>> = {
     phase: 'claim',
     what: `a majority has voted: starts the failover ${run}`,
   }),
-  'failover-yield': ({ outcome }) => ({
+  'failover-yield': ({ detail, outcome }) => ({
     phase: 'claim',
-    what: `gives up its lease and logs its last writes: ${outcome}`,
+    what: `gives up its lease and logs its last writes: ${detail ?? outcome}`,
   }),
   'failover-claim': ({ detail, outcome }) => ({
     phase: 'claim',

@@ -15,6 +15,7 @@ import {
   patiently,
 } from '#lib/usecases/control/failover-deps.ts';
 import { type Answers, gather } from '#lib/usecases/control/gather.ts';
+import { standingOf } from '#lib/usecases/control/standing.ts';
 
 /** How long the election waits for CloudWatch, ms: less than for anything that it can't do without. */
 const ALARMS_MS = 200;
@@ -115,12 +116,12 @@ async function candidateOf(
   region: RegionId,
 ): Promise<Omit<Candidate, 'attached'> & { readonly role: Role }> {
   const control = deps.peers.control(region);
-  const [head, role, { applied, snapshot, unfit }, lagAlarm] = await Promise.all([
-    deps.peers.log(region).head(LANE_0),
+  const [{ head, state: at }, role, lagAlarm] = await Promise.all([
+    standingOf(deps.peers.log(region), control),
     control.role(),
-    control.applyState(LANE_0),
     lagAlarmOf(deps, region),
   ]);
+  const { applied, snapshot, unfit } = at;
   const wasLeader = role.leader === region && role.epoch < epochOfRun(state);
   return {
     region,

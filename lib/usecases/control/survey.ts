@@ -6,7 +6,7 @@ import {
   type RegionSurvey,
   type Survey,
 } from '#lib/domain/control/survey.ts';
-import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 import type { Role } from '#lib/domain/topology.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
@@ -20,6 +20,7 @@ import type { LeaderRecord } from '#lib/ports/leader-record.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { SteadyClock } from '#lib/ports/telemetry.ts';
 import { roleOf } from '#lib/usecases/control/role-of.ts';
+import { standingOf } from '#lib/usecases/control/standing.ts';
 import type { FailedTry } from '#lib/usecases/control/take-step.ts';
 
 /** Reads alone: what is made from a survey cannot have changed anything. */
@@ -115,13 +116,13 @@ async function learn(deps: SurveyDeps, known: Known): Promise<void> {
   if (role !== undefined) known.role = role;
   const newest = Math.max(accepted?.value.epoch ?? 0, role?.epoch ?? 0);
   const register = accepted?.value;
-  const [head, { applied, snapshot, unfit }, divergences, approval, failed] = await Promise.all([
-    peers.log(region).head(LANE_0),
-    peers.control(region).applyState(LANE_0),
+  const [{ head, state }, divergences, approval, failed] = await Promise.all([
+    standingOf(peers.log(region), peers.control(region)),
     peers.divergences && divergencesOf(peers.divergences(region), newest, role),
     peers.approvals?.(region).pending(),
     register && peers.history && failureOf(peers.history(region), register),
   ]);
+  const { applied, snapshot, unfit } = state;
   known.head = head;
   if (applied !== undefined) {
     known.applied = { lsn: applied.lsn, totalBytes: applied.totalBytes, commitMs: applied.commitMs };

@@ -219,6 +219,28 @@ describe('a switchover', () => {
     expect(await group.record.read()).toEqual({ epoch: E1, target: targetOf(EU) });
   });
 
+  test('goes on where a store was looked at after its log, which went on meanwhile', async () => {
+    const stale = new Map(await Promise.all([EU, US, AP].map(async (at) => [at, await endOf(at)] as const)));
+    group.put(EU, 'c', 4);
+    await group.capture(EU);
+    await group.follow(US, AP);
+    const deps = group.failoverDeps(EU);
+    const { peers } = deps;
+    const log = (at: typeof US): ReplicaLog => {
+      const own = peers.log(at);
+      const now = own.head.bind(own);
+      return Object.assign(own, {
+        head: async (lane: typeof LANE_0) => {
+          const first = stale.get(at);
+          stale.delete(at);
+          return first ?? (await now(lane));
+        },
+      });
+    };
+    const result = await group.run(handOver({ ...deps, peers: { ...peers, log } }, STATE));
+    expect(result).toMatchObject({ outcome: 'handed-over', promote: { leader: US } });
+  });
+
   test('in which no majority promises to hear the claim stops nothing', async () => {
     const deps = group.failoverDeps(EU);
     const { acceptors } = deps;
