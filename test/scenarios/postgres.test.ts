@@ -60,4 +60,10 @@ describe('a drill of PostgreSQL databases', () => {
     expect(report.zombieAcknowledged).toBeGreaterThan(INTRUDER_SESSIONS);
     expect(report.divergent).toBeGreaterThanOrEqual(report.zombieAcknowledged!);
   });
+
+  test('switchover: nothing is lost', async () => {
+    const report = await play('switchover');
+    expectTakenOver(report);
+    expect(report).toMatchObject({ lost: 0, reportedRpoRecords: 0, divergent: 0 });
+  });
 });
