@@ -5,14 +5,16 @@ import { propsOf, readDeployment } from '#lib/constructs/config.ts';
 import { FailoverPathChecks } from '#lib/constructs/failover-path-checks.ts';
 import { ReplicationGroup } from '#lib/constructs/replication-group.ts';
 import { isFailure } from '#lib/domain/errors.ts';
-import { bundledCode } from '../scripts/bundled-code.ts';
+import { bundledCode, bundledIn } from '../scripts/bundled-code.ts';
 
 try {
   const app = new App({ autoSynth: false });
   const file =
     app.node.tryGetContext('config') ?? fileURLToPath(new URL('../understudy.config.json', import.meta.url));
   const props = propsOf(readDeployment(file));
-  new ReplicationGroup(app, props.group, { ...props, code: bundledCode });
+  const bundles: string | undefined = app.node.tryGetContext('bundles');
+  const code = bundles === undefined ? bundledCode : bundledIn(bundles);
+  new ReplicationGroup(app, props.group, { ...props, code });
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app), new FailoverPathChecks());
   app.synth();
 } catch (error) {

@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AssetHashType, DockerImage } from 'aws-cdk-lib';
 import { Code } from 'aws-cdk-lib/aws-lambda';
+import type { CodeOf } from '#lib/constructs/handler.ts';
 import type { BundleName } from '#lib/constructs/names.ts';
 import { bundle } from './bundle.ts';
 
@@ -16,4 +19,13 @@ export function bundledCode(name: BundleName): Code {
     // The CDK wants an image to fall back on; there is nothing to fall back from.
     bundling: { image: DockerImage.fromRegistry('unused'), local: { tryBundle } },
   });
+}
+
+/** The same, bundled into `folder` and taken from there from then on: for whoever synthesizes one source again and again. */
+export function bundledIn(folder: string): CodeOf {
+  return (name) => {
+    const bundled = join(folder, name);
+    if (!existsSync(bundled)) bundle(name, bundled);
+    return Code.fromAsset(bundled);
+  };
 }

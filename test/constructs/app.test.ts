@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BUNDLES } from '#lib/constructs/names.ts';
@@ -16,14 +16,14 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 /** Runs the app the way the CDK CLI does, without credentials, on a config file of the text given. */
-async function synthesize(text: string, outdir: string) {
+async function synthesize(text: string, outdir: string, more: Readonly<Record<string, string>> = {}) {
   const file = join(folder, 'group.json');
   await writeFile(file, text);
   const { context } = JSON.parse(await readFile('cdk.json', 'utf8'));
   const env = {
     PATH: process.env.PATH,
     CDK_OUTDIR: outdir,
-    CDK_CONTEXT_JSON: JSON.stringify({ ...context, config: file }),
+    CDK_CONTEXT_JSON: JSON.stringify({ ...context, config: file, ...more }),
   };
   return run(process.execPath, ['bin/app.ts'], { env });
 }
@@ -47,6 +47,21 @@ it('bundles each function once for all Regions, into a module that needs nothing
     // A native build would be that of this machine, not of the one that runs the function.
     expect(await readFile(file, 'utf8')).not.toContain('.node"');
   }
+});
+
+it('takes the functions from the folder that the context names, and bundles only what is not there yet', async () => {
+  const bundles = join(folder, 'bundles');
+  const marked = join(bundles, BUNDLES[0], 'index.mjs');
+  await mkdir(dirname(marked), { recursive: true });
+  await writeFile(marked, 'export const handler = () => {};');
+  const outdir = join(folder, 'kept');
+  await synthesize(JSON.stringify(fileOf()), outdir, { bundles });
+  const assets = (await readdir(outdir)).filter((name) => name.startsWith('asset.'));
+  const codes = await Promise.all(assets.map((name) => readFile(join(outdir, name, 'index.mjs'), 'utf8')));
+  expect(codes.filter((code) => code === 'export const handler = () => {};')).toHaveLength(1);
+  const there = await readdir(bundles);
+  expect(assets).toHaveLength(there.length);
+  expect(there.length).toBeGreaterThan(1);
 });
 
 it.each([

@@ -128,9 +128,10 @@ export class Group {
     const file = join(this.folder, 'understudy.config.json');
     await writeFile(file, config);
     const app = `${process.execPath} ${join(ROOT, 'bin/app.ts')}`;
-    // Of all stacks: a command on one bundles no code for the others.
-    const synth = ['synth', '--quiet', '--app', app, '--output', output, '--context', `config=${file}`];
-    await this.#runCdk(synth, ROOT);
+    // The source stays as it is: the functions are bundled for the first config, and are the same in all.
+    const context = [`config=${file}`, `bundles=${join(this.folder, 'bundles')}`];
+    const synth = ['synth', '--quiet', '--app', app, '--output', output];
+    await this.#runCdk([...synth, ...context.flatMap((each) => ['--context', each])], ROOT);
     if (this.target.foreign !== undefined) this.#leftOut = await leaveOutUnknown(this, output);
     this.#assemblies.set(config, output);
   }
