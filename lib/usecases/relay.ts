@@ -56,7 +56,6 @@ export async function relay(
   known?: Head,
 ): Promise<Relayed> {
   let head = known ?? (await to.head(lane));
-  let stale = known !== undefined;
   let records = 0;
   for (;;) {
     const { entries, more } = await nextRun(from, lane, head);
@@ -65,10 +64,11 @@ export async function relay(
     if (!follows || first.prev !== head.chain) {
       const end = follows ? ({ kind: 'diverged' } as const) : await compare(from, lane, head);
       if (end === 'raced') continue;
-      if (end.kind === 'current' || !stale) return { ...end, head, records };
-      // No verdict by a head that may have moved since it was seen.
-      head = await to.head(lane);
-      stale = false;
+      if (end.kind === 'current') return { ...end, head, records };
+      // No verdict by a head that has moved since it was seen, also by a process that slept meanwhile.
+      const now = await to.head(lane);
+      if (now.lastLsn === head.lastLsn && now.chain === head.chain) return { ...end, head: now, records };
+      head = now;
       continue;
     }
 
@@ -77,7 +77,6 @@ export async function relay(
     if (outcome.kind === 'fenced') return { kind: 'fenced', head: outcome.head, records };
     // A stale head costs one turn; whoever moved it has done part of the work.
     head = outcome.head;
-    stale = false;
     if (outcome.kind === 'appended' && !outcome.again) {
       records += entries.reduce((sum, { count }) => sum + count, 0);
       // That was all there was. What has been logged meanwhile comes with a hint of its own.

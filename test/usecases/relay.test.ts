@@ -300,6 +300,15 @@ describe('a relay that cannot go on', () => {
     await trimTo(from, from, parseLsn(10));
     await fill(from, ['e5']);
     expect(await relay(from, to, LANE_0, E1, stale)).toMatchObject({ kind: 'current', records: 3 });
+    // Read by itself, before it slept.
+    await fill(from, ['e6']);
+    let looks = 0;
+    const slept = {
+      head: async () => (looks++ === 0 ? stale : to.head(LANE_0)),
+      putSegment: to.putSegment.bind(to),
+      append: to.append.bind(to),
+    };
+    expect(await relay(from, slept, LANE_0, E1)).toMatchObject({ kind: 'current', records: 3 });
     expect((await to.head(LANE_0)).lastLsn).toBe(18n);
   });
 
