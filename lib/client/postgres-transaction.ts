@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { TryFate } from '#lib/client/leader-client.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
+import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 
 /** A session inside of a transaction, which begins and ends by itself. */
 export type PostgresSession = {
@@ -118,11 +119,6 @@ function fateOfConnect(error: unknown): TryFate {
   return /CERT|TLS|SSL|SIGNED/.test(String((error as { code?: unknown } | null)?.code))
     ? 'failed'
     : 'refused';
-}
-
-function sqlState(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
 function tooLate(): UnderstudyError {
