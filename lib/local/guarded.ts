@@ -1,14 +1,15 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { describeExit, type Exit, notStarted, type Supervised, tailOf } from '#lib/local/supervised.ts';
 
-/** A foreign program that cannot outlive this process. */
+/** A foreign program that cannot outlive this process, nor leave processes of its own behind when it is killed. */
 export type Guarded = Supervised & { readonly stderr: () => string };
 
 /**
  * Runs "$@" and prints its process id. Standard input is a pipe that only our process holds open: it closes
- * when our process ends, even by SIGKILL, and then the guard kills the program. A POSIX shell gives a
- * background command no standard input, hence descriptor 3.
+ * when our process ends, even by SIGKILL, and then the guard kills the program and its processes. A POSIX shell
+ * gives a background command no standard input, hence descriptor 3.
  */
 const SCRIPT = `
 exec 3<&0
@@ -16,7 +17,11 @@ exec 3<&0
 program=$!
 echo "$program"
 exec >&2
-(read -r _ <&3; kill -KILL "$program") 2>/dev/null &
+(
+  read -r _ <&3
+  kill -STOP "$program"
+  kill -KILL "$program" $(cat "/proc/$program/task/$program/children" || pgrep -P "$program")
+) 2>/dev/null &
 guard=$!
 exec 3<&-
 wait "$program"
@@ -61,11 +66,10 @@ export async function spawnGuarded(
   let alive = true;
   const kill = (signal: NodeJS.Signals): void => {
     if (!alive) return;
-    try {
-      process.kill(pid, signal);
-    } catch {
-      // It ended before we heard of it.
-    }
+    const unheard = UNHEARD.has(signal);
+    // Once it is stopped, it has no more of them.
+    if (unheard && signal !== 'SIGCONT') send('SIGSTOP', [pid]);
+    send(signal, unheard ? [pid, ...childrenOf(pid)] : [pid]);
   };
   const exited = gone.then((exit) => {
     // A shell that was itself killed has left the program to us.
@@ -82,6 +86,34 @@ export async function spawnGuarded(
   if (signal?.aborted) end();
   signal?.addEventListener('abort', end, { once: true });
   return { name, pid, exited, stderr, kill, stop, [Symbol.asyncDispose]: stop };
+}
+
+/**
+ * A program does not hear these, so it can't hand them on to its processes: those of a PostgreSQL server that is
+ * killed may wait for a log that nobody writes any more, with its memory still in use.
+ */
+const UNHEARD: ReadonlySet<NodeJS.Signals> = new Set(['SIGKILL', 'SIGSTOP', 'SIGCONT']);
+
+function send(signal: NodeJS.Signals, pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It ended before we heard of it.
+    }
+  }
+}
+
+function childrenOf(pid: number): readonly number[] {
+  const listed = () => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    } catch {
+      // No Linux.
+      return spawnSync('pgrep', ['-P', `${pid}`], { encoding: 'utf8' }).stdout ?? '';
+    }
+  };
+  return listed().split(/\s+/).filter(Boolean).map(Number);
 }
 
 /** A shell reports a command that a signal ended as status 128 + signal. */

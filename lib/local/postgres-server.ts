@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -49,10 +49,7 @@ const SETTINGS = {
 const ORPHANS_MS = 5_000;
 const PAUSE_MS = 20;
 
-/**
- * Starts a server; what it has committed survives SIGKILL. SIGSTOP and SIGCONT reach its sessions too. Throws
- * PLATFORM_UNSUPPORTED where no binary is, SERVER_NOT_STARTED.
- */
+/** Starts a server; what it has committed survives SIGKILL. Throws PLATFORM_UNSUPPORTED where no binary is, SERVER_NOT_STARTED. */
 export async function startPostgresServer(options: PostgresServerOptions): Promise<PostgresServer> {
   const { directory, name = 'PostgreSQL server', settings = {}, signal } = options;
   const folder = postgresBinaries();
@@ -134,36 +131,16 @@ async function answers(program: Guarded, url: string): Promise<void> {
   while (!(await Promise.race([answered(), ended]))) await Promise.race([sleep(PAUSE_MS), ended]);
 }
 
-/** A server has a process for each session, in a group of its own. */
 function stoppable(program: Guarded): Guarded {
-  const kill = (signal: NodeJS.Signals) => {
-    program.kill(signal);
-    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') return;
-    // The server itself is stopped by now: there are no new ones.
-    void childrenOf(program.pid).then((pids) => {
-      for (const pid of pids) {
-        try {
-          process.kill(pid, signal);
-        } catch {
-          // It has ended meanwhile.
-        }
-      }
-    });
-  };
   const stop = async () => {
-    // An immediate shutdown: as after a crash, but no session is left behind.
-    kill('SIGCONT');
+    // An immediate shutdown: as after a crash, but its memory is given back.
+    program.kill('SIGCONT');
     program.kill('SIGQUIT');
     const patience = sleep(ORPHANS_MS, undefined, { ref: false });
     await Promise.race([program.exited, patience]);
     await program.stop();
   };
-  return { ...program, kill, stop, [Symbol.asyncDispose]: stop };
-}
-
-async function childrenOf(pid: number): Promise<readonly number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  return text.split(' ').filter(Boolean).map(Number);
+  return { ...program, stop, [Symbol.asyncDispose]: stop };
 }
 
 type User = { readonly uid: number; readonly gid: number };

@@ -8,8 +8,9 @@ import { spawnNode } from '#lib/local/child.ts';
 import { spawnGuarded } from '#lib/local/guarded.ts';
 import { KeptProcess } from '#lib/local/kept-process.ts';
 import { freePort } from '#lib/local/ports.ts';
+import { spawnFamily } from './family.ts';
 import type { Started } from './throwaway-parent.ts';
-import { isListening, isRunning, temporaryDirectory, until } from './until.ts';
+import { isListening, isRunning, isSuspended, temporaryDirectory, until } from './until.ts';
 
 test('no server outlives a parent that is killed, not even a suspended one', async () => {
   await using directory = await temporaryDirectory();
@@ -17,7 +18,7 @@ test('no server outlives a parent that is killed, not even a suspended one', asy
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
   const [{ pids, ports }] = (await once(parent, 'message')) as [Started];
-  expect(pids.filter(isRunning)).toHaveLength(4);
+  expect(pids.filter(isRunning)).toHaveLength(6);
   parent.kill('SIGKILL');
   await until('all servers are gone', () => !pids.some(isRunning));
   for (const port of ports) expect(await isListening(port)).toBe(false);
@@ -78,6 +79,22 @@ test('a guarded program ends by its signal', async () => {
   expect(await program.exited).toEqual({ code: null, signal: 'SIGKILL' });
   const late = await spawnGuarded('late sleeper', 'sleep', ['1000'], ending.signal);
   expect(await late.exited).toEqual({ code: null, signal: 'SIGKILL' });
+});
+
+test('a guarded program that is killed or suspended takes its own processes with it', async () => {
+  const { program, child } = await spawnFamily();
+  program.kill('SIGSTOP');
+  await until('both are suspended', () => [program.pid, child].every(isSuspended));
+  program.kill('SIGCONT');
+  await until('both go on', () => ![program.pid, child].some(isSuspended));
+  program.kill('SIGTERM');
+  await program.exited;
+  expect(isRunning(child)).toBe(true);
+  process.kill(child, 'SIGKILL');
+
+  const killed = await spawnFamily();
+  killed.program.kill('SIGKILL');
+  await until('both are gone', () => ![killed.program.pid, killed.child].some(isRunning));
 });
 
 test('a child that fails at the start gives the reason', async () => {

@@ -20,8 +20,18 @@ export async function until(
 
 /** False for a process that is gone, and for one that only waits to be reaped. */
 export function isRunning(pid: number): boolean {
-  const state = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim();
-  return state !== '' && !state.startsWith('Z');
+  return !['', 'Z'].includes(stateOf(pid));
+}
+
+export function isSuspended(pid: number): boolean {
+  return stateOf(pid) === 'T';
+}
+
+/** The first letter of `stat` in ps(1); none if there is no such process. */
+function stateOf(pid: number): string {
+  return spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' })
+    .stdout.trim()
+    .slice(0, 1);
 }
 
 /** Whether anybody accepts connections there. */
