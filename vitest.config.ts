@@ -10,6 +10,7 @@ const env = { NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/nod
 
 export default defineConfig({
   test: {
+    globalSetup: 'test/support/temporary-folder.ts',
     reporters: ['default', new ClosingLine()],
     // Most files wait for servers more than they compute.
     maxWorkers: '100%',
