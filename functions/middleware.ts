@@ -1,5 +1,5 @@
 import type { MiddlewareObj } from '@middy/core';
-import { z } from 'zod';
+import * as z from 'zod';
 import { theRuntime } from '#functions/runtime.ts';
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 

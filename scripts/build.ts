@@ -3,7 +3,7 @@ import { chmodSync, copyFileSync, globSync, mkdirSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
-import { BUNDLES } from '#lib/constructs/names.ts';
+import { bundleFolder, bundlesOf, ENGINES } from '#lib/constructs/names.ts';
 import { bundle } from './bundle.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -42,8 +42,11 @@ const imports = {
 };
 writeFileSync(join(DIST, 'package.json'), `${JSON.stringify({ type: 'module', imports }, null, 2)}\n`);
 
-for (const name of BUNDLES) {
-  const folder = join(DIST, 'bundles', name);
-  mkdirSync(folder, { recursive: true });
-  console.log(`${name.padEnd(14)}${(bundle(name, folder) / 1e6).toFixed(2)} MB`);
+for (const engine of ENGINES) {
+  for (const name of bundlesOf(engine)) {
+    const label = bundleFolder(name, engine);
+    const folder = join(DIST, 'bundles', label);
+    mkdirSync(folder, { recursive: true });
+    console.log(`${label.padEnd(24)}${(bundle(name, engine, folder) / 1e6).toFixed(2)} MB`);
+  }
 }

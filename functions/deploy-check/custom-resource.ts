@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** How often the answer is sent before the invocation fails and Lambda begins it again. */
 const TRIES = 3;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import middy from '@middy/core';
-import { z } from 'zod';
+import * as z from 'zod';
 import { controlDeps } from '#functions/control-deps.ts';
 import { parsed, reported } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';

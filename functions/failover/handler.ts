@@ -1,5 +1,5 @@
 import middy, { type MiddlewareObj } from '@middy/core';
-import { z } from 'zod';
+import * as z from 'zod';
 import { failoverDeps } from '#functions/failover-deps.ts';
 import { counted, STEPS } from '#functions/failover-steps.ts';
 import { parsed, reported } from '#functions/middleware.ts';

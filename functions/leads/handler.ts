@@ -1,5 +1,5 @@
 import middy from '@middy/core';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parsed, reported } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { leadershipOf } from '#lib/domain/control/leadership.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import middy from '@middy/core';
-import { z } from 'zod';
+import * as z from 'zod';
 import { hint, parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { pull } from '#lib/usecases/pull.ts';

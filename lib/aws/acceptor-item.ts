@@ -1,5 +1,5 @@
 import type { AttributeValue, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SdkItem } from '#lib/aws/dynamo-failure.ts';
 import { readStored } from '#lib/aws/stored-item.ts';
 import {

@@ -1,5 +1,5 @@
 import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
-import { z } from 'zod';
+import * as z from 'zod';
 import { conditional, type SdkItem } from '#lib/aws/dynamo-failure.ts';
 import { readStored, updateStored } from '#lib/aws/stored-item.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';

@@ -1,6 +1,6 @@
 import { type DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { z } from 'zod';
+import * as z from 'zod';
 import { SegmentBucket } from '#lib/aws/segment-bucket.ts';
 import { readStored, updateStored } from '#lib/aws/stored-item.ts';
 import type { GroupId } from '#lib/domain/ids.ts';

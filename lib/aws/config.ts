@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -52,6 +52,11 @@ const retentionSchema = z.object({
   graceHours: z.number().exactOptional(),
 });
 
+const login = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('secret'), id: z.string().min(1) }),
+  z.object({ kind: z.literal('iam') }),
+]);
+
 const engineSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('dynamodb'),
@@ -61,6 +66,8 @@ const engineSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('postgres'),
     databases: z.record(z.string(), z.url({ protocol: /^postgres(ql)?$/ })),
+    logins: z.record(z.string(), login).exactOptional(),
+    authority: z.string().min(1).exactOptional(),
     publication: z.string().min(1).max(63),
     slot: z.string().regex(/^[a-z0-9_]{1,63}$/),
     applicationRoles: z.array(z.string().min(1).max(63)).exactOptional(),
@@ -95,6 +102,7 @@ const endpointsSchema = z.record(
     dynamodb: z.url(),
     register: z.url().exactOptional(),
     postgres: z.url().exactOptional(),
+    secrets: z.url().exactOptional(),
     s3: z.url().exactOptional(),
     sqs: z.url().exactOptional(),
     route53: z.url().exactOptional(),
@@ -113,6 +121,8 @@ export type RegionEndpoints = {
   readonly register?: string;
   /** The Region's database, with whatever it takes to be let in; in place of the engine's own address. */
   readonly postgres?: string;
+  /** Secrets Manager. */
+  readonly secrets?: string;
   /** A witness has none. */
   readonly s3?: string;
   readonly sqs?: string;
@@ -181,6 +191,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     ...(fence === undefined ? {} : { fence }),
   };
   refuseGuarded(group.engine, failover);
+  refuseUntrusted(group.engine);
   return {
     ...group,
     region,
@@ -204,6 +215,16 @@ function refuseGuarded(engine: EngineConfig, { onLeaseLost }: FailoverConfig): v
     'CONFIG_INVALID',
     'failover.onLeaseLost is continue, and the lease guard of the databases would refuse writes without a lease',
     "Give engine.guard 'off', or onLeaseLost 'fence'.",
+  );
+}
+
+/** A login would go to whoever answers. */
+function refuseUntrusted(engine: EngineConfig): void {
+  if (engine.kind !== 'postgres' || engine.logins === undefined || engine.authority !== undefined) return;
+  throw new UnderstudyError(
+    'CONFIG_INVALID',
+    'engine.logins: no login is sent to a server whose certificate nobody verifies',
+    "Give engine.authority: 'rds', or a file with the authority as PEM.",
   );
 }
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 

@@ -1,5 +1,5 @@
 import { InvokeCommand, type LambdaClient } from '@aws-sdk/client-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 
 const answer = z.object({ outcome: z.enum(['refused', 'taken']) });

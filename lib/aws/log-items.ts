@@ -1,5 +1,5 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
-import { z } from 'zod';
+import * as z from 'zod';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Entry, Head } from '#lib/domain/log.ts';
 import { type Epoch, type Lsn, sortableLsn } from '#lib/domain/lsn.ts';

@@ -3,7 +3,7 @@ import {
   UpdateItemCommand,
   type UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb';
-import { z } from 'zod';
+import * as z from 'zod';
 import { conditional, type SdkItem } from '#lib/aws/dynamo-failure.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 

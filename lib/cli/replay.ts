@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { elect } from '#lib/domain/control/election.ts';
 import { judgeFence } from '#lib/domain/control/fence.ts';
 import { parseRegionId } from '#lib/domain/ids.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Duration } from 'aws-cdk-lib';
 import { AttributeType } from 'aws-cdk-lib/aws-dynamodb';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Engine } from '#lib/constructs/engine.ts';
 import type { DrillProps, ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { tableNames } from '#lib/constructs/names.ts';

@@ -13,11 +13,11 @@ import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { explainWildcard } from '#lib/constructs/explain-wildcard.ts';
 import { grantGroupKeys } from '#lib/constructs/group-key.ts';
-import { type BundleName, resourceName, roleName } from '#lib/constructs/names.ts';
+import { type BundleName, type EngineKind, resourceName, roleName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
-/** Where the code of a function comes from. It exports `handler` from a module `index`. */
-export type CodeOf = (name: BundleName) => Code;
+/** Where the code of a function comes from, for groups of an engine. It exports `handler` from a module `index`. */
+export type CodeOf = (name: BundleName, engine: EngineKind) => Code;
 
 /** What the code of a function finds in UNDERSTUDY_CONFIG: sections, and values. */
 export type HandlerSettings = Readonly<Record<string, unknown>>;
@@ -80,7 +80,7 @@ export class Handler extends Construct {
         NODE_OPTIONS: '--enable-source-maps',
         UNDERSTUDY_CONFIG: Lazy.string({ produce: () => Stack.of(this).toJsonString(this.#settings) }),
       },
-      code: code(name),
+      code: code(name, place.config.engine.kind),
       handler: 'index.handler',
     });
     if (place.encryption === 'customer') grantGroupKeys(this.role, place);

@@ -9,6 +9,20 @@ export type FunctionName = (typeof FUNCTIONS)[number];
  */
 export const BUNDLES = [...FUNCTIONS, 'deploy-check', 'leads', 'drill'] as const;
 export type BundleName = (typeof BUNDLES)[number];
+/** Each has bundles of its own: a function carries no code of another engine's. */
+export const ENGINES = ['dynamodb', 'postgres'] as const;
+export type EngineKind = (typeof ENGINES)[number];
+
+/** The bundles that functions of a group of an engine are made of. */
+export function bundlesOf(engine: EngineKind): readonly BundleName[] {
+  // Who tries whether a fence of tables holds.
+  return BUNDLES.filter((name) => engine === 'dynamodb' || name !== 'probe');
+}
+
+/** Where a bundle lies among others. */
+export function bundleFolder(name: BundleName, engine: EngineKind): string {
+  return engine === 'dynamodb' ? name : `${engine}-${name}`;
+}
 
 /** The tables that Understudy keeps in every Region; they have the same names in each. `register`: where it is one table. */
 export function tableNames(group: GroupId): Readonly<Record<'log' | 'control' | 'register', string>> {

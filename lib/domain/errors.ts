@@ -26,6 +26,7 @@ export const ERRORS = {
   },
   POSTGRES_UNREACHABLE: { summary: 'A PostgreSQL server did not answer', retry: 'later' },
   POSTGRES_REFUSED: { summary: 'A PostgreSQL server refused the role or its rights', retry: 'never' },
+  LOGIN_UNREADABLE: { summary: 'Nobody says how to be let into a database', retry: 'later' },
   POSTGRES_FAILED: { summary: 'A PostgreSQL server could not do what it was asked', retry: 'later' },
   SLOT_LOST: { summary: 'A replication slot is gone or has lost changes', retry: 'never' },
   SLOT_BUSY: { summary: 'Somebody else reads the replication slot', retry: 'later' },

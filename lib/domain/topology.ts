@@ -28,11 +28,18 @@ export type DynamoEngineConfig = {
 export const GUARD_MODES = ['off', 'on', 'strict'] as const;
 export type GuardMode = (typeof GUARD_MODES)[number];
 
+/** How a session is let into a database: by a secret of Secrets Manager in its Region, by name or ARN, or by IAM's tokens. */
+export type LoginConfig = { readonly kind: 'secret'; readonly id: string } | { readonly kind: 'iam' };
+
 /** One PostgreSQL database in each Region. */
 export type PostgresEngineConfig = {
   readonly kind: 'postgres';
   /** Where the database of each Region is: `postgres://role@host:port/database`. */
   readonly databases: Readonly<Record<string, string>>;
+  /** By Region. Without one, what lets sessions in is a part of the address or of the environment. */
+  readonly logins?: Readonly<Record<string, LoginConfig>>;
+  /** Who signs the servers' certificates: `rds`, or a file of PEM. Without it, sessions are not encrypted unless the address says so. */
+  readonly authority?: string;
   readonly publication: string;
   /** Name of the replication slot in each Region. One that is made anew must have another: see ADR 21. */
   readonly slot: string;

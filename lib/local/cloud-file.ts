@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 
 /** Prefix of the folders that embedded clouds make in the system's temporary folder. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { hostFenceBy } from '#lib/aws/host-fence.ts';
 import type { HostFence, HostFenceRequest } from '#lib/ports/sentinel-ports.ts';
 

@@ -81,6 +81,18 @@ describe('the configuration of a function', () => {
     expect(read({ engine: POSTGRES }).engine).toEqual(POSTGRES);
   });
 
+  test('says how functions are let into them, and refuses a login that would go to whoever answers', () => {
+    const logins = { 'eu-west-1': { kind: 'secret', id: 'orders/db' }, 'us-east-1': { kind: 'iam' } };
+    const engine = { ...POSTGRES, logins, authority: 'rds' };
+    expect(read({ engine }).engine).toEqual(engine);
+    expect(() => read({ engine: { ...POSTGRES, logins } })).toThrow(
+      code('CONFIG_INVALID', 'engine.authority'),
+    );
+    expect(() => read({ engine: { ...engine, logins: { 'eu-west-1': { kind: 'password' } } } })).toThrow(
+      code('CONFIG_INVALID', 'engine.logins'),
+    );
+  });
+
   test('takes endpoints per Region where the group does not live at AWS', () => {
     const endpoints = { 'eu-west-1': { dynamodb: 'http://127.0.0.1:1', s3: 'http://127.0.0.1:2' } };
     expect(read({}, endpoints).endpoints).toEqual(endpoints);

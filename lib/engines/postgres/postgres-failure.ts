@@ -6,6 +6,12 @@ export function sqlState(error: unknown): string | undefined {
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
+/** Was a session not let in for its password, or for what stands for one? It may have been rotated, or have expired. */
+export function isLoginRefused(error: unknown): boolean {
+  // 28000: of IAM's tokens, which PAM judges.
+  return isFailure(error, 'POSTGRES_REFUSED') && ['28P01', '28000'].includes(sqlState(error.cause) ?? '');
+}
+
 /** Names a failure of the server or of the way to it. Keeps what has a name already. */
 export function postgresFailure(error: unknown, doing: string): UnderstudyError {
   if (isFailure(error)) return error;
@@ -20,12 +26,27 @@ export function postgresFailure(error: unknown, doing: string): UnderstudyError 
 }
 
 function diagnose(state: string | undefined, error: unknown): [ErrorCode, string] {
-  const certificate = String((error as { code?: unknown }).code ?? '').match(/CERT|TLS|SSL|SIGNED/);
-  if (certificate) return ['POSTGRES_REFUSED', "Give the authority that signed the server's certificate."];
+  const certificate = String((error as { code?: unknown }).code ?? '').match(/CERT|TLS|SSL|SIGN/);
+  if (certificate) {
+    return [
+      'POSTGRES_REFUSED',
+      "Give the authority that signed the server's certificate, and the name that is in it.",
+    ];
+  }
+  // The driver's own words; it gives no code.
+  if (error instanceof Error && error.message.includes('does not support SSL')) {
+    return ['POSTGRES_REFUSED', 'Switch TLS on at the server: no password goes to it otherwise.'];
+  }
   if (state === undefined || /^(08|57P)/.test(state)) {
     return ['POSTGRES_UNREACHABLE', 'It is tried again; see whether the server is up and may be reached.'];
   }
-  if (/^(28|42501|3D)/.test(state)) {
+  if (/^28/.test(state)) {
+    return [
+      'POSTGRES_REFUSED',
+      'See who the role is, whether it may log in, and whether its password is that of the secret.',
+    ];
+  }
+  if (/^(42501|3D)/.test(state)) {
     return ['POSTGRES_REFUSED', 'Run understudy doctor; it names the statement that gives the right.'];
   }
   if (/^53/.test(state)) return ['POSTGRES_FAILED', 'Give the server more disk, memory or connections.'];

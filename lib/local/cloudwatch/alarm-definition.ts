@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 const dimension = z.object({ Name: z.string(), Value: z.string() });
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { gunzipSync } from 'node:zlib';
-import { ZodError, z } from 'zod';
+import * as z from 'zod';
 import type { Api, ApiReply } from '#lib/local/api-server.ts';
 import type { Described, LocalCloudWatch } from '#lib/local/cloudwatch/local-cloudwatch.ts';
 
@@ -54,7 +54,7 @@ export class CloudWatchApi implements Api {
     try {
       return sent(this.#call(target, JSON.parse(text.toString() || '{}')));
     } catch (error) {
-      if (error instanceof ZodError) return sent(failure('ValidationException', z.prettifyError(error)));
+      if (error instanceof z.ZodError) return sent(failure('ValidationException', z.prettifyError(error)));
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 /** Entry point of the process of a Region's CloudWatch. Arguments: port, file of the alarms, length of a minute ms. */
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ApiServer } from '#lib/local/api-server.ts';
 import { compositeAlarm, metricAlarm } from '#lib/local/cloudwatch/alarm-definition.ts';
 import { CloudWatchApi } from '#lib/local/cloudwatch/cloudwatch-api.ts';

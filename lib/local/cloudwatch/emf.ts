@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Datum } from '#lib/local/cloudwatch/local-cloudwatch.ts';
 
 const directives = z.object({

@@ -1,6 +1,6 @@
 import XMLBuilder from 'fast-xml-builder';
 import { XMLParser } from 'fast-xml-parser';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HealthCheck, HealthCheckConfig } from '#lib/local/dns/health-checks.ts';
 import type { RecordChange, RecordSet } from '#lib/local/dns/zone.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What a request would do, and who sends it. */
 export type Access = { readonly principal: string; readonly action: string; readonly resource: string };

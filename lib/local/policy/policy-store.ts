@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parsePolicy, type ResourcePolicy } from '#lib/local/policy/policy-rules.ts';
 
 export type StoredPolicy = {
