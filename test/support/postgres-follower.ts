@@ -66,6 +66,11 @@ export class PostgresFollower {
     return follower;
   }
 
+  /** From now on the leader's database can be reached from here. */
+  reach(leader: Connect): void {
+    this.#leader = leader;
+  }
+
   /** The same follower, reached by another role. */
   async as(url: string): Promise<PostgresFollower> {
     const other = new PostgresFollower(url, this.client, this.log, this.origin);

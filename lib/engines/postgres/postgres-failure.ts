@@ -1,4 +1,5 @@
 import { type ErrorCode, isFailure, UnderstudyError } from '#lib/domain/errors.ts';
+import { literal } from '#lib/engines/postgres/quote.ts';
 
 /** SQLSTATE of an error of the server, if it is one. */
 export function sqlState(error: unknown): string | undefined {
@@ -21,6 +22,15 @@ export function postgresFailure(error: unknown, doing: string): UnderstudyError 
   const what = `PostgreSQL did not ${doing}: ${error instanceof Error ? error.message : String(error)}${
     state === undefined ? '' : ` (${state})`
   }`;
+  const label = state === '22P02' && /enum (.+): "(.*)"$/.exec(String((error as Error).message));
+  if (label) {
+    return new UnderstudyError(
+      'SCHEMA_DIFFERS',
+      what,
+      `Run here: ALTER TYPE ${label[1]} ADD VALUE ${literal(label[2]!).trim()}; in the leader's order.`,
+      { cause: error },
+    );
+  }
   const [code, next] = diagnose(state, error);
   return new UnderstudyError(code, what, next, { cause: error });
 }

@@ -3,10 +3,12 @@ import { LSN_ZERO, type Lsn } from '#lib/domain/lsn.ts';
 import { ApplySession } from '#lib/engines/postgres/apply-session.ts';
 import { applySteps } from '#lib/engines/postgres/apply-steps.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { LeaderCatalog } from '#lib/engines/postgres/leader-catalog.ts';
 import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
 import { checkpointValues, LEASE_LOST, MOVE_CHECKPOINT } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { RunReader, type TransactionEnd } from '#lib/engines/postgres/run-reader.ts';
+import { SeenTables } from '#lib/engines/postgres/seen-tables.ts';
 import { copiedOf, copyTable, estimateRows, settledAt } from '#lib/engines/postgres/snapshot.ts';
 import { TargetTables } from '#lib/engines/postgres/target-tables.ts';
 import type { Applied, ApplyLease, ApplyState } from '#lib/ports/control.ts';
@@ -80,6 +82,7 @@ export class PostgresReplica implements ReplicaStore {
       try {
         const { lastLsn: lsn, lastEpoch: epoch, totalBytes, lastCommitMs: commitMs } = at;
         const rowsEstimated = await estimateRows(leader, this.#publication);
+        this.#targets!.forget();
         return await this.#commit(session, {
           applied: { lsn, epoch, totalBytes, commitMs },
           snapshot: { phase: 'copy', startLsn: lsn, startEpoch: epoch, rowsCopied: 0, rowsEstimated },
@@ -122,7 +125,7 @@ export class PostgresReplica implements ReplicaStore {
 
   async #applyRun(session: ApplySession, state: ApplyState, reader: RunReader): Promise<ApplyOutcome> {
     const tables = this.#targets!;
-    await tables.load(reader);
+    await tables.load(reader, this.#open !== undefined);
     const end = reader.lastEnd();
     const upTo = end?.lsn ?? reader.end;
     const copied = state.snapshot === undefined ? {} : copiedOf(state.snapshot);
@@ -141,6 +144,7 @@ export class PostgresReplica implements ReplicaStore {
   async #commit(session: ApplySession, state: ApplyState): Promise<ApplyOutcome> {
     const closing = new Pipeline(session.prepared);
     closing.add(MOVE_CHECKPOINT, checkpointValues(session.lease, state));
+    this.#targets?.save(closing);
     closing.add(statement('COMMIT'));
     try {
       await closing.run(session.client);
@@ -159,7 +163,10 @@ export class PostgresReplica implements ReplicaStore {
     if (known !== undefined && known.lease.token === lease.token && !known.isEnded) return known;
     await this.#drop();
     this.#session = await ApplySession.open(this.#connect, lease, this.#origin, state);
-    if (this.#session !== undefined) this.#targets = new TargetTables(this.#session);
+    if (this.#session !== undefined) {
+      const seen = await SeenTables.read(this.#session.client);
+      this.#targets = new TargetTables(this.#session, { seen, leader: new LeaderCatalog(this.#leader) });
+    }
     return this.#session;
   }
 

@@ -3,6 +3,7 @@ import { FENCE_SCHEMA } from '#lib/engines/postgres/fence-state.ts';
 import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
+import { SEEN_SCHEMA } from '#lib/engines/postgres/seen-tables.ts';
 import { SEQUENCES_SCHEMA } from '#lib/engines/postgres/sequences.ts';
 import { HEARTBEAT_SCHEMA } from '#lib/engines/postgres/write-path.ts';
 
@@ -10,6 +11,7 @@ import { HEARTBEAT_SCHEMA } from '#lib/engines/postgres/write-path.ts';
 export async function prepareFollower(client: pg.Client, origin: string): Promise<void> {
   try {
     await client.query(CHECKPOINT_SCHEMA);
+    await client.query(SEEN_SCHEMA);
     await client.query(SEQUENCES_SCHEMA);
     await client.query(
       `SELECT pg_replication_origin_create($1)

@@ -1,27 +1,41 @@
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
 import type { ApplySession } from '#lib/engines/postgres/apply-session.ts';
 import type { DescribedTable } from '#lib/engines/postgres/captured-change.ts';
+import type { LeaderCatalog } from '#lib/engines/postgres/leader-catalog.ts';
+import type { Pipeline } from '#lib/engines/postgres/pipeline.ts';
 import type { RunReader } from '#lib/engines/postgres/run-reader.ts';
+import type { Past } from '#lib/engines/postgres/schema-difference.ts';
+import type { SeenTables } from '#lib/engines/postgres/seen-tables.ts';
 import { type TargetTable, targetTable } from '#lib/engines/postgres/target-table.ts';
 
 /** The follower's tables as one session knows them. An error ends the session, and with it what it knew. */
 export class TargetTables {
   readonly #session: ApplySession;
+  readonly #seen: SeenTables | undefined;
+  readonly #leader: LeaderCatalog | undefined;
   readonly #known = new Map<string, TargetTable>();
   readonly #byDescription = new WeakMap<DescribedTable, TargetTable>();
 
-  constructor(session: ApplySession) {
+  /** @param memory what was seen of the leader's tables, and whom to ask about them. */
+  constructor(session: ApplySession, memory?: { readonly seen: SeenTables; readonly leader: LeaderCatalog }) {
     this.#session = session;
+    this.#seen = memory?.seen;
+    this.#leader = memory?.leader;
   }
 
   /**
    * Finds the tables of a run. Where one has changed at the leader but not here, the run ends before it, so that what
    * was done before the change is applied; throws SCHEMA_DIFFERS if the run begins with it.
+   *
+   * @param isInside the run begins in the middle of a transaction.
    */
-  async load(reader: RunReader): Promise<void> {
+  async load(reader: RunReader, isInside = false): Promise<void> {
     for (const segment of reader.segments) {
+      const shard = segment.segment.info.shards[0] ?? '';
       try {
-        for (const table of segment.tables) if (table !== undefined) await this.#load(table);
+        for (const table of segment.tables) {
+          if (table !== undefined) await this.#load(table, { shard, isInside });
+        }
       } catch (error) {
         if (!isFailure(error, 'SCHEMA_DIFFERS') || segment === reader.segments[0]) throw error;
         reader.stopBefore(segment);
@@ -30,18 +44,33 @@ export class TargetTables {
     }
   }
 
+  /** All tables are copied anew. */
+  forget(): void {
+    this.#seen?.forget();
+  }
+
+  /** What the next commit must save of what was seen. */
+  save(into: Pipeline): void {
+    this.#seen?.save(into);
+  }
+
   of(table: DescribedTable): TargetTable {
     return this.#byDescription.get(table)!;
   }
 
-  async #load(table: DescribedTable): Promise<void> {
+  async #load(table: DescribedTable, at: Pick<Past, 'shard' | 'isInside'>): Promise<void> {
     // An OID may be given to another table later; the description as a whole never means another one.
     const description = Buffer.from(table.message).toString('latin1');
     let target = this.#known.get(description);
     if (target === undefined) {
-      target = await targetTable(this.#session.client, table);
+      const past = { ...at, seen: this.#seen, leader: this.#leader };
+      target = await targetTable(this.#session.client, table, past);
       if (!this.#session.isReplica && target.triggers.length > 0) throw triggersFire(target);
-      this.#known.set(description, target);
+      // What was let pass in the middle of a transaction is looked at again after its end.
+      if (!at.isInside) {
+        this.#known.set(description, target);
+        this.#seen?.note(at.shard, table, target.local);
+      }
     }
     this.#byDescription.set(table, target);
   }

@@ -117,7 +117,13 @@ function take(tag: string, from: MessageReader, streamed: boolean): Message {
     case 'R':
       return { kind: 'relation', xid: xidIfStreamed(), ...takeRelation(from) };
     case 'Y':
-      return { kind: 'type', xid: xidIfStreamed(), oid: from.u32(), schema: from.name(), name: from.name() };
+      return {
+        kind: 'type',
+        xid: xidIfStreamed(),
+        oid: from.u32(),
+        schema: schemaName(from),
+        name: from.name(),
+      };
     case 'T':
       return takeTruncate(from, xidIfStreamed());
     case 'M':
@@ -171,9 +177,14 @@ function takePrepared(from: MessageReader): Prepared & { readonly xid: number; r
   return { lsn: from.wal(), endLsn: from.wal(), atUs: from.time(), xid: from.u32(), gid: from.name() };
 }
 
+/** Of what PostgreSQL comes with, it leaves the schema out. */
+function schemaName(from: MessageReader): string {
+  return from.name() || 'pg_catalog';
+}
+
 function takeRelation(from: MessageReader): Relation {
   const oid = from.u32();
-  const schema = from.name();
+  const schema = schemaName(from);
   const name = from.name();
   const identity = IDENTITIES[String.fromCharCode(from.u8())];
   if (identity === undefined) throw malformed('has a table of an unknown replica identity');
@@ -185,7 +196,7 @@ function takeRelation(from: MessageReader): Relation {
     if (flags > KEY_FLAG) throw malformed('has flags of no known meaning');
     columns.push({ key: flags === KEY_FLAG, name: from.name(), type: from.u32(), modifier: from.i32() });
   }
-  return { oid, schema: schema === '' ? 'pg_catalog' : schema, name, identity, columns };
+  return { oid, schema, name, identity, columns };
 }
 
 function takeTruncate(from: MessageReader, xid: number | undefined): Message {
