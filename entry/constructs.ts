@@ -13,6 +13,12 @@ export type {
   ZoneProps,
 } from '#lib/constructs/group-props.ts';
 export type { CodeOf, Handler } from '#lib/constructs/handler.ts';
+export type {
+  DatabaseHost,
+  DatabaseProps,
+  FunctionNetworkProps,
+  PostgresEngineProps,
+} from '#lib/constructs/postgres-props.ts';
 export { Profile } from '#lib/constructs/profile.ts';
 export type { RegionStack } from '#lib/constructs/region-stack.ts';
 export { Register } from '#lib/constructs/register.ts';

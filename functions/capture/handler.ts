@@ -1,5 +1,6 @@
 import middy from '@middy/core';
 import * as z from 'zod';
+import { inTurn } from '#functions/capture/in-turn.ts';
 import { parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { SqsRejects } from '#lib/aws/sqs-rejects.ts';
@@ -77,7 +78,11 @@ async function fetchChanges(given: CaptureDeps<unknown>, signal: AbortSignal): P
       'Remove the schedule of this function.',
     );
   }
-  await captureSource(given, LANE_0, changes.source(given.region, await given.control.role()), signal);
+  await inTurn(
+    async () =>
+      captureSource(given, LANE_0, changes.source(given.region, await given.control.role()), signal),
+    signal,
+  );
 }
 
 function createDeps(): CaptureDeps<unknown> {

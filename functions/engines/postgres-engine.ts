@@ -1,3 +1,4 @@
+import { isFailure } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
 import type { GroupConfig, GuardMode, PostgresEngineConfig, Role } from '#lib/domain/topology.ts';
@@ -138,7 +139,15 @@ export class PostgresEngine implements Engine {
   }
 
   async checkFitness(at: RegionId): Promise<void> {
-    await checkSlot(this.#connectTo(at), this.#group.engine);
+    try {
+      const { retainedBytes } = await checkSlot(this.#connectTo(at), this.#group.engine);
+      // From here, too: what nobody reads grows, and then there is nobody else to tell.
+      this.#telemetry.metrics({ SlotRetainedBytes: retainedBytes });
+    } catch (error) {
+      if (isFailure(error, 'SLOT_LOST'))
+        this.#telemetry.event('SLOT_LOST', { slot: this.#group.engine.slot });
+      throw error;
+    }
     // Whoever leads next is guarded before that.
     await this.#keepGuard(at);
   }
@@ -149,6 +158,6 @@ export class PostgresEngine implements Engine {
 }
 
 /** Name under which each database of a group knows what was applied to it. */
-export function originOf({ group }: GroupConfig): string {
+export function originOf({ group }: Pick<GroupConfig, 'group'>): string {
   return `understudy_${group}`;
 }

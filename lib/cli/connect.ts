@@ -21,7 +21,7 @@ import { SILENT } from '#lib/ports/telemetry.ts';
 import type { RegisterDeps } from '#lib/usecases/control/change-register.ts';
 import { surveyGroup } from '#lib/usecases/control/survey.ts';
 
-const ALARM_NAMES = [...[...ALARMS, DRILL_FAILED].map(({ name }) => name), UNSAFE_ALARM];
+const ALARM_NAMES = [...new Set([...ALARMS, DRILL_FAILED].map(({ name }) => name)), UNSAFE_ALARM];
 
 /** A group that commands look at. */
 export type Connection = {

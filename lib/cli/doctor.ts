@@ -24,7 +24,9 @@ export async function doctorCommand(options: GroupChoice & { json?: boolean }): 
       Promise.all(membersOf(config).map((region) => factsOf(connection, region))),
     ]);
     const alarmsOf = (region: RegionId) => [
-      ...alarmsIn(config.witnesses.includes(region) ? 'witness' : 'replica').map(({ name }) => name),
+      ...alarmsIn(config.witnesses.includes(region) ? 'witness' : 'replica', config.engine.kind).map(
+        ({ name }) => name,
+      ),
       UNSAFE_ALARM,
     ];
     const diagnoses = diagnose({ group: config, profile, survey, facts, alarmsOf });

@@ -18,6 +18,7 @@ import { logCatCommand, logLsCommand } from '#lib/cli/log.ts';
 import { pauseCommand } from '#lib/cli/pause.ts';
 import { planCommand } from '#lib/cli/plan.ts';
 import { postgresDoctorCommand } from '#lib/cli/postgres-doctor.ts';
+import { postgresPrepareCommand } from '#lib/cli/postgres-prepare.ts';
 import { reattachCommand } from '#lib/cli/reattach.ts';
 import { resumeCommand } from '#lib/cli/resume.ts';
 import { type StartOptions, startCommand } from '#lib/cli/start.ts';
@@ -179,6 +180,18 @@ function addControl(program: Command, run: Run, json: Flag): void {
           : postgresDoctorCommand(options),
       ),
     );
+  program
+    .command('prepare')
+    .description('make in a PostgreSQL database what a group needs there: publication, slot, its own schema')
+    .requiredOption('--group <name>', 'name of the group')
+    .option('--url <url>', "connection string of the database, as the group's role")
+    .option('--publication <name>', 'name of the publication; all tables, if it is not there', 'understudy')
+    .option('--slot <name>', 'name of the slot; one that is made anew needs another', 'understudy')
+    .addHelpText(
+      'after',
+      '\nWhat is there is left as it is. Run it for every replica, before understudy found.',
+    )
+    .action(run(postgresPrepareCommand));
   command('plan', 'show what a failover would do now, what it would lose, and what would refuse it')
     .option(...to)
     .option('--switchover', 'plan a switchover instead')

@@ -1,4 +1,4 @@
-import { FUNCTIONS, type FunctionName } from '#lib/constructs/names.ts';
+import { bundlesOf, type EngineKind, FUNCTIONS, type FunctionName } from '#lib/constructs/names.ts';
 import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import type { MetricName } from '#lib/domain/metrics.ts';
 
@@ -15,6 +15,8 @@ type Kind = 'replica' | 'witness';
 export type AlarmSpec = {
   readonly name: string;
   readonly where: readonly Kind[];
+  /** The groups that have it, where not all do. */
+  readonly engine?: EngineKind;
   readonly metric: Watched;
   readonly statistic: 'Maximum' | 'Minimum' | 'Sum';
   /** The figure breaches above this, or below it. `lag`: the lag at which a replica is no candidate any more. */
@@ -53,7 +55,7 @@ function count(
   metric: Watched,
   severity: AlarmSpec['severity'],
   text: string,
-  rest: Partial<Pick<AlarmSpec, 'of5' | 'runbook' | 'where'>> = {},
+  rest: Partial<Pick<AlarmSpec, 'engine' | 'of5' | 'runbook' | 'where'>> = {},
 ): AlarmSpec {
   const threshold = { above: 0 };
   return spec(name, {
@@ -67,11 +69,14 @@ function count(
   });
 }
 
+/** WAL that nobody has read yet: hours of a busy database, and a small part of its disk. */
+const RETAINED_BYTES = 5 * 2 ** 30;
+
 const EVERYWHERE: readonly Kind[] = ['replica', 'witness'];
 
 const own = (name: MetricName): Watched => ({ of: 'region', name });
 
-/** What is watched. Every replica has the same alarms, whoever leads. */
+/** What is watched. Every replica of an engine has the same alarms, whoever leads. */
 export const ALARMS: readonly AlarmSpec[] = [
   lag(
     'applied-lag',
@@ -85,11 +90,42 @@ export const ALARMS: readonly AlarmSpec[] = [
     'lag',
     'The log here is too far behind the leader to take over, or nobody says how far.',
   ),
-  lag(
-    'capture-age',
-    { of: 'function', fn: 'capture', name: 'IteratorAge' },
-    60_000,
-    'Changes wait for more than a minute to be captured, or none are, heartbeats included.',
+  {
+    ...lag(
+      'capture-age',
+      { of: 'function', fn: 'capture', name: 'IteratorAge' },
+      60_000,
+      'Changes wait for more than a minute to be captured, or none are, heartbeats included.',
+    ),
+    engine: 'dynamodb',
+  },
+  // A slot is read by nobody but the function: its own figure, which the leader alone sends.
+  spec('capture-age', {
+    engine: 'postgres',
+    metric: own('CaptureAgeSeconds'),
+    statistic: 'Maximum',
+    threshold: { above: 60 },
+    of5: 3,
+    missing: 'notBreaching',
+    severity: 'page',
+    text: 'Changes wait for more than a minute to be captured, or none are, heartbeats included.',
+  }),
+  spec('slot-retained', {
+    engine: 'postgres',
+    metric: own('SlotRetainedBytes'),
+    statistic: 'Maximum',
+    threshold: { above: RETAINED_BYTES },
+    of5: 3,
+    missing: 'notBreaching',
+    severity: 'page',
+    text: 'The database here keeps more than 5 GiB of WAL for the replication slot: its disk fills up, or the slot is lost.',
+  }),
+  count(
+    'slot-lost',
+    own('SlotsLost'),
+    'page',
+    'The replication slot here is gone or has lost changes that nobody had read: the database could not lead.',
+    { engine: 'postgres', of5: 2, runbook: 'slot_lost' },
   ),
   spec('lease-at-risk', {
     metric: own('LeaseLeftPercent'),
@@ -180,6 +216,7 @@ export const ALARMS: readonly AlarmSpec[] = [
       {
         runbook: 'alarm-function-errors',
         where: fn === 'sentinel' ? EVERYWHERE : ['replica'],
+        ...(!bundlesOf('postgres').includes(fn) && { engine: 'dynamodb' }),
         // Lambda tries again by itself: one failure alone is no news, but of what runs once a day.
         ...(fn !== 'retention' && { of5: 3 }),
       },
@@ -211,8 +248,8 @@ export const UNSAFE = {
 } as const;
 
 /** The alarms of a Region. */
-export function alarmsIn(kind: Kind): readonly AlarmSpec[] {
-  return ALARMS.filter(({ where }) => where.includes(kind));
+export function alarmsIn(kind: Kind, engine: EngineKind): readonly AlarmSpec[] {
+  return ALARMS.filter((each) => each.where.includes(kind) && (each.engine ?? engine) === engine);
 }
 
 /** What an alarm says to whoever gets it: how bad it is, what it means, and where to read on. */

@@ -23,10 +23,9 @@ import type { Handler } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 import { alarmName, LAG_ALARMS } from '#lib/domain/alarms.ts';
-import type { EngineConfig } from '#lib/domain/topology.ts';
 
 type AlarmsProps = {
-  readonly place: Place<EngineConfig>;
+  readonly place: Place;
   /** The lag above which a replica is no candidate. */
   readonly maxLag: Duration;
   /** Name of an SNS topic that exists in every Region of the group: it gets every alarm. */
@@ -49,7 +48,7 @@ const QUEUES = { 'failure-queue': 'failures', 'drill-queue': 'drill-failures' } 
  * is watched is called by its name: the construct needs nothing of the others.
  */
 export class Alarms extends Construct {
-  readonly #place: Place<EngineConfig>;
+  readonly #place: Place;
   readonly #maxLag: Duration;
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
@@ -58,7 +57,8 @@ export class Alarms extends Construct {
     this.#place = place;
     this.#maxLag = maxLag;
     const isWitness = place.config.witnesses.includes(place.region);
-    const specs = [...alarmsIn(isWitness ? 'witness' : 'replica'), ...(drills ? [DRILL_FAILED] : [])];
+    const { kind } = place.config.engine;
+    const specs = [...alarmsIn(isWitness ? 'witness' : 'replica', kind), ...(drills ? [DRILL_FAILED] : [])];
     const alarms = specs.map((spec) => this.#alarm(spec));
     const unsafe = this.#composite(specs.filter(({ severity }) => severity === 'page'));
     // The rule names them, and CloudWatch takes no name that it does not know.

@@ -2,7 +2,8 @@ import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { recordOf, refuseDns } from '#lib/constructs/check-dns.ts';
 import { type DrillPlan, drillOf } from '#lib/constructs/check-drill.ts';
-import { refuseEngine } from '#lib/constructs/engine.ts';
+import { type DatabasePlan, planDatabases } from '#lib/constructs/database-plan.ts';
+import { refuseTable } from '#lib/constructs/engine.ts';
 import type { ReplicaProps, ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { refuseUnknownRegions } from '#lib/constructs/known-regions.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
@@ -11,14 +12,18 @@ import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseGroupId } from '#lib/domain/ids.ts';
 import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
-import { type DynamoEngineConfig, type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
+import { type EngineConfig, type GroupConfig, parseGroup } from '#lib/domain/topology.ts';
 
 /** How long a failover waits for the user's hook. */
 const HOST_FENCE = Duration.seconds(3);
 
+/** The stores of a group, beyond what every function is told of them. */
+export type StorePlan = { readonly kind: 'dynamodb'; readonly existing: boolean } | DatabasePlan;
+
 /** What the props of a group come to, checked. */
 export type GroupPlan = {
-  readonly config: GroupConfig<DynamoEngineConfig>;
+  readonly config: GroupConfig;
+  readonly store: StorePlan;
   readonly failover: FailoverConfig;
   readonly retention: RetentionPolicy;
   readonly drill: DrillPlan | undefined;
@@ -29,7 +34,7 @@ export type GroupPlan = {
  * the message begins with the prop.
  */
 export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan {
-  const { engine, dns, alarms, hostFence, onLeaseLost, profile = 'balanced' } = props;
+  const { dns, alarms, hostFence, onLeaseLost, profile = 'balanced' } = props;
   const replicas = props.regions.map((each) => (typeof each === 'string' ? { region: each } : each));
   const witnesses = [props.witness ?? []].flat();
   const group = parseGroupId(props.group ?? id);
@@ -38,14 +43,19 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
     ...witnesses.map((region) => ({ prop: 'witness', region })),
   ]);
   refuseMembers(replicas, witnesses);
+  const { store, ...planned } = planStore(
+    props,
+    replicas.map(({ region }) => region),
+    witnesses,
+  );
   const config = parseGroup({
     group,
-    engine: { kind: 'dynamodb', table: engine.table, key: engine.key },
+    engine: planned.engine,
     regions: replicas.map(({ region, follows }) => ({ name: region, follows })),
     witnesses,
     register: registerOf(props.register, group),
   });
-  refuseEngine(engine, group, config.regions);
+  if (config.engine.kind === 'dynamodb') refuseTable(config.engine, group, config.regions);
   for (const { name } of config.regions) bucketName(group, props.account ?? '000000000000', name);
   if (dns !== undefined) refuseDns(dns, config);
   refuseLock(props);
@@ -72,7 +82,27 @@ export function planGroupOf(id: string, props: ReplicationGroupProps): GroupPlan
     },
     config.regions,
   );
-  return { config, failover, retention: parseRetention(props.retention ?? {}), drill };
+  return { config, store, failover, retention: parseRetention(props.retention ?? {}), drill };
+}
+
+function planStore(
+  { engine, onLeaseLost }: ReplicationGroupProps,
+  replicas: readonly string[],
+  witnesses: readonly string[],
+): { readonly engine: EngineConfig; readonly store: StorePlan } {
+  if (engine.kind === 'dynamodb') {
+    const { existing, key, table } = engine;
+    return { engine: { kind: 'dynamodb', table, key }, store: { kind: 'dynamodb', existing } };
+  }
+  const { config, plan } = planDatabases(engine, replicas, [...replicas, ...witnesses]);
+  if (onLeaseLost === 'continue' && config.guard !== 'off') {
+    throw invalidProp(
+      'onLeaseLost',
+      'the lease guard of the databases would refuse the writes that are to go on',
+      "Give the engine guard: 'off', or leave it out.",
+    );
+  }
+  return { engine: config, store: plan };
 }
 
 function prioritiesOf(replicas: readonly ReplicaProps[]): Readonly<Record<string, number>> {

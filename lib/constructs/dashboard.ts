@@ -81,7 +81,7 @@ export class Dashboard extends Construct {
           ),
           this.#runs(12),
         ],
-        [this.#commits(12), this.#writes(12)],
+        [this.#commits(12), ...this.#writes(12)],
       ],
     });
   }
@@ -192,17 +192,20 @@ export class Dashboard extends Construct {
     return new GraphWidget({ title: 'Commits to the log, a second', width, height: 6, left });
   }
 
-  #writes(width: number): IWidget {
+  /** What the group's own figures do not tell of its tables. */
+  #writes(width: number): IWidget[] {
+    const { engine } = this.#place.config;
+    if (engine.kind !== 'dynamodb') return [];
     const left = this.#replicas.map((region) =>
       this.#metric(region, {
         namespace: 'AWS/DynamoDB',
         metricName: 'ConsumedWriteCapacityUnits',
-        dimensionsMap: { TableName: this.#place.config.engine.table },
+        dimensionsMap: { TableName: engine.table },
         statistic: 'Sum',
         label: region,
       }),
     );
-    return new GraphWidget({ title: 'Write units of the table', width, height: 6, left });
+    return [new GraphWidget({ title: 'Write units of the table', width, height: 6, left })];
   }
 
   #metric(region: RegionId, props: ConstructorParameters<typeof Metric>[0]): Metric {

@@ -5,7 +5,7 @@ import { Construct } from 'constructs';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { keptTable } from '#lib/constructs/kept-table.ts';
 import { type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
-import type { KeyAttribute } from '#lib/domain/topology.ts';
+import type { DynamoEngineConfig, KeyAttribute } from '#lib/domain/topology.ts';
 
 const TYPES = { S: AttributeType.STRING, N: AttributeType.NUMBER, B: AttributeType.BINARY } as const;
 
@@ -14,11 +14,16 @@ type FeedOptions = { readonly window: Duration; readonly onFailure: IEventSource
 /** A Region's replica: the DynamoDB table of the group. */
 export class DataStore extends Construct {
   readonly table: Table | ITable;
-  readonly #place: Place;
+  readonly #place: Place<DynamoEngineConfig>;
   readonly #tableArn: string;
 
   /** @param existing the stream of a table that is there already; without it, the table is created. */
-  constructor(scope: Construct, id: string, place: Place, existing?: { readonly streamArn: string }) {
+  constructor(
+    scope: Construct,
+    id: string,
+    place: Place<DynamoEngineConfig>,
+    existing?: { readonly streamArn: string },
+  ) {
     super(scope, id);
     const [partitionKey, sortKey] = place.config.engine.key;
     const tableName = place.config.engine.table;

@@ -4,6 +4,7 @@ import { Construct } from 'constructs';
 import { type CodeOf, Handler, type HandlerSettings } from '#lib/constructs/handler.ts';
 import { type Place, tableArn } from '#lib/constructs/place.ts';
 import type { FailoverConfig } from '#lib/domain/control/failover-config.ts';
+import { tableOf } from '#lib/domain/topology.ts';
 
 /** `-c understudy:deploy-anyway=REASON` deploys over what the check refuses. */
 const ANYWAY = 'understudy:deploy-anyway';
@@ -98,7 +99,7 @@ export class DeployCheck extends Construct {
         'dynamodb:TagResource',
         'dynamodb:UntagResource',
       ],
-      [tableArn(this, place.config.engine.table, place.region)],
+      [tableArn(this, tableOf(place.config).table, place.region)],
     );
   }
 

@@ -5,7 +5,7 @@ import { Construct } from 'constructs';
 import type { DrillPlan } from '#lib/constructs/check-drill.ts';
 import { FailureQueue } from '#lib/constructs/failure-queue.ts';
 import { grantGroupKeys } from '#lib/constructs/group-key.ts';
-import { type CodeOf, Handler, type HandlerSettings } from '#lib/constructs/handler.ts';
+import { type CodeOf, Handler, type HandlerNetwork, type HandlerSettings } from '#lib/constructs/handler.ts';
 import { resourceName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 
@@ -19,6 +19,7 @@ type DrillScheduleProps = {
   readonly settings: HandlerSettings;
   readonly drill: DrillPlan;
   readonly code: CodeOf;
+  readonly network?: HandlerNetwork | undefined;
 };
 
 /**
@@ -28,7 +29,7 @@ type DrillScheduleProps = {
 export class DrillSchedule extends Construct {
   readonly handler: Handler;
 
-  constructor(scope: Construct, id: string, { place, settings, drill, code }: DrillScheduleProps) {
+  constructor(scope: Construct, id: string, { place, settings, drill, code, network }: DrillScheduleProps) {
     super(scope, id);
     const { group } = place.config;
     const stack = Stack.of(this);
@@ -39,6 +40,7 @@ export class DrillSchedule extends Construct {
       timeout: TIMEOUT,
       settings: { ...settings, drill: { approvedBy: drill.approvedBy } },
       code,
+      network,
     });
     const { fn } = this.handler;
     const failures = new FailureQueue(this, 'Failures', place, 'drill-failures');

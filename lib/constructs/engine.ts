@@ -1,16 +1,19 @@
 import type { Attribute } from 'aws-cdk-lib/aws-dynamodb';
 import { tableNames } from '#lib/constructs/names.ts';
+import type { PostgresEngineProps } from '#lib/constructs/postgres-props.ts';
 import { invalidProp } from '#lib/constructs/prop-error.ts';
 import type { GroupId } from '#lib/domain/ids.ts';
 import type { KeyAttribute, KeySchema, RegionConfig } from '#lib/domain/topology.ts';
 
-/** What a group replicates: made by one of the functions of `Engine`. */
-export type Engine = {
+type TableEngine = {
   readonly kind: 'dynamodb';
   readonly table: string;
   readonly key: KeySchema;
   readonly existing: boolean;
 };
+
+/** What a group replicates: made by one of the functions of `Engine`. */
+export type Engine = TableEngine | (PostgresEngineProps & { readonly kind: 'postgres' });
 
 export type DynamoEngineProps = {
   /** Name of the table: the same in every Region. 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.'. */
@@ -35,13 +38,25 @@ export const Engine = {
     );
     return { kind: 'dynamodb', table, key: key as [KeyAttribute] | [KeyAttribute, KeyAttribute], existing };
   },
+
+  /**
+   * A PostgreSQL database in each Region, of RDS, Aurora or any other host: it is there already, with what
+   * `understudy doctor --engine postgres` asks for.
+   */
+  postgres(props: PostgresEngineProps): Engine {
+    return { ...props, kind: 'postgres' };
+  },
 } as const;
 
 /** ARN of a table; groups: its Region and its name. */
 const TABLE_ARN = /^arn:[^:]+:dynamodb:([^:]*):[^:]*:table\/([^/]+)/;
 
-/** Throws CONFIG_INVALID that names the prop of the engine that a group of these Regions can't have. */
-export function refuseEngine({ table, key }: Engine, group: GroupId, regions: readonly RegionConfig[]): void {
+/** Throws CONFIG_INVALID that names the prop of the table that a group of these Regions can't have. */
+export function refuseTable(
+  { table, key }: Pick<TableEngine, 'table' | 'key'>,
+  group: GroupId,
+  regions: readonly RegionConfig[],
+): void {
   const arn = TABLE_ARN.exec(table);
   if (arn !== null && !regions.some(({ name }) => name === arn[1])) {
     throw invalidProp(

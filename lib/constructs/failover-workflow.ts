@@ -15,7 +15,6 @@ import type { Handler } from '#lib/constructs/handler.ts';
 import { workflowName } from '#lib/constructs/names.ts';
 import type { Place } from '#lib/constructs/place.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import type { EngineConfig } from '#lib/domain/topology.ts';
 
 /** What a state machine needs to send its log to a log group; CloudWatch knows no resources for it. */
 const LOG_DELIVERY = [
@@ -104,7 +103,7 @@ export class FailoverWorkflow extends Construct {
 }
 
 /** ARN of the workflow here, or in another Region: by its name, as its function has to know it, too. */
-export function workflowArn(scope: Construct, { config }: Place<EngineConfig>, region?: RegionId): string {
+export function workflowArn(scope: Construct, { config }: Place, region?: RegionId): string {
   return Stack.of(scope).formatArn({
     service: 'states',
     ...(region && { region }),

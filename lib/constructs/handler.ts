@@ -1,9 +1,11 @@
-import { type Duration, Lazy, RemovalPolicy, Stack } from 'aws-cdk-lib';
-import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { ArnFormat, type Duration, Lazy, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import {
   Architecture,
+  type CfnFunction,
   type Code,
   type EventSourceMappingOptions,
+  type ILayerVersion,
   Function as LambdaFunction,
   Runtime,
   StartingPosition,
@@ -22,6 +24,23 @@ export type CodeOf = (name: BundleName, engine: EngineKind) => Code;
 /** What the code of a function finds in UNDERSTUDY_CONFIG: sections, and values. */
 export type HandlerSettings = Readonly<Record<string, unknown>>;
 
+/** Where a function runs that needs more than AWS. */
+export type HandlerNetwork = {
+  readonly subnetIds: readonly string[];
+  readonly securityGroupIds: readonly string[];
+  readonly layers?: readonly ILayerVersion[];
+};
+
+/** What Lambda does with the function's role to put it into a network. */
+const NETWORK_ACTIONS = [
+  'ec2:AssignPrivateIpAddresses',
+  'ec2:CreateNetworkInterface',
+  'ec2:DeleteNetworkInterface',
+  'ec2:DescribeNetworkInterfaces',
+  'ec2:DescribeSubnets',
+  'ec2:UnassignPrivateIpAddresses',
+];
+
 type HandlerProps = {
   readonly place: Place;
   readonly name: BundleName;
@@ -32,6 +51,8 @@ type HandlerProps = {
   readonly concurrency?: number;
   /** Default: true. */
   readonly traced?: boolean;
+  /** Default: none of the account's. */
+  readonly network?: HandlerNetwork | undefined;
   /** What the code finds in UNDERSTUDY_CONFIG, beside what it is told with a permission. */
   readonly settings: HandlerSettings;
   readonly code: CodeOf;
@@ -49,7 +70,7 @@ export class Handler extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    { place, name, memorySize, timeout, concurrency, traced = true, settings, code }: HandlerProps,
+    { place, name, memorySize, timeout, concurrency, traced = true, network, settings, code }: HandlerProps,
   ) {
     super(scope, id);
     const { group } = place.config;
@@ -82,13 +103,33 @@ export class Handler extends Construct {
       },
       code: code(name, place.config.engine.kind),
       handler: 'index.handler',
+      ...(network?.layers && { layers: [...network.layers] }),
     });
     if (place.encryption === 'customer') grantGroupKeys(this.role, place);
+    const xray = 'X-Ray has no resources to name: PutTraceSegments and PutTelemetryRecords take only *.';
     explainWildcard(
       this.role,
       '*',
-      'X-Ray has no resources to name: PutTraceSegments and PutTelemetryRecords take only *.',
+      network === undefined ? xray : `${xray} ${this.#enter(network, functionName)}`,
     );
+  }
+
+  /** Puts the function into a network. Returns the reason for a permission on everything. */
+  #enter({ securityGroupIds, subnetIds }: HandlerNetwork, functionName: string): string {
+    const cfn = this.fn.node.defaultChild as CfnFunction;
+    cfn.vpcConfig = { securityGroupIds: [...securityGroupIds], subnetIds: [...subnetIds] };
+    const all = { actions: NETWORK_ACTIONS, resources: ['*'] };
+    this.role.addToPolicy(new PolicyStatement(all));
+    // By its name: the function waits for this policy.
+    const functionArn = Stack.of(this).formatArn({
+      service: 'lambda',
+      resource: 'function',
+      resourceName: functionName,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    const byItself = { ArnEquals: { 'lambda:SourceFunctionArn': functionArn } };
+    this.role.addToPolicy(new PolicyStatement({ ...all, effect: Effect.DENY, conditions: byItself }));
+    return 'Lambda makes the network interfaces of a function by its role, and takes no narrower permission; the code itself is denied it.';
   }
 
   /** Permission for `actions` on `resources`, if there are any; `why` is the reason for a resource that ends in a wildcard. */

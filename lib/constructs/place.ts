@@ -3,15 +3,10 @@ import type { Construct } from 'constructs';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { tableNames } from '#lib/constructs/names.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import {
-  type DynamoEngineConfig,
-  type EngineConfig,
-  type GroupConfig,
-  membersOf,
-} from '#lib/domain/topology.ts';
+import { type EngineConfig, type GroupConfig, membersOf } from '#lib/domain/topology.ts';
 
 /** One Region of a group in an account: what every construct needs to know of where it is. */
-export type Place<E extends EngineConfig = DynamoEngineConfig> = {
+export type Place<E extends EngineConfig = EngineConfig> = {
   readonly config: GroupConfig<E>;
   readonly region: RegionId;
   /** 12 digits, or the token of whichever account the stack is deployed to. */
@@ -35,7 +30,11 @@ export function tableArn(scope: Construct, table: string, region: RegionId): str
 }
 
 /** ARNs of a table of this account in every replica's Region; of the control table, in every member's. */
-export function tableArns(scope: Construct, { config }: Place, table: string): readonly string[] {
+export function tableArns(
+  scope: Construct,
+  { config }: Pick<Place, 'config'>,
+  table: string,
+): readonly string[] {
   const all = table === tableNames(config.group).control;
   const regions = all ? membersOf(config) : config.regions.map(({ name }) => name);
   return regions.map((region) => tableArn(scope, table, region));

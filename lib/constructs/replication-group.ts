@@ -53,7 +53,6 @@ export class ReplicationGroup extends Construct {
   readonly #account: string;
   readonly #failover: FailoverConfig;
   readonly #place: Omit<Place, 'region'>;
-  readonly #table: string;
 
   /**
    * @param scope an `App` or a `Stage`.
@@ -65,12 +64,11 @@ export class ReplicationGroup extends Construct {
     if (!Stage.isStage(scope)) {
       throw invalidProp('scope', 'a group makes stacks of its own', 'Create it in an App or in a Stage.');
     }
-    const { config, drill, failover, retention } = planGroupOf(id, props);
+    const { config, drill, failover, retention, store } = planGroupOf(id, props);
     this.group = config.group;
-    this.#table = config.engine.table;
     this.#failover = failover;
     this.#account = props.account ?? scope.account ?? Aws.ACCOUNT_ID;
-    const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, dashboard = true, alarms, engine } = props;
+    const { removal = RemovalPolicy.RETAIN, code = prebuiltCode, dashboard = true, alarms } = props;
     const given = {
       config,
       failover,
@@ -80,7 +78,7 @@ export class ReplicationGroup extends Construct {
       removal,
       encryption: props.encryption ?? 'aws',
       objectLock: props.objectLock,
-      existing: engine.existing,
+      store,
       alarmTopic: alarms?.topic,
       pageTopic: alarms?.pageTopic,
       dashboard,
@@ -100,7 +98,8 @@ export class ReplicationGroup extends Construct {
 
   /**
    * Lets a function of an application read and write the table wherever the leader is, and tells it how to find the leader:
-   * `connectLeader(JSON.parse(process.env.UNDERSTUDY_CLIENT!))`. Indexes of the table are not included.
+   * `connectLeader(JSON.parse(process.env.UNDERSTUDY_CLIENT!))`. Indexes of the table are not included. How it is let into a
+   * database, and reaches it, is its own affair: `connectPostgresLeader({ ...JSON.parse(…), login })`.
    *
    * Throws CONFIG_INVALID that names `dns` if the group has none.
    */
@@ -113,7 +112,8 @@ export class ReplicationGroup extends Construct {
       this.#place.config.regions.map(({ name }) => tableArn(application, resourceName, name));
     const allow = (actions: readonly string[], resources: readonly string[]) =>
       application.addToRolePolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
-    allow(CLIENT_ACTIONS, arns(this.#table));
+    const { engine } = this.#place.config;
+    if (engine.kind === 'dynamodb') allow(CLIENT_ACTIONS, arns(engine.table));
     const look = countedWrites ? ['dynamodb:GetItem', 'dynamodb:UpdateItem'] : ['dynamodb:GetItem'];
     const { register } = this.#place.config;
     allow(look, arns(register?.table ?? tableNames(this.group).control));
@@ -147,15 +147,37 @@ export class ReplicationGroup extends Construct {
           'Give each its own name.',
         );
       }
-      const shared = Object.keys(this.replicas).find((name) => name in other.replicas);
-      if (other.#table === this.#table && shared !== undefined) {
-        throw invalidProp(
-          'engine.table',
-          `the group at ${path} has table ${this.#table} of ${shared}, too`,
-          'A table has one log: give each group its own table.',
-        );
-      }
+      this.#refuseShared(other);
     }
+  }
+
+  #refuseShared(other: ReplicationGroup): void {
+    const { path } = other.node;
+    const region = Object.keys(this.replicas).find(
+      (name) => name in other.replicas && other.#storeIn(name) === this.#storeIn(name),
+    );
+    if (region === undefined) return;
+    const { engine } = this.#place.config;
+    if (engine.kind === 'dynamodb') {
+      throw invalidProp(
+        'engine.table',
+        `the group at ${path} has table ${engine.table} of ${region}, too`,
+        'A table has one log: give each group its own table.',
+      );
+    }
+    throw invalidProp(
+      'engine.databases',
+      `the group at ${path} has the database of ${region}, too`,
+      'A database has one log: give each group its own database.',
+    );
+  }
+
+  /** What a Region's store is called there. */
+  #storeIn(region: string): string {
+    const { engine } = this.#place.config;
+    if (engine.kind === 'dynamodb') return `dynamodb ${engine.table}`;
+    const { host, pathname } = new URL(engine.databases[region]!);
+    return `postgres ${host}${pathname}`;
   }
 }
 

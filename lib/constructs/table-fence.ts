@@ -2,7 +2,7 @@ import { ArnFormat, type Stack } from 'aws-cdk-lib';
 import type { Handler } from '#lib/constructs/handler.ts';
 import { resourceName, roleName } from '#lib/constructs/names.ts';
 import { type Place, tableArn, tableArns } from '#lib/constructs/place.ts';
-import { membersOf } from '#lib/domain/topology.ts';
+import { type DynamoEngineConfig, membersOf } from '#lib/domain/topology.ts';
 
 /**
  * Lets the sentinel fence and open the table here, and a failover fence any Region's, and lets both have `probe` try
@@ -10,7 +10,7 @@ import { membersOf } from '#lib/domain/topology.ts';
  */
 export function grantFence(
   scope: Stack,
-  place: Place,
+  place: Place<DynamoEngineConfig>,
   { sentinel, failover, probe }: Readonly<Record<'sentinel' | 'failover' | 'probe', Handler>>,
 ): void {
   const { group, engine } = place.config;

@@ -36,6 +36,11 @@ const GLOBAL = ['route53', 'iam', 'organizations', 'cloudfront', 'account'] as c
 const HARMLESS = new Set(['route53:GetChange', 'route53:ListResourceRecordSets']);
 /** Calls that a function makes beside the path of a failover: a leader puts right what a run has left undone. */
 const BESIDE: Readonly<Record<string, string>> = { sentinel: 'route53:ChangeResourceRecordSets' };
+/**
+ * What lets a function into the database of a Region, and is in that Region: without it, there is nothing to be let into. The
+ * constructs take no other.
+ */
+const LOGINS = new Set(['rds-db:connect', 'secretsmanager:GetSecretValue']);
 /** The state of the workflow that makes a call, where it is one only. */
 const STEP_OF: Readonly<Record<string, string>> = { 'route53:ChangeResourceRecordSets': 'Repoint' };
 /** The functions in the path of a failover: what starts it, and what takes its steps. */
@@ -110,11 +115,12 @@ function calls(
   profile: Profile['name'],
 ): readonly Dependency[] {
   const found: Dependency[] = [];
-  for (const { Effect, Action, Resource } of statementsOf(stack, referredTo(Properties?.Role))) {
+  for (const { Effect, Action, Condition, Resource } of statementsOf(stack, referredTo(Properties?.Role))) {
     if (Effect === 'Deny') continue;
     const actions = [Action].flat().map(String);
     const regions = new Set([Resource].flat().flatMap((each) => regionIn(textOf(each, stack.region)) ?? []));
     const [only] = regions;
+    if (actions.every((action) => LOGINS.has(action)) || isForSecrets(Condition, stack.region)) continue;
     for (const action of actions) {
       const step = STEP_OF[action] ?? name;
       const service = GLOBAL.find((each) => action.startsWith(`${each}:`));
@@ -225,7 +231,18 @@ function statesIn(text: string): readonly (readonly [string, string])[] {
   return Object.entries(definition.States ?? {}).map(([name, { Resource = '' }]) => [name, Resource]);
 }
 
-type Statement = { readonly Effect?: string; readonly Action?: Part; readonly Resource?: Part };
+type Statement = {
+  readonly Effect?: string;
+  readonly Action?: Part;
+  readonly Resource?: Part;
+  readonly Condition?: { readonly StringEquals?: Readonly<Record<string, Part>> };
+};
+
+/** Whether a key is used for nothing but to read secrets. */
+function isForSecrets(condition: Statement['Condition'], region: string): boolean {
+  const services = [condition?.StringEquals?.['kms:ViaService'] ?? []].flat();
+  return services.length > 0 && services.every((each) => textOf(each, region).startsWith('secretsmanager.'));
+}
 
 function statementsOf({ template }: PathStack, roles: readonly string[]): readonly Statement[] {
   const documents = Object.entries(template.Resources ?? {}).flatMap(([id, { Type, Properties = {} }]) => {

@@ -2,10 +2,11 @@
  * Who sends a figure, which says what it costs: CloudWatch bills a metric for each hour in which it is sent.
  * - follower: each Region that follows; and the leader, whose copy is the original, in seconds alone
  * - leader: the Region that leads
+ * - database: each Region with a PostgreSQL database
  * - witness: each Region that votes and holds no data
  * - incident: whoever has something to count; nobody while there is nothing
  */
-type Sender = 'follower' | 'leader' | 'witness' | 'incident';
+type Sender = 'follower' | 'leader' | 'database' | 'witness' | 'incident';
 
 type MetricSpec = {
   readonly unit: 'Count' | 'Seconds' | 'Bytes' | 'Percent' | 'None';
@@ -28,8 +29,8 @@ export const METRICS = {
   /** The most that would be lost if the leader were lost now. */
   RpoSeconds: { unit: 'Seconds', sent: 'leader' },
   RpoRecords: { unit: 'Count', sent: 'leader' },
-  /** WAL that a PostgreSQL leader keeps for its slot. */
-  SlotRetainedBytes: { unit: 'Bytes', sent: 'leader' },
+  /** WAL that a PostgreSQL server keeps for its slot. */
+  SlotRetainedBytes: { unit: 'Bytes', sent: 'database' },
   /** Replicas that may be promoted. */
   Candidates: { unit: 'Count', sent: 'leader' },
   /** The least of the lease that was left, as a share of all of it; 0 once it was lost. */
@@ -51,6 +52,8 @@ export const METRICS = {
   BehindRetention: { unit: 'Count', sent: 'incident' },
   /** Changes that could not be logged. */
   RejectedRecords: { unit: 'Count', sent: 'incident' },
+  /** Looks at a slot that is gone, or has lost changes. */
+  SlotsLost: { unit: 'Count', sent: 'incident' },
   LocalWritesAtFollower: { unit: 'Count', sent: 'incident' },
 } as const satisfies Record<string, MetricSpec>;
 
@@ -63,4 +66,5 @@ export const COUNTED: Readonly<Record<string, MetricName>> = {
   'canary-failed': 'CanariesLate',
   voted: 'VotesInForce',
   FOLLOWER_BEHIND_RETENTION: 'BehindRetention',
+  SLOT_LOST: 'SlotsLost',
 };

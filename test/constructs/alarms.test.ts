@@ -102,7 +102,7 @@ describe('the alarms of a Region', () => {
         AlarmActions: Match.absent(),
       });
     }
-    eu.resourceCountIs(ALARM, alarmsIn('replica').length);
+    eu.resourceCountIs(ALARM, alarmsIn('replica', 'dynamodb').length);
   });
 
   it('link to a section of the runbook that is there', async () => {
@@ -138,7 +138,7 @@ describe('the alarms of a witness', () => {
 
 describe('the alarm to page on', () => {
   it('is on while any other of its severity is', () => {
-    const pages = alarmsIn('replica')
+    const pages = alarmsIn('replica', 'dynamodb')
       .filter(({ severity }) => severity === 'page')
       .map(({ name }) => name);
     expect(pages.length).toBeGreaterThan(3);

@@ -15,7 +15,7 @@ import { RequestedWorkflow } from '#lib/local/workflow/requests.ts';
 import { jsonLines, understudy } from '../cli/run.ts';
 import { AP, EU, US, until } from './support.ts';
 
-const NAMES = [...alarmsIn('replica').map(({ name }) => name), UNSAFE_ALARM];
+const NAMES = [...alarmsIn('replica', 'dynamodb').map(({ name }) => name), UNSAFE_ALARM];
 const REGIONS = [EU, US, AP];
 
 let cloud: EmbeddedCloud;

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { chown, copyFile, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { chown, copyFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { connector } from '#lib/engines/postgres/connect.ts';
@@ -66,12 +67,23 @@ export async function startTlsPostgres(): Promise<TlsPostgres> {
   };
 }
 
+/** As PEM: an authority, and the certificate that it has given to a server. */
+export async function makeCertificates(
+  folder: string,
+): Promise<readonly [authority: string, server: string]> {
+  const authority = await makeAuthority(folder, 'authority');
+  await makeCertificate(folder);
+  return [await readFile(authority, 'utf8'), await readFile(join(folder, 'server.crt'), 'utf8')];
+}
+
 const EC = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
 async function makeAuthority(folder: string, name: string): Promise<string> {
   const file = join(folder, `${name}.pem`);
   const key = join(folder, `${name}.key`);
-  const made = ['-x509', '-days', '2', '-subj', `/CN=${name}`, '-keyout', key, '-out', file];
+  // Two of one name could not be told apart by whoever trusts both.
+  const subject = `/CN=${name} ${randomUUID()}`;
+  const made = ['-x509', '-days', '2', '-subj', subject, '-keyout', key, '-out', file];
   await run('openssl', ['req', ...EC, ...made]);
   return file;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { RegionEndpoints } from '#lib/aws/config.ts';
 import { RegionClients } from '#lib/aws/region-clients.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { type GroupConfig, tableOf } from '#lib/domain/topology.ts';
+import type { GroupConfig } from '#lib/domain/topology.ts';
 import { startDynamoServer } from '#lib/local/dynamo-server.ts';
 import { createTable, namesOf, provisionRegion, type RegionNames } from '#lib/local/provision.ts';
 import { startS3Server } from '#lib/local/s3-server.ts';
@@ -14,7 +14,7 @@ export type RegionServers = AsyncDisposable & {
   readonly region: RegionId;
   readonly endpoints: RegionEndpoints;
   readonly clients: RegionClients;
-  /** Makes a group's tables, bucket and queue; `named` replaces some of their names. */
+  /** Makes a group's tables, bucket and queue, and no database; `named` replaces some of their names. */
   provision(
     group: GroupConfig,
     named?: Partial<RegionNames>,
@@ -45,8 +45,10 @@ export async function startRegionServers(region: RegionId): Promise<RegionServer
     async provision(group, named = {}) {
       const names = { ...namesOf(group, region), ...named };
       const failureQueueUrl = await provisionRegion(clients, names);
-      const { table, key } = tableOf(group);
-      await createTable(clients.dynamodb, table, key, 'NEW_AND_OLD_IMAGES');
+      const { engine } = group;
+      if (engine.kind === 'dynamodb') {
+        await createTable(clients.dynamodb, engine.table, engine.key, 'NEW_AND_OLD_IMAGES');
+      }
       return { ...names, failureQueueUrl };
     },
     [Symbol.asyncDispose]: () => stop.disposeAsync(),

@@ -4,7 +4,7 @@ import { END_MOVED, LEASE_MOVED } from '#lib/engines/postgres/lease-guard-sql.ts
 import { MESSAGE_PREFIX } from '#lib/engines/postgres/own-names.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { fixedSequences, TELLING_DUE, WHERE_SEQUENCES_STAND } from '#lib/engines/postgres/sequences.ts';
-import { type SlotName, slotLost, slotStatus } from '#lib/engines/postgres/slot-session.ts';
+import { type SlotName, type SlotStatus, slotLost, slotStatus } from '#lib/engines/postgres/slot-session.ts';
 import type { StoreLease } from '#lib/ports/sentinel-ports.ts';
 
 /** How long a database may take to answer, ms: one that hangs must hold up nobody. */
@@ -63,12 +63,15 @@ export async function beat(connect: Connect, atMs: number, lease?: StoreLease): 
   }
 }
 
-/** Throws SLOT_LOST or POSTGRES_REFUSED where a database could not lead: its slot, its publication, its sequences. */
-export async function checkSlot(connect: Connect, { slot, publication }: SlotName): Promise<void> {
+/**
+ * Returns how the slot of a database stands that could lead. Throws SLOT_LOST or POSTGRES_REFUSED where one could not: its slot,
+ * its publication, its sequences.
+ */
+export async function checkSlot(connect: Connect, { slot, publication }: SlotName): Promise<SlotStatus> {
   const client = await connect({ applicationName: 'understudy sentinel' });
   try {
-    const { state } = await slotStatus(client, slot);
-    if (state === 'absent' || state === 'lost') throw slotLost(slot);
+    const status = await slotStatus(client, slot);
+    if (status.state === 'absent' || status.state === 'lost') throw slotLost(slot);
     const { rowCount } = await client.query('SELECT FROM pg_publication WHERE pubname = $1', [publication]);
     if (rowCount !== 1) {
       throw new UnderstudyError(
@@ -84,6 +87,7 @@ export async function checkSlot(connect: Connect, { slot, publication }: SlotNam
         'GRANT UPDATE ON ALL SEQUENCES IN SCHEMA … TO the role.',
       );
     }
+    return status;
   } catch (error) {
     throw postgresFailure(error, 'say whether it could lead');
   } finally {

@@ -10,7 +10,7 @@ import { standingOf } from '../items.ts';
 /** A figure takes two minutes to be judged, and three of five have to be good before a lag counts as over. */
 const JUDGED_MS = 240_000;
 
-const OF_REPLICA = alarmsIn('replica');
+const OF_REPLICA = alarmsIn('replica', 'dynamodb');
 
 /** What CloudWatch says of the group, by its public API, and the doctor. */
 export async function alarms(group: Group, lost: string): Promise<void> {
