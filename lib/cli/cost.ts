@@ -33,6 +33,13 @@ const FOLLOWER_GOAL = 600;
 export async function costCommand(options: CostOptions): Promise<number> {
   const load = loadOf(options);
   const stacks = await stacksOf(options);
+  if (stacks.some(({ engine }) => engine === 'postgres')) {
+    throw new UnderstudyError(
+      'CONFIG_INVALID',
+      'the bill of a group of databases is not known',
+      'See docs/OPERATIONS.md, Deploy a group of databases, for what it is made of.',
+    );
+  }
   const idle = totalOf(billOf(stacks, { ...load, records: 0 }));
   const idleBy = idleByProfile(stacks, load);
   const lines = billOf(stacks, load);

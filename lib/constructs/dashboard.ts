@@ -78,6 +78,7 @@ export class Dashboard extends Construct {
             'BehindRetention',
             'RejectedRecords',
             'LocalWritesAtFollower',
+            ...(config.engine.kind === 'postgres' ? (['SlotsLost'] as const) : []),
           ),
           this.#runs(12),
         ],

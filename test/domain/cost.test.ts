@@ -16,6 +16,7 @@ const replica: StackFacts = {
   region: 'eu-west-1',
   replica: true,
   profile: 'balanced',
+  engine: 'dynamodb',
   memory: { sentinel: 512, capture: 1024, relay: 1024, apply: 1024 },
   traced: false,
   alarms: 10,

@@ -6,6 +6,8 @@ export type StackFacts = {
   /** A witness has no log. */
   readonly replica: boolean;
   readonly profile: Profile['name'];
+  /** The bill knows tables alone. */
+  readonly engine: 'dynamodb' | 'postgres';
   /** MiB of each function, by its name without the group's. */
   readonly memory: Readonly<Record<string, number>>;
   readonly traced: boolean;
@@ -48,6 +50,7 @@ export function factsOf(region: string, template: StackTemplate): StackFacts {
     region,
     replica: memory.some(([name]) => name === 'capture'),
     profile: (profile?.[1] ?? 'balanced') as Profile['name'],
+    engine: settings.includes('"kind":"postgres"') ? 'postgres' : 'dynamodb',
     memory: Object.fromEntries(memory),
     traced: functions.some(({ Properties }) => JSON.stringify(Properties?.TracingConfig)?.includes('Active')),
     alarms: count('AWS::CloudWatch::Alarm'),
