@@ -503,7 +503,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'superseded-goes-on',
     breaks: 'a coordinator whose epoch was taken over changes nothing',
-    seeds: [42, 74, 155],
+    seeds: [83, 92, 168],
     steps: (sound) => ({
       promote: async (deps, state) => {
         const result = await sound.promote(deps, state);

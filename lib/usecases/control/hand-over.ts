@@ -101,7 +101,7 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
   const [claim, yielded, started] = await Promise.all([
     claiming,
     yielding.then((last) => decided(deps, state, 'yield', { ...state.input }, last)),
-    claiming.then((claimed) => ahead && begin(deps, { ...state, claim: claimed }, ahead)),
+    claiming.then((claimed) => ahead && begin(deps, { ...state, claim: claimed }, ahead, yielding)),
   ]);
   if (yielded.outcome === 'refused') return { ...yielded, stopped: true };
   if (claim.outcome !== 'claimed') {
@@ -188,13 +188,22 @@ function sendingTo({ peers, region }: FailoverDeps, { end, state }: Fit): SentAh
 }
 
 /** What can be begun once the epoch is claimed, while the last writes are still on their way into the log. */
-function begin(deps: FailoverDeps, state: FailoverState, ahead: SentAhead) {
+function begin(deps: FailoverDeps, state: FailoverState, ahead: SentAhead, yielding: Promise<YieldResult>) {
   const { claim, input } = state;
   if (claim?.outcome !== 'claimed' || input.successor === undefined) return undefined;
+  const { peers, record, region } = deps;
+  const epoch = epochOfRun(state);
   // From now on only this run appends there.
-  const sealing = patiently(deps, deps.peers.log(input.successor).seal(LANE_0, epochOfRun(state)));
-  const { record } = deps;
-  return { ahead, hearing: hear(deps, state), sealing, named: record && patiently(deps, record.read()) };
+  const sealing = patiently(deps, peers.log(input.successor).seal(LANE_0, epoch));
+  // Nothing that counts comes after the last writes.
+  const ending = yielding.then((last) =>
+    last.outcome === 'yielded' ? peers.log(region).seal(LANE_0, epoch) : undefined,
+  );
+  const moving = Promise.all([sealing, ending]).then(
+    ([sealed, ended]) => sealed && ended && relay(ahead.from, ahead.to, LANE_0, epoch, sealed.head),
+  );
+  moving.catch(() => {});
+  return { ending, hearing: hear(deps, state), moving, named: record && patiently(deps, record.read()) };
 }
 
 /** Names the successor in DNS as soon as it is promoted. What does not go at once, the workflow's next step sees to. */
@@ -219,20 +228,18 @@ async function finish(
   { asked, candidates }: { readonly asked: FailoverInput; readonly candidates: readonly Candidate[] },
   begun: ReturnType<typeof begin>,
 ) {
-  const { peers, region, telemetry } = deps;
+  const { region, telemetry } = deps;
   const { successor } = state.input;
   if (begun === undefined || successor === undefined) return undefined;
   try {
     const epoch = epochOfRun(state);
-    const own = peers.log(region);
-    const { head: end } = await own.seal(LANE_0, epoch);
-    const moving = begun.sealing.then(
-      (sealed) => sealed && relay(begun.ahead.from, begun.ahead.to, LANE_0, epoch, sealed.head),
-    );
+    const ended = await begun.ending;
+    if (ended === undefined) return undefined;
+    const { head: end } = ended;
     const fencing = fenceOld(deps, state, successor);
     // The leader is fenced by now: its log is sealed, and a majority has withdrawn its grant, or there would be no claim.
     // The other rungs are for the report.
-    const ready = patiently(deps, moving).then((moved) => {
+    const ready = patiently(deps, begun.moving).then((moved) => {
       if (moved?.kind === 'current' && moved.head.chain === end.chain) return;
       throw new Error(`the successor's log did not get the tail: ${moved?.kind ?? 'no answer'}`);
     });
@@ -240,9 +247,9 @@ async function finish(
     const noted = ready.then(() => decided(deps, state, 'drain', { winner: successor }, drained));
     noted.catch(() => {});
     fencing.catch(() => {});
-    const ended = candidates.map((each) => (each.region === region ? endingAt(each, end) : each));
+    const standing = candidates.map((each) => (each.region === region ? endingAt(each, end) : each));
     // As it was asked for: with why each of the others was not taken.
-    const elected = await electAmong(deps, { ...state, input: asked }, ended, begun.hearing);
+    const elected = await electAmong(deps, { ...state, input: asked }, standing, begun.hearing);
     if (elected.outcome !== 'elected' || elected.winner !== successor) return undefined;
     const promote = await promoteWinner(deps, { ...state, elect: elected }, ready);
     const repoint =

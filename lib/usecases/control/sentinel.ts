@@ -170,9 +170,12 @@ export class Sentinel {
     const { control, log, region, telemetry } = this.#deps;
     if (control === undefined || phase !== 'leading' || leader !== region || this.#inPlace === epoch)
       return true;
+    // All are asked for at once: everybody waits for this.
+    const standing = Promise.all([control.applyState(LANE_0), log.head(LANE_0)]);
+    standing.catch(() => {});
     const role = await roleOf(control);
     if (role !== undefined && role.leader !== region) {
-      const [state, head] = await Promise.all([control.applyState(LANE_0), log.head(LANE_0)]);
+      const [state, head] = await standing;
       if (!hasDrained(state, head)) {
         this.#isNext = true;
         if (this.#awaited !== epoch)
