@@ -7,8 +7,10 @@ import { fenceAt } from '#functions/fence-deps.ts';
 import { parsed, reported, tick } from '#functions/middleware.ts';
 import { theRuntime } from '#functions/runtime.ts';
 import { Duty } from '#functions/sentinel/duty.ts';
+import { readyToLead } from '#functions/sentinel/ready-to-lead.ts';
 import { surveyBy } from '#functions/survey.ts';
 import { theWorkflow } from '#functions/workflow.ts';
+import { lambdaTick } from '#lib/aws/lambda-tick.ts';
 import type { Plan } from '#lib/domain/control/plan.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
@@ -59,7 +61,7 @@ export const handler = middy<z.infer<typeof tick>, void>()
       countsWrites: config.failover.countedWrites ?? false,
       log: deps.peers.log(region),
       fence: fenceAt(region),
-      makeReady: (epoch) => theRuntime().engine.makeReady(region, epoch),
+      makeReady: readyToLead({ engine: theRuntime().engine, region, captureNow: captureNow(), telemetry }),
       ...(config.failover.onLeaseLost && { onLeaseLost: config.failover.onLeaseLost }),
       ...(holdsData && {
         control,
@@ -106,6 +108,14 @@ export const handler = middy<z.infer<typeof tick>, void>()
     const patience = sleep(context.getRemainingTimeInMillis() - RESERVE_MS / 2, undefined, { ref: false });
     await Promise.race([Promise.all(duties.map(({ done }) => done)), patience]);
   });
+
+/** Of databases, on AWS: whoever leads anew reads the slot from then on, and not from the next tick. */
+function captureNow(): (() => Promise<void>) | undefined {
+  const { config, peers, region } = theRuntime();
+  const { lambda } = peers.clients(region);
+  const { captureFunction } = config;
+  return lambda && captureFunction !== undefined ? lambdaTick(lambda, captureFunction) : undefined;
+}
 
 /** Where nobody can tell, the sentinel looks on: a Region that is cut off from its register must not go on leading. */
 async function mayHaveRegister(own: Pick<AcceptorStore, 'read'>): Promise<boolean> {

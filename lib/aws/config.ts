@@ -89,6 +89,7 @@ const schema = z.object({
   failureQueueUrl: z.url().exactOptional(),
   failover: failoverSchema.prefault({}),
   retention: retentionSchema.prefault({}),
+  captureFunction: z.string().min(1).exactOptional(),
   locksSegments: z.boolean().exactOptional(),
   reportMs: z.int().positive().default(REPORT_MS),
   drill: z.object({ approvedBy: z.string().min(1) }).exactOptional(),
@@ -150,6 +151,8 @@ export type RuntimeConfig = GroupConfig & {
   readonly buckets: Readonly<Record<RegionId, string>>;
   readonly endpoints: Endpoints;
   readonly retention: RetentionPolicy;
+  /** The function that reads the store's changes here, where it has to be told to; the sentinel alone knows. */
+  readonly captureFunction?: string;
   /** S3 locks the objects of the log: then all segments are objects. */
   readonly locksSegments?: boolean;
   /** Time between two reports of a Region's figures, ms. */
@@ -183,7 +186,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
       `Use one of ${membersOf(group).join(', ')}.`,
     );
   }
-  const { logTable, controlTable, drill, failureQueueUrl, locksSegments, reportMs } = input;
+  const { captureFunction, logTable, controlTable, drill, failureQueueUrl, locksSegments, reportMs } = input;
   const { fence, stateMachineArn, ...rules } = input.failover;
   const failover = {
     ...parseFailover(rules, group.regions),
@@ -198,6 +201,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): R
     logTable,
     controlTable,
     ...(failureQueueUrl === undefined ? {} : { failureQueueUrl }),
+    ...(captureFunction === undefined ? {} : { captureFunction }),
     ...(drill === undefined ? {} : { drill }),
     ...(locksSegments === undefined ? {} : { locksSegments }),
     buckets,

@@ -40,6 +40,13 @@ export type Connection = {
   readonly close: () => void;
 };
 
+/** The functions of a group have a file of their own with who signs its databases' certificates: it is not where commands run. */
+export function withAuthority(config: RuntimeConfig, authority: string | undefined): RuntimeConfig {
+  const { engine } = config;
+  if (authority === undefined || engine.kind !== 'postgres') return config;
+  return { ...config, engine: { ...engine, authority } };
+}
+
 /**
  * Connects to a group.
  *
@@ -59,10 +66,13 @@ export async function connect(
       'Start a drill that stays up in its place: npm start -- --keep.',
     );
   }
-  const config = readConfig({
-    UNDERSTUDY_CONFIG: JSON.stringify(cloud.config),
-    UNDERSTUDY_ENDPOINTS: JSON.stringify(cloud.endpoints),
-  });
+  const config = withAuthority(
+    readConfig({
+      UNDERSTUDY_CONFIG: JSON.stringify(cloud.config),
+      UNDERSTUDY_ENDPOINTS: JSON.stringify(cloud.endpoints),
+    }),
+    process.env.UNDERSTUDY_AUTHORITY,
+  );
   const { peers, engine } = openGroup(config, { telemetry: SILENT });
   const role = async () => {
     const answers = config.regions.map(({ name }) => peers.control(name).role());

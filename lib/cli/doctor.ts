@@ -9,7 +9,7 @@ import { alarmsIn } from '#lib/constructs/alarm-specs.ts';
 import { UNSAFE_ALARM } from '#lib/domain/alarms.ts';
 import { diagnose, type Fact, type RegionFacts } from '#lib/domain/doctor.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { membersOf, tableOf } from '#lib/domain/topology.ts';
+import { membersOf } from '#lib/domain/topology.ts';
 
 /**
  * `understudy doctor`: checks that what a group needs is there and as it should be, and how to mend what is not. It
@@ -67,12 +67,13 @@ async function factsOf({ config, peers, register }: Connection, region: RegionId
   const shared = { region, control, ...(aheadMs !== undefined && { clockAheadMs: aheadMs }) };
   if (config.witnesses.includes(region)) return shared;
   const [data, log, bucket, workflow] = await Promise.all([
-    fact(inspector.table(tableOf(config).table)),
+    // Of a database, its own doctor tells more: --engine postgres --url …
+    config.engine.kind === 'dynamodb' ? fact(inspector.table(config.engine.table)) : undefined,
     fact(inspector.table(config.logTable)),
     fact(inspector.bucket(config.buckets[region]!)),
     config.failover.stateMachineArn === undefined
       ? undefined
       : fact(inspector.workflow(workflowArnIn(config, region))),
   ]);
-  return { ...shared, data, log, bucket, ...(workflow && { workflow }) };
+  return { ...shared, ...(data && { data }), log, bucket, ...(workflow && { workflow }) };
 }

@@ -146,6 +146,7 @@ export class RegionStack extends Stack {
     control.grantWatch(sentinel);
     this.#table?.grantWatch(sentinel);
     databases?.grantEverywhere(sentinel);
+    if (databases) grantCaptureNow(sentinel, capture, resourceName(place.config.group, 'capture'));
 
     log.grantFailover(failover);
     control.grantFailover(failover);
@@ -213,6 +214,12 @@ export class RegionStack extends Stack {
       'See databases in place of store.',
     );
   }
+}
+
+/** Having capture run as soon as this Region leads. */
+function grantCaptureNow(sentinel: Handler, capture: Handler, captureFunction: string): void {
+  sentinel.allow(['lambda:InvokeFunction'], [capture.fn.functionArn]);
+  sentinel.tell({ captureFunction });
 }
 
 /** Changing the clients' record; a failover sees the change through, a leader looks again. */

@@ -190,6 +190,25 @@ describe('a group of databases', () => {
     eu.resourceCountIs('AWS::DynamoDB::Table', 2);
   });
 
+  it('has its sentinel run capture as soon as its Region leads', () => {
+    const { eu } = group;
+    const text = settingsOf(eu, 'understudy-orders-sentinel');
+    expect(readConfig({ UNDERSTUDY_CONFIG: text }).captureFunction).toBe('understudy-orders-capture');
+    expect(settingsOf(eu, 'understudy-orders-apply')).not.toContain('captureFunction');
+    eu.hasResourceProperties('AWS::IAM::Policy', {
+      PolicyName: Match.stringLikeRegexp('^sentinelRole'),
+      PolicyDocument: {
+        Statement: Match.arrayWith([
+          {
+            Effect: 'Allow',
+            Action: 'lambda:InvokeFunction',
+            Resource: { 'Fn::GetAtt': [Match.stringLikeRegexp('^captureFunction'), 'Arn'] },
+          },
+        ]),
+      },
+    });
+  });
+
   it('is warned of what the server keeps for a slot, and of a slot that is lost', () => {
     const alarm = (name: string, more: object) =>
       group.us.hasResourceProperties('AWS::CloudWatch::Alarm', {
