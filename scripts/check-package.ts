@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFile
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BUNDLES } from '#lib/constructs/names.ts';
+import { BUNDLES, bundlesOf } from '#lib/constructs/names.ts';
 
 /**
  * Packs the package, installs it in a fresh CDK app outside of this repository, and uses it as its README says: types,
@@ -24,6 +24,24 @@ function expect(what: string, isSo: boolean): void {
   console.log(`ok  ${what}`);
 }
 
+/** What an app makes of itself. */
+function synthesized(app: string): {
+  readonly assets: readonly string[];
+  readonly templates: readonly string[];
+} {
+  const outdir = join(folder, `${app}.out`);
+  execFileSync(process.execPath, [app], {
+    cwd: folder,
+    env: { ...env, CDK_OUTDIR: outdir },
+    stdio: 'inherit',
+  });
+  const made = readdirSync(outdir);
+  return {
+    assets: made.filter((name) => name.startsWith('asset.')),
+    templates: made.filter((name) => name.endsWith('.template.json')),
+  };
+}
+
 try {
   const packed = run(ROOT, 'npm', 'pack', '--json', '--pack-destination', folder);
   const [{ filename, files }] = JSON.parse(packed.slice(packed.indexOf('[')));
@@ -39,7 +57,7 @@ try {
   run(folder, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', `./${filename}`, ...cdk);
   expect('it installs beside a CDK', true);
 
-  for (const name of ['app.ts', 'application.ts', 'five-lines.ts']) {
+  for (const name of ['app.ts', 'application.ts', 'databases.ts', 'five-lines.ts']) {
     copyFileSync(join(ROOT, 'test/package', name), join(folder, name));
   }
   const options = { module: 'nodenext', target: 'es2022', strict: true, skipLibCheck: true, types: ['node'] };
@@ -51,21 +69,20 @@ try {
   expect('its types fit the ten lines of a group, and the five of a client', true);
 
   const began = performance.now();
-  execFileSync(process.execPath, ['app.js'], {
-    cwd: folder,
-    env: { ...env, CDK_OUTDIR: join(folder, 'cdk.out') },
-    stdio: 'inherit',
-  });
+  const { assets, templates } = synthesized('app.js');
   const took = (performance.now() - began) / 1000;
-  const made = readdirSync(join(folder, 'cdk.out'));
-  const templates = made.filter((name) => name.endsWith('.template.json'));
   expect(`the ten lines make ${templates.length} stacks in ${took.toFixed(1)} s`, templates.length === 3);
   expect('within 15 s', took <= 15);
-  const assets = made.filter((name) => name.startsWith('asset.'));
   // No health check moves its DNS record, and no drill is scheduled: all but `leads` and `drill`.
   expect(
     `with the code of ${assets.length} functions, without a bundler`,
     assets.length === BUNDLES.length - 2,
+  );
+  const databases = synthesized('databases.js');
+  // Beside the user's own stack; and no fence of a table to be tried by `probe`.
+  expect(
+    `a group of databases makes ${databases.templates.length - 1} stacks, with the code of ${databases.assets.length} functions`,
+    databases.templates.length === 4 && databases.assets.length === bundlesOf('postgres').length - 2,
   );
 
   expect(
