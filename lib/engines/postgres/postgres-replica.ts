@@ -9,7 +9,13 @@ import { checkpointValues, LEASE_LOST, MOVE_CHECKPOINT } from '#lib/engines/post
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { RunReader, type TransactionEnd } from '#lib/engines/postgres/run-reader.ts';
 import { SeenTables } from '#lib/engines/postgres/seen-tables.ts';
-import { copiedOf, copyTable, estimateRows, settledAt } from '#lib/engines/postgres/snapshot.ts';
+import {
+  copiedOf,
+  copyTable,
+  estimateRows,
+  publishedTables,
+  settledAt,
+} from '#lib/engines/postgres/snapshot.ts';
 import { TargetTables } from '#lib/engines/postgres/target-tables.ts';
 import type { Applied, ApplyLease, ApplyState } from '#lib/ports/control.ts';
 import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
@@ -82,7 +88,7 @@ export class PostgresReplica implements ReplicaStore {
       try {
         const { lastLsn: lsn, lastEpoch: epoch, totalBytes, lastCommitMs: commitMs } = at;
         const rowsEstimated = await estimateRows(leader, this.#publication);
-        this.#targets!.forget();
+        await this.#targets!.begin(epoch, await publishedTables(leader, this.#publication));
         return await this.#commit(session, {
           applied: { lsn, epoch, totalBytes, commitMs },
           snapshot: { phase: 'copy', startLsn: lsn, startEpoch: epoch, rowsCopied: 0, rowsEstimated },

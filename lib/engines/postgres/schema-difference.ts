@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { UnderstudyError } from '#lib/domain/errors.ts';
+import { EPOCH_ZERO, type Epoch } from '#lib/domain/lsn.ts';
 import type { DescribedTable } from '#lib/engines/postgres/captured-change.ts';
 import type { LeaderCatalog } from '#lib/engines/postgres/leader-catalog.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
@@ -23,13 +24,13 @@ export type CatalogRow = {
 
 /** What came before a description: nothing is known where there is no `seen`. */
 export type Past = {
-  readonly shard: string;
+  readonly epoch: Epoch;
   readonly seen: SeenTables | undefined;
   readonly leader: LeaderCatalog | undefined;
   /** In the middle of a transaction of the leader's, which may have begun with other columns. */
   readonly isInside: boolean;
 };
-export const NO_PAST: Past = { shard: '', seen: undefined, leader: undefined, isInside: false };
+export const NO_PAST: Past = { epoch: EPOCH_ZERO, seen: undefined, leader: undefined, isInside: false };
 
 export type Compared = {
   readonly table: DescribedTable;
@@ -75,7 +76,7 @@ export async function columnsOf(client: pg.Client, sql: string): Promise<readonl
 export async function checkSchema(client: pg.Client, compared: Compared): Promise<void> {
   const { table, local, rows, past } = compared;
   const { columns, oid } = table.relation;
-  const seen = past.seen?.of(past.shard, oid);
+  const seen = past.seen?.of(past.epoch, oid);
   const types = columns.map((column) => userType(table, column));
   const resolved = await client.query<{ base: string | null }>(TYPES, [
     columns.map(({ type }) => type),
@@ -106,12 +107,15 @@ export async function checkSchema(client: pg.Client, compared: Compared): Promis
     /** What this table was called here, or what has taken its name at the leader. */
     wasCalled: seen === undefined || seen.local === local ? undefined : await nameOf(client, seen.local),
     replaced:
-      seen !== undefined || local === undefined ? undefined : past.seen?.otherAt(past.shard, oid, local),
+      seen !== undefined || local === undefined ? undefined : past.seen?.otherAt(past.epoch, oid, local),
   };
   const { wasCalled, replaced, ...lists } = difference;
   const isEqual = Object.values(lists).every((list) => list.length === 0);
   if (local !== undefined && isEqual && wasCalled === undefined && replaced === undefined) return;
-  const fix = await schemaFix(client, compared, difference, seen?.columns ?? rows.map(({ name }) => name));
+  const fix = await schemaFix(client, compared, difference, {
+    columns: seen?.columns ?? rows.map(({ name }) => name),
+    isKnown: seen !== undefined,
+  });
   throw new UnderstudyError(
     'SCHEMA_DIFFERS',
     `table ${table.name} is not the same at the leader and here`,

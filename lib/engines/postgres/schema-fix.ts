@@ -22,12 +22,12 @@ export type Difference = {
 /** Statements that make the follower's table the leader's, and what must be said beside them. */
 type Fix = { readonly statements: readonly string[]; readonly note: string };
 
-/** @param before the table's columns before, in their order at the leader. */
+/** @param before the table's columns before; `isKnown`: of this very table, as the leader had them. */
 export async function schemaFix(
   client: pg.Client,
   { table, sql, local, past }: Compared,
   difference: Difference,
-  before: readonly string[],
+  before: { readonly columns: readonly string[]; readonly isKnown: boolean },
 ): Promise<Fix> {
   const { oid, schema, name, columns } = table.relation;
   const { unknown, missing, retyped, dropped, required, wasCalled, replaced } = difference;
@@ -69,13 +69,13 @@ export async function schemaFix(
 
   const left = new Map(dropped.map((row) => [row.name, row]));
   for (const column of missing) {
-    const { from, isSure } = renamedFrom(column.name, columns, before, missing);
+    const { from, isSure } = renamedFrom(column.name, columns, before.columns, missing);
     const added = leader?.columns.get(column.name);
     const add = added
       ? addColumn(sql, added)
       : [`ALTER TABLE ${sql} ADD COLUMN ${quote(column.name)} ${await typed(column)}`];
     const rename = `ALTER TABLE ${sql} RENAME COLUMN ${quote(from ?? '')} TO ${quote(column.name)}`;
-    if (from !== undefined && (isSure || leader?.hasDropped === false)) {
+    if (from !== undefined && before.isKnown && (isSure || leader?.hasDropped === false)) {
       statements.push(rename);
       left.delete(from);
       continue;

@@ -38,6 +38,7 @@ export function settledAt(copied: Copied): bigint {
 }
 
 export type Published = {
+  readonly oid: number;
   readonly schema: string;
   readonly name: string;
   readonly columns: readonly string[];
@@ -45,12 +46,12 @@ export type Published = {
 
 /** The tables that are published, but for Understudy's own, with the columns that travel. */
 export async function publishedTables(client: pg.Client, publication: string): Promise<readonly Published[]> {
-  const { rows } = await client.query<{ schema: string; name: string; columns: string[] }>(
-    `SELECT p.schemaname AS schema, p.tablename AS name, coalesce(p.attnames::text[], '{}') AS columns
+  const { rows } = await client.query<Omit<Published, 'oid'> & { readonly oid: string }>(
+    `SELECT format('%I.%I', p.schemaname, p.tablename)::regclass::oid::bigint AS oid, p.schemaname AS schema, p.tablename AS name, coalesce(p.attnames::text[], '{}') AS columns
        FROM pg_publication_tables p WHERE p.pubname = $1 AND p.schemaname <> $2 ORDER BY 1, 2`,
     [publication, OWN_SCHEMA],
   );
-  return rows;
+  return rows.map((row) => ({ ...row, oid: Number(row.oid) }));
 }
 
 /** Rows that are published, by the server's own estimate. */

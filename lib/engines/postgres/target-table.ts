@@ -29,7 +29,8 @@ export type TargetTable = {
   readonly triggers: readonly string[];
 };
 
-const LOCAL = 'SELECT to_regclass($1)::oid::bigint AS local';
+/** The OID of a table, by its name; null if there is none. */
+export const LOCAL = 'SELECT to_regclass($1)::oid::bigint AS local';
 
 const TRIGGERS = `
   SELECT tgname AS name FROM pg_trigger

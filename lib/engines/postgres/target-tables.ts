@@ -1,12 +1,15 @@
 import { isFailure, UnderstudyError } from '#lib/domain/errors.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
 import type { ApplySession } from '#lib/engines/postgres/apply-session.ts';
 import type { DescribedTable } from '#lib/engines/postgres/captured-change.ts';
 import type { LeaderCatalog } from '#lib/engines/postgres/leader-catalog.ts';
 import type { Pipeline } from '#lib/engines/postgres/pipeline.ts';
+import { quote } from '#lib/engines/postgres/quote.ts';
 import type { RunReader } from '#lib/engines/postgres/run-reader.ts';
 import type { Past } from '#lib/engines/postgres/schema-difference.ts';
 import type { SeenTables } from '#lib/engines/postgres/seen-tables.ts';
-import { type TargetTable, targetTable } from '#lib/engines/postgres/target-table.ts';
+import type { Published } from '#lib/engines/postgres/snapshot.ts';
+import { LOCAL, type TargetTable, targetTable } from '#lib/engines/postgres/target-table.ts';
 
 /** The follower's tables as one session knows them. An error ends the session, and with it what it knew. */
 export class TargetTables {
@@ -31,10 +34,10 @@ export class TargetTables {
    */
   async load(reader: RunReader, isInside = false): Promise<void> {
     for (const segment of reader.segments) {
-      const shard = segment.segment.info.shards[0] ?? '';
+      const { epoch } = segment.placed.entry;
       try {
         for (const table of segment.tables) {
-          if (table !== undefined) await this.#load(table, { shard, isInside });
+          if (table !== undefined) await this.#load(table, { epoch, isInside });
         }
       } catch (error) {
         if (!isFailure(error, 'SCHEMA_DIFFERS') || segment === reader.segments[0]) throw error;
@@ -44,9 +47,16 @@ export class TargetTables {
     }
   }
 
-  /** All tables are copied anew. */
-  forget(): void {
+  /** All tables are copied anew: they are those that the leader has now. */
+  async begin(epoch: Epoch, published: readonly Published[]): Promise<void> {
     this.#seen?.forget();
+    for (const { oid, schema, name, columns } of published) {
+      const { rows } = await this.#session.client.query<{ local: string | null }>(LOCAL, [
+        `${quote(schema)}.${quote(name)}`,
+      ]);
+      const local = rows[0]!.local;
+      if (local !== null) this.#seen?.note(epoch, oid, { local: Number(local), columns });
+    }
   }
 
   /** What the next commit must save of what was seen. */
@@ -58,7 +68,7 @@ export class TargetTables {
     return this.#byDescription.get(table)!;
   }
 
-  async #load(table: DescribedTable, at: Pick<Past, 'shard' | 'isInside'>): Promise<void> {
+  async #load(table: DescribedTable, at: Pick<Past, 'epoch' | 'isInside'>): Promise<void> {
     // An OID may be given to another table later; the description as a whole never means another one.
     const description = Buffer.from(table.message).toString('latin1');
     let target = this.#known.get(description);
@@ -69,7 +79,8 @@ export class TargetTables {
       // What was let pass in the middle of a transaction is looked at again after its end.
       if (!at.isInside) {
         this.#known.set(description, target);
-        this.#seen?.note(at.shard, table, target.local);
+        const columns = table.relation.columns.map(({ name }) => name);
+        this.#seen?.note(at.epoch, table.relation.oid, { local: target.local, columns });
       }
     }
     this.#byDescription.set(table, target);

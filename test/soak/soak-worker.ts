@@ -1,0 +1,51 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Answer, Asked, WorkerTask } from './protocol.ts';
+
+const PROGRAM = fileURLToPath(new URL('worker.ts', import.meta.url));
+
+/** A worker process that is started again when it is killed. */
+export class SoakWorker {
+  readonly #task: WorkerTask;
+  readonly #answer: (method: string, args: readonly unknown[]) => Promise<unknown>;
+  #child: ChildProcess;
+
+  constructor(task: WorkerTask, answer: (method: string, args: readonly unknown[]) => Promise<unknown>) {
+    this.#task = task;
+    this.#answer = answer;
+    this.#child = this.#start(task.streams);
+  }
+
+  /** @param streams how the next one captures. */
+  async crash(streams: boolean): Promise<void> {
+    await this.stop();
+    this.#child = this.#start(streams);
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  #start(streams: boolean): ChildProcess {
+    const task = JSON.stringify({ ...this.#task, streams });
+    const child = fork(PROGRAM, [task], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    const reply = (answer: Answer) => {
+      if (child.connected) child.send(answer, () => {});
+    };
+    child.on('message', ({ id, method, args }: Asked) => {
+      this.#answer(method, args).then(
+        (value) => reply({ id, value }),
+        (error) => reply({ id, error: String(error) }),
+      );
+    });
+    return child;
+  }
+}
