@@ -64,7 +64,12 @@ export class PostgresReplica implements ReplicaStore {
     // A transaction that was open in a session which has ended never happened; it is read again from its beginning.
     if (pending !== undefined && pending !== this.#open?.upTo) return this.#forget(durable);
     const reader = new RunReader(run, pending ?? state.applied?.lsn ?? LSN_ZERO);
-    if (reader.isEmpty) return { kind: 'applied', state };
+    if (reader.isEmpty) {
+      // A database that crashed may have taken back what it had committed: whoever comes next asks where it stands.
+      if (this.#session?.isEnded !== true) return { kind: 'applied', state };
+      await this.#drop();
+      return { kind: 'lost' };
+    }
     try {
       const session = await this.#sessionFor(lease, durable);
       if (session === undefined) return { kind: 'lost' };
@@ -132,7 +137,8 @@ export class PostgresReplica implements ReplicaStore {
   async #applyRun(session: ApplySession, state: ApplyState, reader: RunReader): Promise<ApplyOutcome> {
     const tables = this.#targets!;
     await tables.load(reader, this.#open !== undefined);
-    const end = reader.lastEnd();
+    // Of a run that begins inside of a transaction, its end is the last that was looked at leniently.
+    const end = this.#open === undefined ? reader.lastEnd() : reader.ends()[0];
     const upTo = end?.lsn ?? reader.end;
     const copied = state.snapshot === undefined ? {} : copiedOf(state.snapshot);
     await applySteps(session, tables, { reader, upTo, copied }, this.#open === undefined ? BEGIN : []);
