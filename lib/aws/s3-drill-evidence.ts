@@ -22,8 +22,9 @@ export class S3DrillEvidence implements DrillEvidence {
 
   async keep(report: DrillReport, page: string): Promise<string> {
     const name = `${report.due}/report.json`;
-    await this.#put(name, jsonOf(report));
+    // The report last: whoever finds it finds its page, too.
     await this.#put(`${report.due}/report.html`, { type: 'text/html; charset=utf-8', text: page });
+    await this.#put(name, jsonOf(report));
     return `s3://${this.#bucket}/${this.#key(name)}`;
   }
 
