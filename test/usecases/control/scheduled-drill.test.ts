@@ -126,6 +126,19 @@ test('a run that dies before it says anything is a failure by what the workflow 
   expect(await kept()).toMatchObject(report);
 });
 
+test('whoever finds the report of a drill finds its page, too', async () => {
+  const { s3 } = servers.clients;
+  const send = async (command: Parameters<typeof s3.send>[0]) => {
+    if ((command.input as { Key?: string }).Key?.endsWith('.html')) throw new Error('S3 is away');
+    return s3.send(command);
+  };
+  const cut = new Proxy(s3, { get: (_, name) => (name === 'send' ? send : Reflect.get(s3, name)) });
+  await expect(
+    drill(EU, { evidence: new S3DrillEvidence({ s3: cut, bucket, group: GROUP }) }),
+  ).rejects.toThrow('S3 is away');
+  await expect(kept()).rejects.toMatchObject({ name: 'NoSuchKey' });
+});
+
 test('a drill that is asked for twice is had once', async () => {
   await drill(EU);
   expect(await drill(EU)).toEqual({ outcome: 'begun-before' });
