@@ -9,7 +9,7 @@ import type { ApplyLease, ApplyState } from '#lib/ports/control.ts';
 
 /*
  * Commits are not waited for to be on disk: data and checkpoint go together, so a crash takes back both, and the log
- * still has them. Rows are found by index only: a batch is small beside its table, whatever statistics say. A
+ * still has them. Only who is told to alter a table must find it the same after a crash: see `flush`. Rows are found by index only: a batch is small beside its table, whatever statistics say. A
  * session that is frozen inside a transaction is ended by the server, so that its locks do not stay.
  */
 const SETTINGS = `
@@ -79,6 +79,14 @@ export class ApplySession {
       await client.end();
       throw postgresFailure(error, 'begin to apply');
     }
+  }
+
+  /** Undoes what is open, and has on disk what was committed before: a commit that waits for it takes all others along. */
+  async flush(): Promise<void> {
+    await this.client.query('ROLLBACK; SET synchronous_commit = on');
+    await this.client.query('UPDATE understudy.checkpoint SET holder = holder WHERE lane = $1', [
+      this.lease.lane,
+    ]);
   }
 
   async end(): Promise<void> {

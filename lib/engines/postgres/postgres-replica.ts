@@ -1,3 +1,4 @@
+import type { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Head } from '#lib/domain/log.ts';
 import { LSN_ZERO, type Lsn } from '#lib/domain/lsn.ts';
 import { ApplySession } from '#lib/engines/postgres/apply-session.ts';
@@ -80,8 +81,7 @@ export class PostgresReplica implements ReplicaStore {
       }
       return await this.#applyRun(session, durable, reader);
     } catch (error) {
-      await this.#drop();
-      throw postgresFailure(error, 'apply');
+      throw await this.#stopped(error);
     }
   }
 
@@ -180,6 +180,20 @@ export class PostgresReplica implements ReplicaStore {
       this.#targets = new TargetTables(this.#session, { seen, leader: new LeaderCatalog(this.#leader) });
     }
     return this.#session;
+  }
+
+  /** Ends the session; what to say of an error that it met. */
+  async #stopped(error: unknown): Promise<UnderstudyError> {
+    try {
+      const failure = postgresFailure(error, 'apply');
+      // What is altered by what it says must not go back, by a crash, to before the changes that led to it.
+      if (failure.code === 'SCHEMA_DIFFERS') await this.#session?.flush();
+      return failure;
+    } catch (unflushed) {
+      return postgresFailure(unflushed, 'apply');
+    } finally {
+      await this.#drop();
+    }
   }
 
   async #forget(state: ApplyState): Promise<ApplyOutcome> {

@@ -210,3 +210,31 @@ describe('a leader', () => {
     expect(await contents(follower.client)).toEqual(await contents(leader.client));
   });
 });
+
+test('a follower that has said what to run does not go back, by a crash, to before it', async () => {
+  // Its log writer is slow: a commit that nobody waits for is not on disk by itself.
+  const server = await startTestPostgres({ wal_writer_delay: '10s' });
+  try {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    const follower = await PostgresFollower.start(server, SCHEMA, leader.log);
+    await leader.client.query(ROWS);
+    await leader.capture();
+    await follower.apply();
+    await leader.client.query('ALTER TABLE t ADD c int; INSERT INTO t (id) VALUES (8)');
+    await leader.capture();
+    await follower.client.query('ALTER TABLE t ADD c int');
+    await follower.apply();
+    await leader.client.query('ALTER TABLE t RENAME v TO w; INSERT INTO t (id) VALUES (9)');
+    await leader.capture();
+    const said = (await follower.apply().catch((failure) => failure)) as UnderstudyError;
+    expect(statementsOf(said)).toEqual([`${T} RENAME COLUMN "v" TO "w";`]);
+    await server.crash();
+    const client = await server.connect(follower.url);
+    for (const statement of statementsOf(said)) await client.query(statement);
+    await follower.restart();
+    await follower.apply();
+    expect(await contents(client)).toEqual(await contents(leader.client));
+  } finally {
+    await server[Symbol.asyncDispose]();
+  }
+});
