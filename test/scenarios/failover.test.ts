@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { Profile } from '#lib/domain/control/profile.ts';
+import { parseRegionId } from '#lib/domain/ids.ts';
+import { parseGroup } from '#lib/domain/topology.ts';
 import type { DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
-import { playDrill } from '#lib/local/drill/play-drill.ts';
+import { DRILL_REGIONS, playDrill, telemetryOf } from '#lib/local/drill/play-drill.ts';
+import { runDrill } from '#lib/local/drill/run-drill.ts';
+import type { TelemetryLine } from '#lib/local/drill/timeline.ts';
+import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 
 const LEADER = 'eu-west-1';
 const CALM_MS = 1_500;
@@ -71,6 +76,44 @@ describe('a drill with real processes', () => {
     const report = await play('switchover');
     expectTakenOver(report, 2);
     expect(report).toMatchObject({ lost: 0, reportedRpoRecords: 0, divergent: 0 });
+  });
+
+  test('switchover: a drill ends as soon as its switchover is refused, and says why', async () => {
+    const lines: TelemetryLine[] = [];
+    const leader = parseRegionId(LEADER);
+    const successor = DRILL_REGIONS.find((name) => name !== leader)!;
+    await using cloud = await EmbeddedCloud.start({
+      group: parseGroup({
+        group: 'demo',
+        engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
+        regions: DRILL_REGIONS.map((name) => ({ name })),
+      }),
+      leader,
+      failover: { profile: 'fast', ttlSeconds: 1, propagationMs: 0 },
+      onMessage: ({ message }) => {
+        const line = telemetryOf(message);
+        if (line !== undefined) lines.push(line);
+      },
+    });
+    let lost: Promise<void> | undefined;
+    const drill = runDrill(cloud, lines, {
+      scenario: 'switchover',
+      profile: 'fast',
+      leader,
+      rate: 30,
+      calmMs: CALM_MS,
+      onStatus: () => {},
+      onEvent: ({ phase }) => {
+        // Before an operator asks for it, the Region that should lead is lost.
+        if (phase === 'before') lost ??= cloud.loseRegion(successor);
+      },
+      signal: new AbortController().signal,
+    });
+    await expect(drill).rejects.toMatchObject({
+      code: 'FAILOVER_REFUSED',
+      message: expect.stringMatching(/the switchover was refused, FAILOVER_REFUSED: there is no successor/),
+    });
+    await lost;
   });
 
   test('flapping: a network that comes and goes for less than a lease replaces nobody', async () => {

@@ -99,7 +99,7 @@ export async function playDrill(options: {
 }
 
 /** A line of a worker's telemetry that tells an event; metrics have no kind. */
-function telemetryOf(message: unknown): TelemetryLine | undefined {
+export function telemetryOf(message: unknown): TelemetryLine | undefined {
   const { kind, line } = message as { readonly kind?: string; readonly line?: string };
   if (kind !== 'telemetry' || line === undefined) return undefined;
   const told = JSON.parse(line) as TelemetryLine;

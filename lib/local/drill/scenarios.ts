@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Scenario } from '#lib/local/drill/drill-report.ts';
@@ -52,7 +53,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     const successor = cloud.group.regions.map(({ name }) => name).find((name) => name !== leader)!;
     stage.begin('request', `an operator hands the group over to ${successor}`);
     await request(stage, leader, { epoch: 1, kind: 'switchover', successor });
-    await written(stage, 2);
+    await written(stage, 2, () => refuseRefused(stage));
     await stage.calm();
     await takenBack(stage);
   },
@@ -187,11 +188,34 @@ async function request(
   await workflow.start({ ...rest, group, epoch: epoch as Epoch, run, trigger: 'drill', approval: false });
 }
 
-/** Waits for a write that a leader of at least this epoch has acknowledged, and tells it. */
-async function written(stage: Stage, epoch: number): Promise<void> {
+/** Throws FAILOVER_REFUSED once the switchover was refused, or taken back: nobody else is going to lead. */
+function refuseRefused({ lines }: Stage): void {
+  const refused = lines.find(
+    ({ kind, outcome }) =>
+      (kind === 'failover-yield' && outcome === 'refused') ||
+      (kind === 'failover-abandon' && outcome === 'abandoned'),
+  );
+  if (refused === undefined) return;
+  const { detail = 'taken back' } = refused;
+  throw new UnderstudyError(
+    'FAILOVER_REFUSED',
+    `the switchover was ${detail}`,
+    'Try again, with a lower --rate or another --profile if this machine is busy.',
+  );
+}
+
+/**
+ * Waits for a write that a leader of at least this epoch has acknowledged, and tells it.
+ *
+ * @param check throws where there can't be one any more.
+ */
+async function written(stage: Stage, epoch: number, check: () => void = () => {}): Promise<void> {
   const { acknowledged } = stage.writer;
   const isNew = (write: Acknowledged) => write.epoch >= epoch;
-  await stage.until('no write comes through at a new leader', () => acknowledged.some(isNew));
+  await stage.until('no write comes through at a new leader', () => {
+    check();
+    return acknowledged.some(isNew);
+  });
   const first = acknowledged.find(isNew)!;
   const last = acknowledged.findLast((write) => !isNew(write));
   const since =
