@@ -186,6 +186,24 @@ describe('a leader', () => {
     expect(await contents(follower.client)).toEqual(await contents(leader.client));
   });
 
+  test('drops a column right after a transaction of several runs: what comes then is not applied before it is told', async () => {
+    const { leader, follower } = await pair();
+    await leader.client.query(
+      `INSERT INTO t (id, last) SELECT n, repeat('x', 2000) FROM generate_series(10, 6000) n`,
+    );
+    await leader.client.query('ALTER TABLE t DROP n; INSERT INTO t (id) VALUES (9)');
+    await leader.capture();
+    const said = (await follower.apply().catch((failure) => failure)) as UnderstudyError;
+    expect(statementsOf(said)).toEqual([`${T} DROP COLUMN "n";`]);
+    // The last run has begun inside of the long transaction, and that has ended in it.
+    const { rows } = await follower.client.query(
+      'SELECT max(id), count(*) FILTER (WHERE id = 9) AS after FROM t',
+    );
+    expect(rows).toEqual([{ max: 6000, after: '0' }]);
+    expect(await applyWithFixes(follower)).toEqual([`${T} DROP COLUMN "n";`]);
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+  });
+
   test('may be ahead of by columns and types that hold whatever comes', async () => {
     const { leader, follower } = await pair();
     await follower.client.query(
