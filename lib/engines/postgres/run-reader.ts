@@ -3,6 +3,7 @@ import { lastOf } from '#lib/domain/log.ts';
 import { advance, type Lsn } from '#lib/domain/lsn.ts';
 import { openSegment, type Segment } from '#lib/domain/segment/read.ts';
 import { commitLsnOf, type DescribedTable } from '#lib/engines/postgres/captured-change.ts';
+import { decodeMessage } from '#lib/engines/postgres/pgoutput/decode-message.ts';
 import { takeTables } from '#lib/engines/postgres/segment-tables.ts';
 import type { PlacedSegment } from '#lib/ports/replica-store.ts';
 
@@ -43,6 +44,27 @@ export class RunReader {
 
   get segments(): readonly ReadSegment[] {
     return this.#segments;
+  }
+
+  /**
+   * Tables whose changes are still to be read, as the segment describes them: of those before the position, nobody knows
+   * whether they are still like that here. Throws PGOUTPUT_MALFORMED.
+   */
+  tablesOf({ placed, segment, tables }: ReadSegment): readonly DescribedTable[] {
+    const described = tables.filter((table) => table !== undefined);
+    const from = this.#ordinalIn(placed);
+    if (from === 0) return described;
+    const used = new Set<number>();
+    segment.forEach(({ kind, table, after }) => {
+      // A commit has the table of the change before it.
+      if (kind === 'marker') return;
+      const oid = tables[table]?.relation.oid;
+      if (oid !== undefined) used.add(oid);
+      if (kind !== 'statement' || after === undefined) return;
+      const decoded = decodeMessage(after);
+      if (decoded.kind === 'truncate') for (const each of decoded.relations) used.add(each);
+    }, from);
+    return described.filter(({ relation }) => used.has(relation.oid));
   }
 
   /** Leaves the segments from this one on for another run. */

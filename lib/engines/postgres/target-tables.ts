@@ -36,9 +36,7 @@ export class TargetTables {
     for (const segment of reader.segments) {
       const { epoch } = segment.placed.entry;
       try {
-        for (const table of segment.tables) {
-          if (table !== undefined) await this.#load(table, { epoch, isInside });
-        }
+        for (const table of reader.tablesOf(segment)) await this.#load(table, { epoch, isInside });
       } catch (error) {
         if (!isFailure(error, 'SCHEMA_DIFFERS') || segment === reader.segments[0]) throw error;
         reader.stopBefore(segment);

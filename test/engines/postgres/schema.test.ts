@@ -204,6 +204,18 @@ describe('a leader', () => {
     expect(await contents(follower.client)).toEqual(await contents(leader.client));
   });
 
+  test('renames a column in a transaction that began with another table: it is told once, though its segment has the old name', async () => {
+    const { leader, follower } = await pair(`${SCHEMA} CREATE TABLE u (id int PRIMARY KEY);`);
+    follower.reach(leader.connect);
+    await leader.client.query('INSERT INTO t (id) VALUES (6)');
+    await leader.client.query(
+      'BEGIN; INSERT INTO u VALUES (1); ALTER TABLE t RENAME v TO w; INSERT INTO t (id) VALUES (7); COMMIT',
+    );
+    await leader.capture();
+    expect(await applyWithFixes(follower)).toEqual([`${T} RENAME COLUMN "v" TO "w";`]);
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+  });
+
   test('may be ahead of by columns and types that hold whatever comes', async () => {
     const { leader, follower } = await pair();
     await follower.client.query(
