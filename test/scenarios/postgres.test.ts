@@ -26,14 +26,21 @@ async function play(scenario: Scenario, guard?: GuardMode): Promise<DrillReport>
 }
 
 /** Another leads, what is lost is within what was reported, and all of it is in the report of what diverged. */
-function expectTakenOver(report: DrillReport): void {
-  expect(report.epoch).toBe(2);
-  expect(report.leader).not.toBe(LEADER);
+function expectTakenOver(report: DrillReport, epoch = 2): void {
+  expect(report.epoch).toBe(epoch);
+  if (epoch === 2) expect(report.leader).not.toBe(LEADER);
   expect(report.rtoMs).toBeGreaterThan(0);
   for (const [phase, ms] of Object.entries(report.phases)) expect(ms, phase).not.toBeNull();
-  if (report.reportedRpoRecords !== null) expect(report.lost).toBeLessThanOrEqual(report.reportedRpoRecords);
-  expect(report.divergent).toBeGreaterThanOrEqual(report.lost);
+  expectLossToldAndKept(report);
 }
+
+function expectLossToldAndKept({ divergent, lost, reportedRpoRecords }: DrillReport): void {
+  if (reportedRpoRecords !== null) expect(lost).toBeLessThanOrEqual(reportedRpoRecords);
+  expect(divergent).toBeGreaterThanOrEqual(lost);
+}
+
+/** Nobody was replaced. */
+const SAME_LEADER = { epoch: 1, leader: LEADER, rtoMs: null, lost: 0 };
 
 describe('a drill of PostgreSQL databases', () => {
   test('region-loss: another Region leads, and the lost one comes back and follows', async () => {
@@ -65,5 +72,27 @@ describe('a drill of PostgreSQL databases', () => {
     const report = await play('switchover');
     expectTakenOver(report);
     expect(report).toMatchObject({ lost: 0, reportedRpoRecords: 0, divergent: 0 });
+  });
+
+  test('flapping: a network that comes and goes for less than a lease replaces nobody', async () => {
+    expect(await play('flapping')).toMatchObject(SAME_LEADER);
+  });
+
+  test('overload: a slow leader is no dead one', async () => {
+    expect(await play('overload')).toMatchObject(SAME_LEADER);
+  });
+
+  test('register-minority: the loss of a Region that does not lead stops nothing', async () => {
+    expect(await play('register-minority')).toMatchObject(SAME_LEADER);
+  });
+
+  test('coordinator-loss: the next epoch takes over from a coordinator that dies half-way', async () => {
+    const report = await play('coordinator-loss');
+    expect(report.epoch).toBeGreaterThanOrEqual(3);
+    expectLossToldAndKept(report);
+  });
+
+  test('double: the new leader is lost as well, and a third leads', async () => {
+    expectTakenOver(await play('double'), 3);
   });
 });
