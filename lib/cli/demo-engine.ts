@@ -4,17 +4,19 @@ import { type EngineConfig, GUARD_MODES, type GuardMode } from '#lib/domain/topo
 import { APPLICATION_ROLE } from '#lib/local/application-role.ts';
 import { BANK_SCHEMA } from '#lib/local/demo/bank.ts';
 import type { Write } from '#lib/local/demo/workload.ts';
+import { planSql } from '#lib/local/load/load-sql.ts';
 
 export type EngineOptions = LoadOptions & { readonly engine?: string; readonly guard?: string };
 
-/** What a demo replicates: an engine, the tables of its databases, and the items that its table holds at first. */
+/** What a demo replicates: an engine, the tables of its databases, and what a user's file holds, items or SQL. */
 export type DemoEngine = {
   readonly engine: EngineConfig;
   readonly schema?: string;
   readonly load?: () => AsyncIterable<Write>;
+  readonly sqlFile?: string;
 };
 
-/** What --engine and --load ask for. Throws CONFIG_INVALID, and what `loadOf` throws. */
+/** What --engine and --load ask for. Throws CONFIG_INVALID, and what `loadOf` and `planSql` throw. */
 export async function demoEngineOf(options: EngineOptions, say: (line: string) => void): Promise<DemoEngine> {
   const { engine: name = 'dynamodb', guard, load: file, key, strict } = options;
   switch (name) {
@@ -33,12 +35,16 @@ export async function demoEngineOf(options: EngineOptions, say: (line: string) =
       };
     }
     case 'postgres':
-      if (file !== undefined || key !== undefined || strict !== undefined) {
+      if (key !== undefined || strict !== undefined) {
         throw new UnderstudyError(
           'CONFIG_INVALID',
-          '--load, --key and --strict are about items of a DynamoDB table',
+          '--key and --strict are about items of a DynamoDB table',
           'Leave them out with --engine postgres.',
         );
+      }
+      if (file !== undefined) {
+        const { rows, statements } = await planSql(file);
+        say(`${file}: ${statements} statements, and ${rows} rows of COPY`);
       }
       return {
         engine: {
@@ -50,6 +56,7 @@ export async function demoEngineOf(options: EngineOptions, say: (line: string) =
           guard: guardOf(guard),
         },
         schema: BANK_SCHEMA,
+        ...(file !== undefined && { sqlFile: file }),
       };
     default:
       throw new UnderstudyError(

@@ -39,7 +39,7 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
     throw invalid('--rate', String(options.rate), 'a number of writes from 1 to 1000');
 
   const view = drillViewOf({ json: options.json === true, stdout: process.stdout });
-  const { engine, load, schema } = await demoEngineOf(options, (line) => view.say(line));
+  const { engine, load, schema, sqlFile } = await demoEngineOf(options, (line) => view.say(line));
 
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
@@ -61,6 +61,7 @@ export async function drillCommand(options: DrillCommandOptions): Promise<number
       calmMs: CALM_MS,
       engine,
       ...(schema !== undefined && { schema }),
+      ...(sqlFile !== undefined && { sqlFile }),
       ...(load && { load: load() }),
       signal: interrupted.signal,
       onEvent: (event) => view.event(event),

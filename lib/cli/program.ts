@@ -37,6 +37,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   FORCE_WITHOUT_REASON: INPUT_STATUS,
   LOAD_FILE_UNREADABLE: INPUT_STATUS,
   LOAD_LINE_MALFORMED: INPUT_STATUS,
+  LOAD_STATEMENT_FAILED: INPUT_STATUS,
   LOAD_KEY_MISSING: INPUT_STATUS,
   CLOUD_NOT_FOUND: INPUT_STATUS,
   GROUP_NOT_FOUND: INPUT_STATUS,
@@ -77,7 +78,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option('--seconds <n>', 'replicate: how long to write')
     .option(
       '--load <file>',
-      'write the items of a DynamoDB export or of a file of JSON lines, plain or gzip, first',
+      'begin with the items of a DynamoDB export or of JSON lines or, with --engine postgres, with a file of SQL as pg_dump writes it; plain or gzip',
     )
     .option('--key <names>', 'key attributes of the items of --load: partition key[,sort key]')
     .option('--strict', 'load nothing if a line of --load is malformed')

@@ -33,7 +33,7 @@ export async function startCommand(options: StartOptions): Promise<number> {
   // A file alone is loaded alone; synthetic writes on top of a user's items are for who asks for them.
   const seconds = numberOf('--seconds', options.seconds, options.load === undefined ? DEFAULT_SECONDS : 0);
   const view = viewOf(options);
-  const { engine, load, schema } = await demoEngineOf(options, (line) => view.say(line));
+  const { engine, load, schema, sqlFile } = await demoEngineOf(options, (line) => view.say(line));
 
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
@@ -49,6 +49,7 @@ export async function startCommand(options: StartOptions): Promise<number> {
       group,
       leader: LEADER,
       ...(schema !== undefined && { schema }),
+      ...(sqlFile !== undefined && { sqlFile }),
       signal: interrupted.signal,
     });
     const report = await replicate(

@@ -14,6 +14,8 @@ export type CloudOptions = {
   readonly leader: RegionId;
   /** Makes the tables of a PostgreSQL group: SQL that is run in the database of each Region before it is replicated. */
   readonly schema?: string;
+  /** A file of SQL with tables of a user's that is run after it. The rows stay at the leader alone: the others get them from there. */
+  readonly sqlFile?: string;
   /** How the links between Regions differ from the default (40 ms each way). */
   readonly link?: Partial<LinkSettings>;
   /** Without it, nobody watches the leader: there are no beats, no DNS and no applications. */

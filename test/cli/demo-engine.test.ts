@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { demoEngineOf } from '#lib/cli/demo-engine.ts';
 
@@ -17,9 +18,19 @@ test.each(['off', 'on', 'strict'])('the guard of its databases may be %s', async
   expect(await engineOf({ engine: 'postgres', guard })).toMatchObject({ engine: { guard } });
 });
 
+test('a file of SQL is read before anything is started, and goes to databases', async () => {
+  const load = fileURLToPath(new URL('../local/load/shop.sql', import.meta.url));
+  const said: string[] = [];
+  const made = await demoEngineOf({ engine: 'postgres', load }, (line) => said.push(line));
+  expect(made).toMatchObject({ engine: { kind: 'postgres' }, sqlFile: load });
+  expect(said).toEqual([expect.stringMatching(/shop\.sql: 24 statements, and 5 rows of COPY/)]);
+  await expect(engineOf({ engine: 'postgres', load: `${load}.none` })).rejects.toMatchObject({
+    code: 'LOAD_FILE_UNREADABLE',
+  });
+});
+
 test.each([
   [{ engine: 'oracle' }, 'oracle'],
-  [{ engine: 'postgres', load: 'items.json' }, '--load'],
   [{ engine: 'postgres', key: 'pk' }, '--key'],
   [{ guard: 'on' }, '--guard'],
   [{ engine: 'postgres', guard: 'sometimes' }, '--guard sometimes'],

@@ -1,14 +1,18 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { jsonLines, processesOf, understudy } from './run.ts';
 
+const SHOP = fileURLToPath(new URL('../local/load/shop.sql', import.meta.url));
 let tmp: string;
 
 beforeEach(async () => {
   tmp = await mkdtemp(join(tmpdir(), 'cli-'));
+  // Where root runs this, a PostgreSQL server is somebody else, who must be let through.
+  await chmod(tmp, 0o711);
 });
 
 afterEach(async () => {
@@ -71,6 +75,27 @@ describe('load files', () => {
     expect(await refusal('--load', file, '--key', 'pk,sk', '--strict')).toMatch(/LOAD_LINE_MALFORMED.*3/s);
     expect(await refusal('--load', join(tmp, 'none'), '--key', 'pk')).toContain('LOAD_FILE_UNREADABLE');
     expect(await refusal('--key', 'pk')).toContain('--key is about the file of --load');
+  });
+
+  test("a file of SQL makes a user's own tables, which are replicated", async () => {
+    const run = understudy(['start', 'replicate', '--engine', 'postgres', '--load', SHOP], tmp);
+    const { status, stdout } = await run.finished;
+    expect(status).toBe(0);
+    expect(stdout).toContain('5 rows of COPY');
+    // Beside the accounts of the bank.
+    expect(stdout).toContain('205 rows in the database');
+    expect(stdout).toContain('All replicas hold the same rows.');
+  });
+
+  test('a statement that a database refuses is named, and nothing is left of it', async () => {
+    const file = join(tmp, 'shop.sql');
+    await writeFile(file, 'CREATE TABLE shop (id int PRIMARY KEY);\nALTER TABLE shop OWNER TO keeper;');
+    const { status, stderr } = await understudy(
+      ['start', 'replicate', '--engine', 'postgres', '--load', file],
+      tmp,
+    ).finished;
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/LOAD_STATEMENT_FAILED: .*shop\.sql, line 2: role "keeper" does not exist/);
   });
 
   test('a file that is not there is a named failure', async () => {

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { demoEngineOf } from '#lib/cli/demo-engine.ts';
 import type { GuardMode } from '#lib/domain/topology.ts';
@@ -6,10 +7,15 @@ import { playDrill } from '#lib/local/drill/play-drill.ts';
 import { INTRUDER_SESSIONS } from '#lib/local/drill/stores/bank-store.ts';
 
 const LEADER = 'eu-west-1';
+/** A dump. */
+const SHOP = fileURLToPath(new URL('../local/load/shop.sql', import.meta.url));
 
 /** A drill of the bank in PostgreSQL databases: equal replicas at the end, and no money made or lost. */
-async function play(scenario: Scenario, guard?: GuardMode): Promise<DrillReport> {
-  const { engine, schema } = await demoEngineOf({ engine: 'postgres', ...(guard && { guard }) }, () => {});
+async function play(
+  scenario: Scenario,
+  options: { readonly guard?: GuardMode; readonly load?: string } = {},
+): Promise<DrillReport> {
+  const { engine, schema, sqlFile } = await demoEngineOf({ engine: 'postgres', ...options }, () => {});
   const report = await playDrill({
     scenario,
     profile: 'fast',
@@ -17,6 +23,7 @@ async function play(scenario: Scenario, guard?: GuardMode): Promise<DrillReport>
     calmMs: 1_500,
     engine,
     schema: schema!,
+    ...(sqlFile !== undefined && { sqlFile }),
     signal: new AbortController().signal,
   });
   expect(report.failures).toEqual([]);
@@ -43,8 +50,10 @@ function expectLossToldAndKept({ divergent, lost, reportedRpoRecords }: DrillRep
 const SAME_LEADER = { epoch: 1, leader: LEADER, rtoMs: null, lost: 0 };
 
 describe('a drill of PostgreSQL databases', () => {
-  test('region-loss: another Region leads, and the lost one comes back and follows', async () => {
-    expectTakenOver(await play('region-loss'));
+  test("region-loss: another Region leads, and the lost one comes back and follows; a user's own tables are there throughout", async () => {
+    const report = await play('region-loss', { load: SHOP });
+    expectTakenOver(report);
+    expect(report.loaded).toEqual({ 'shop.item': 3, 'shop.sale': 2 });
   });
 
   test('partition: a leader that is cut off shuts its application out by itself', async () => {
@@ -62,7 +71,7 @@ describe('a drill of PostgreSQL databases', () => {
   });
 
   test('pause, unguarded: what it acknowledges to who asks for no lease is counted, and kept', async () => {
-    const report = await play('pause', 'off');
+    const report = await play('pause', { guard: 'off' });
     expectTakenOver(report);
     expect(report.zombieAcknowledged).toBeGreaterThan(INTRUDER_SESSIONS);
     expect(report.divergent).toBeGreaterThanOrEqual(report.zombieAcknowledged!);

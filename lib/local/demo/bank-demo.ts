@@ -1,8 +1,7 @@
 import pg from 'pg';
 import type { Endpoints } from '#lib/aws/config.ts';
-import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
-import { MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
+import { BANK, MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
 import type { DemoStore } from '#lib/local/demo/demo-store.ts';
 import { LagProbe } from '#lib/local/demo/lag-probe.ts';
 
@@ -11,10 +10,10 @@ const SESSIONS = 8;
 
 /** What a reader sees at one moment: the money, how many accounts there are, and the transfers that are new to it. */
 const LOOK = `
-  SELECT (SELECT coalesce(sum(balance), 0) FROM accounts)::bigint AS money,
-         (SELECT count(*) FROM accounts)::int AS accounts,
+  SELECT (SELECT coalesce(sum(balance), 0) FROM ${BANK}.accounts)::bigint AS money,
+         (SELECT count(*) FROM ${BANK}.accounts)::int AS accounts,
          (SELECT coalesce(json_agg(json_build_array(id, written_at_ms)), '[]')
-            FROM (SELECT id, written_at_ms FROM transfers WHERE id > $1 ORDER BY id LIMIT 5000) t) AS fresh`;
+            FROM (SELECT id, written_at_ms FROM ${BANK}.transfers WHERE id > $1 ORDER BY id LIMIT 5000) t) AS fresh`;
 
 /** A bank in PostgreSQL databases. */
 export class BankDemo implements DemoStore {
@@ -36,11 +35,7 @@ export class BankDemo implements DemoStore {
   }
 
   load(): Promise<never> {
-    throw new UnderstudyError(
-      'CONFIG_INVALID',
-      '--load takes items of DynamoDB tables',
-      'Leave it out with --engine postgres.',
-    );
+    throw new Error('a database has no items');
   }
 
   async write(): Promise<void> {

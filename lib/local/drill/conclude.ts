@@ -6,7 +6,7 @@ import { diverged } from '#lib/local/drill/diverged.ts';
 import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
 import { type Promotion, promotionsOf } from '#lib/local/drill/promotions.ts';
 import type { DrillOptions } from '#lib/local/drill/run-drill.ts';
-import type { DrillStore, Intruder } from '#lib/local/drill/stores/drill-store.ts';
+import type { DrillStore, Held, Intruder } from '#lib/local/drill/stores/drill-store.ts';
 import { phasesOf, type TelemetryLine } from '#lib/local/drill/timeline.ts';
 import type { Acknowledged, DrillWriter } from '#lib/local/drill/writer.ts';
 
@@ -84,7 +84,7 @@ export async function conclude(found: {
     leader: now,
     rtoMs: first === undefined || last === undefined ? null : first.atMs - last.atMs,
     pauseMs: longestPause(writes),
-    loaded: loaded?.items ?? null,
+    loaded: loaded?.rows ?? null,
     acknowledged: acked.size,
     lost: lost.length,
     reportedRpoRecords: reported,
@@ -110,13 +110,16 @@ export function tooEarly(epoch: Epoch, lastBefore: object | undefined): readonly
   ];
 }
 
-/** What --load put into the table: its items, and how many were not taken. */
-export type Loaded = { readonly items: number; readonly failed: number };
+/** What --load put into each table, and how many items were not taken. */
+export type Loaded = { readonly rows: Held['others']; readonly failed: number };
 
-function missing({ items, failed }: Loaded, held: number): readonly string[] {
+function missing({ rows, failed }: Loaded, held: Held['others']): readonly string[] {
   return [
     ...(failed > 0 ? [`the leader's table did not take ${failed} of the file's items`] : []),
-    ...(held < items ? [`${items - held} of the ${items} items that were loaded are gone`] : []),
+    ...Object.entries(rows).flatMap(([table, loaded]) => {
+      const gone = loaded - (held[table] ?? 0);
+      return gone > 0 ? [`${gone} of the ${loaded} rows of ${table} that were loaded are gone`] : [];
+    }),
   ];
 }
 

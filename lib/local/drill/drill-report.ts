@@ -69,8 +69,8 @@ export type DrillReport = {
   readonly rtoMs: number | null;
   /** The longest time in which the client got no write through, ms. */
   readonly pauseMs: number;
-  /** Items that --load put into the table before the drill's writes; null without it. */
-  readonly loaded: number | null;
+  /** Rows or items that --load put into each table before the drill's writes; null without it. */
+  readonly loaded: Readonly<Record<string, number>> | null;
   readonly acknowledged: number;
   /** Acknowledged writes that the group no longer has. */
   readonly lost: number;

@@ -35,6 +35,8 @@ export async function playDrill(options: {
   /** What is replicated: without it, a table of orders. `schema` makes the tables of databases. */
   readonly engine?: EngineConfig;
   readonly schema?: string;
+  /** A file of SQL with more tables, and their rows. */
+  readonly sqlFile?: string;
   /** Items that the table holds before the drill begins. */
   readonly load?: AsyncIterable<Write>;
   readonly onEvent?: (event: DrillEvent) => void;
@@ -57,6 +59,7 @@ export async function playDrill(options: {
     scenario,
     schema,
     signal,
+    sqlFile,
   } = options;
   const group = parseGroup({
     group: 'demo',
@@ -69,6 +72,7 @@ export async function playDrill(options: {
     group,
     leader: LEADER,
     ...(schema !== undefined && { schema }),
+    ...(sqlFile !== undefined && { sqlFile }),
     failover: {
       profile,
       ttlSeconds: TTL_SECONDS,

@@ -38,6 +38,17 @@ export function spansOf({ phases, timeline }: DrillReport): readonly PhaseSpan[]
   return spans.map((span) => ({ ...span, fromMs: span.fromMs + shift }));
 }
 
+const loadedText = (loaded: Readonly<Record<string, number>>): string =>
+  countText(
+    Object.values(loaded).reduce((sum, rows) => sum + rows, 0),
+    'row',
+  );
+
+function loadedNote(loaded: Readonly<Record<string, number>>): string {
+  const tables = Object.entries(loaded).map(([table, rows]) => `${table} ${rows}`);
+  return `from your file, before the drill: ${tables.join(', ')}`;
+}
+
 /** The figures that a drill is about. What is not known is never shown as a number. */
 export function figuresOf(report: DrillReport): readonly Figure[] {
   const {
@@ -59,9 +70,7 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
       note: "old leader's last write to the new one's first",
     },
     { name: 'longest pause', value: secondsText(pauseMs), note: 'no write of the client got through' },
-    ...(loaded === null
-      ? []
-      : [{ name: 'loaded', value: countText(loaded, 'item'), note: 'from your file, before the drill' }]),
+    ...(loaded === null ? [] : [{ name: 'loaded', value: loadedText(loaded), note: loadedNote(loaded) }]),
     { name: 'acknowledged', value: countText(acknowledged, 'write'), note: 'by the leader of the moment' },
     { name: 'lost', value: countText(lost, 'write'), note: 'acknowledged, and the group no longer has them' },
     {

@@ -152,7 +152,12 @@ export async function runDrill(
     statusText = () => `${application.acknowledged} items of the file are loaded`;
     await application.runAll(load, signal);
     await untilCaughtUp(peers, others, signal);
-    return { items: (await store.heldBy(leader)).others, failed: application.failed };
+    return { rows: (await store.heldBy(leader)).others, failed: application.failed };
+  };
+  /** What a file of SQL has put into the leader's database before the cloud was up. */
+  const loadedBefore = async (): Promise<Loaded | undefined> => {
+    const { others } = await store.heldBy(leader);
+    return Object.keys(others).length === 0 ? undefined : { rows: others, failed: 0 };
   };
 
   const ended = new AbortController();
@@ -172,7 +177,7 @@ export async function runDrill(
   try {
     await untilFollowing(peers, others, signal);
     await store.begin(leader);
-    const loaded = options.load && (await loadAll(options.load));
+    const loaded = options.load ? await loadAll(options.load) : await loadedBefore();
     statusText = writesText;
     writer.start(options.rate, (ms) => sleep(ms));
     await stage.until('no write comes through', () => writer.acknowledged.length > 0);

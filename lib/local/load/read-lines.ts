@@ -88,7 +88,7 @@ function refuseOtherFormats(path: string, chunk: Buffer): void {
   throw unreadable(
     path,
     other === undefined ? 'is not text' : `is ${other}`,
-    'Give lines of JSON in UTF-8, plain or compressed with gzip.',
+    'Give lines of JSON, or for databases of SQL, in UTF-8, plain or compressed with gzip.',
   );
 }
 

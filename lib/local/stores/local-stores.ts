@@ -16,12 +16,15 @@ export interface LocalStores {
 }
 
 /** The stores of a group by its engine. Throws PLATFORM_UNSUPPORTED where there is no server to start. */
-export function localStores(group: GroupConfig, { schema = '' }: Pick<CloudOptions, 'schema'>): LocalStores {
+export function localStores(
+  group: GroupConfig,
+  options: Pick<CloudOptions, 'leader' | 'schema' | 'sqlFile'>,
+): LocalStores {
   const { engine } = group;
   switch (engine.kind) {
     case 'dynamodb':
       return new DynamoStores(engine);
     case 'postgres':
-      return new PostgresStores({ ...group, engine }, schema);
+      return new PostgresStores({ ...group, engine }, options);
   }
 }

@@ -5,9 +5,11 @@ import { originOf } from '#functions/engines/postgres-engine.ts';
 import type { RegionEndpoints } from '#lib/aws/config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { GroupConfig, PostgresEngineConfig } from '#lib/domain/topology.ts';
-import { connector } from '#lib/engines/postgres/connect.ts';
+import { type Connect, connector } from '#lib/engines/postgres/connect.ts';
 import { prepareFollower, prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { MAKE_APPLICATION_ROLE } from '#lib/local/application-role.ts';
+import type { CloudOptions } from '#lib/local/cloud-settings.ts';
+import { emptyTables, loadSql, refuseKeyless } from '#lib/local/load/load-sql.ts';
 import { postgresBinaries, startPostgresServer } from '#lib/local/postgres-server.ts';
 import { folderOf, onOnePort, type Place } from '#lib/local/region-servers.ts';
 import type { LocalStores } from '#lib/local/stores/local-stores.ts';
@@ -18,13 +20,16 @@ const SETTINGS = { shared_buffers: '32MB', max_connections: 60 };
 /** PostgreSQL databases: a server of its own in each Region. */
 export class PostgresStores implements LocalStores {
   readonly #group: GroupConfig<PostgresEngineConfig>;
-  readonly #schema: string;
+  readonly #options: Pick<CloudOptions, 'leader' | 'schema' | 'sqlFile'>;
   readonly #endpoints = new Map<RegionId, string>();
 
-  constructor(group: GroupConfig<PostgresEngineConfig>, schema: string) {
+  constructor(
+    group: GroupConfig<PostgresEngineConfig>,
+    options: Pick<CloudOptions, 'leader' | 'schema' | 'sqlFile'>,
+  ) {
     postgresBinaries();
     this.#group = group;
-    this.#schema = schema;
+    this.#options = options;
   }
 
   async boot({ folder, run }: Place, region: RegionId): Promise<Partial<RegionEndpoints>> {
@@ -44,14 +49,30 @@ export class PostgresStores implements LocalStores {
   /** Any Region may lead, so each gets what it takes to lead and to follow. */
   async provision(_: OpenGroup, region: RegionId): Promise<void> {
     const { publication, slot } = this.#group.engine;
-    const client = await connector({ connectionString: this.#endpoints.get(region)! })();
+    const { leader, schema = '', sqlFile } = this.#options;
+    const connect = connector({ connectionString: this.#endpoints.get(region)! });
+    const client = await connect();
     try {
-      await client.query(this.#schema);
+      await client.query(schema);
+      if (sqlFile !== undefined) await loadFile(connect, sqlFile, region === leader);
       await client.query(MAKE_APPLICATION_ROLE);
       await prepareFollower(client, originOf(this.#group));
       await prepareLeader(client, publication, slot);
     } finally {
       await client.end();
     }
+  }
+}
+
+/** Runs a user's file. A follower keeps its tables alone. */
+async function loadFile(connect: Connect, sqlFile: string, isLeader: boolean): Promise<void> {
+  // A dump changes the settings of its session.
+  const client = await connect();
+  try {
+    await loadSql(client, sqlFile);
+    await refuseKeyless(client);
+    if (!isLeader) await emptyTables(client);
+  } finally {
+    await client.end();
   }
 }

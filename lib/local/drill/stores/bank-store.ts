@@ -1,12 +1,13 @@
 import pg from 'pg';
 import type { Endpoints } from '#lib/aws/config.ts';
-import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { connector } from '#lib/engines/postgres/connect.ts';
 import { REFUSED } from '#lib/engines/postgres/lease-guard-sql.ts';
+import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
+import { literal } from '#lib/engines/postgres/quote.ts';
 import { asApplicationRole } from '#lib/local/application-role.ts';
-import { MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
+import { BANK, MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
 import type { DrillStore, Held, Intruder } from '#lib/local/drill/stores/drill-store.ts';
 
 /** Sessions of an intruder. */
@@ -30,19 +31,25 @@ export class BankStore implements DrillStore {
   }
 
   load(): Promise<never> {
-    throw new UnderstudyError(
-      'CONFIG_INVALID',
-      '--load takes items of DynamoDB tables',
-      'Leave it out with --engine postgres.',
-    );
+    throw new Error('a database has no items');
   }
 
   async heldBy(region: RegionId): Promise<Held> {
-    const written = await this.#query<{ reference: string }>(region, 'SELECT reference FROM transfers');
-    const [sum] = await this.#query<{ money: string }>(region, 'SELECT sum(balance) AS money FROM accounts');
+    const written = await this.#query<{ reference: string }>(
+      region,
+      `SELECT reference FROM ${BANK}.transfers`,
+    );
+    const [sum] = await this.#query<{ money: string }>(
+      region,
+      `SELECT sum(balance) AS money FROM ${BANK}.accounts`,
+    );
     const broken =
       Number(sum?.money) === MONEY ? [] : [`${region} has ${sum?.money} in its accounts, not ${MONEY}`];
-    return { ids: new Set(written.map(({ reference }) => reference)), others: 0, broken };
+    return {
+      ids: new Set(written.map(({ reference }) => reference)),
+      others: await this.#othersIn(region),
+      broken,
+    };
   }
 
   writeIdOf(change: unknown): string | undefined {
@@ -50,11 +57,14 @@ export class BankStore implements DrillStore {
       table?: string;
       after?: { readonly reference?: string | null } | null;
     };
-    return table === 'public.transfers' ? (after?.reference ?? undefined) : undefined;
+    return table === `${BANK}.transfers` ? (after?.reference ?? undefined) : undefined;
   }
 
   strain(region: RegionId): Promise<unknown> {
-    return this.#query(region, 'SELECT count(*) FROM transfers a, accounts b WHERE a.amount <> b.balance');
+    return this.#query(
+      region,
+      `SELECT count(*) FROM ${BANK}.transfers a, ${BANK}.accounts b WHERE a.amount <> b.balance`,
+    );
   }
 
   /** Sessions of the application's role that ask for no lease. What the lease guard refuses is tried again; nothing else is. */
@@ -90,6 +100,23 @@ export class BankStore implements DrillStore {
         await Promise.all(clients.map((client) => client.end()));
       },
     };
+  }
+
+  async #othersIn(region: RegionId): Promise<Readonly<Record<string, number>>> {
+    const tables = await this.#query<{ name: string }>(
+      region,
+      `SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' AND n.nspname !~ '^pg_'
+          AND n.nspname NOT IN ('information_schema', '${OWN_SCHEMA}', '${BANK}') ORDER BY 1`,
+    );
+    const count = tables.map(
+      ({ name }) => `SELECT ${literal(name)} AS name, count(*)::int AS rows FROM ${name}`,
+    );
+    const counted =
+      count.length === 0
+        ? []
+        : await this.#query<{ name: string; rows: number }>(region, count.join(' UNION ALL '));
+    return Object.fromEntries(counted.map(({ name, rows }) => [name, rows]));
   }
 
   async #query<T extends object>(region: RegionId, sql: string): Promise<T[]> {

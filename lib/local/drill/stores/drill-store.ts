@@ -5,10 +5,10 @@ import { BankStore } from '#lib/local/drill/stores/bank-store.ts';
 import { OrdersStore } from '#lib/local/drill/stores/orders-store.ts';
 import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 
-/** What a Region's store holds: the drill's own writes, how much else, and what should never be, a sentence each. */
+/** What a Region's store holds: the drill's own writes, how many rows of a user's in each table, and what should never be, a sentence each. */
 export type Held = {
   readonly ids: ReadonlySet<string>;
-  readonly others: number;
+  readonly others: Readonly<Record<string, number>>;
   readonly broken: readonly string[];
 };
 
@@ -25,7 +25,7 @@ export interface DrillStore {
   begin(leader: RegionId): Promise<void>;
   /** The nth write: its name, and what the application is sent for it. */
   writeOf(n: number): { readonly id: string; readonly body: object };
-  /** Makes one write of a user's file. */
+  /** Makes one write of a user's file of items; one of SQL is run before anything is replicated. */
   load(leader: RegionId, write: Write): Promise<unknown>;
   heldBy(region: RegionId): Promise<Held>;
   /** Name of the drill's write that a change of a report of what diverged has made, if it is one. */

@@ -46,7 +46,8 @@ export class OrdersStore implements DrillStore {
         else if (heartbeatTime(item) === undefined) others += 1;
       }
       cursor = page.cursor;
-      if (cursor === undefined) return { ids, others, broken: [] };
+      if (cursor === undefined)
+        return { ids, others: others > 0 ? { [this.#table]: others } : {}, broken: [] };
     }
   }
 
