@@ -21,11 +21,11 @@ let followers = 0;
 export class PostgresFollower {
   readonly url: string;
   readonly client: pg.Client;
-  readonly connect: Connect;
+  connect: Connect;
   readonly origin: string;
   readonly log: ReplicaLog;
   readonly roles = new MemoryControl(AWAY);
-  readonly checkpoints: PostgresCheckpoints;
+  checkpoints: PostgresCheckpoints;
   readonly telemetry = new RecordedTelemetry();
   replica: PostgresReplica;
   #holding: Holding | undefined;
@@ -76,6 +76,18 @@ export class PostgresFollower {
     const other = new PostgresFollower(url, this.client, this.log, this.origin);
     await other.roles.nameLeader({ leader: HOME, epoch: E1 });
     return other;
+  }
+
+  /** From now on it waits for no lock longer than this, ms. */
+  waitForLocks(ms: number): void {
+    const { connect } = this;
+    this.connect = async (options) => {
+      const client = await connect(options);
+      await client.query(`SET lock_timeout = ${ms}`);
+      return client;
+    };
+    this.checkpoints = new PostgresCheckpoints(this.connect);
+    this.replica = this.newReplica();
   }
 
   newReplica(): PostgresReplica {

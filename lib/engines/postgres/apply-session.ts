@@ -13,8 +13,7 @@ import type { ApplyLease, ApplyState } from '#lib/ports/control.ts';
  * session that is frozen inside a transaction is ended by the server, so that its locks do not stay.
  */
 const SETTINGS = `
-  SET synchronous_commit = off; SET statement_timeout = 0; SET lock_timeout = 0;
-  SET idle_in_transaction_session_timeout = '60s'; SET plan_cache_mode = force_generic_plan;
+  SET synchronous_commit = off; SET idle_in_transaction_session_timeout = '60s'; SET plan_cache_mode = force_generic_plan;
   SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off`;
 
 const ORIGIN_TRIES = 100;

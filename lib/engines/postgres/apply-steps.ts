@@ -1,5 +1,6 @@
 import type { ChangeRecord } from '#lib/domain/change.ts';
 import type { Lsn } from '#lib/domain/lsn.ts';
+import { applyConflict } from '#lib/engines/postgres/apply-conflict.ts';
 import type { ApplySession } from '#lib/engines/postgres/apply-session.ts';
 import { commitLsnOf, parseWal } from '#lib/engines/postgres/captured-change.ts';
 import { NetChanges } from '#lib/engines/postgres/net-changes.ts';
@@ -7,7 +8,7 @@ import { decodeMessage } from '#lib/engines/postgres/pgoutput/decode-message.ts'
 import { malformed } from '#lib/engines/postgres/pgoutput/malformed.ts';
 import { RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
 import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
-import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
+import { isObjection } from '#lib/engines/postgres/postgres-failure.ts';
 import type { ReadSegment, RunReader } from '#lib/engines/postgres/run-reader.ts';
 import { NOTE_SEQUENCES, toldSequences } from '#lib/engines/postgres/sequences.ts';
 import type { Copied } from '#lib/engines/postgres/snapshot.ts';
@@ -26,6 +27,7 @@ type Step =
       readonly targets: readonly TargetTable[];
       readonly restart: boolean;
       readonly alone: boolean;
+      readonly lsn: Lsn;
     }
   | { readonly kind: 'sequences'; readonly told: string };
 
@@ -55,8 +57,8 @@ export async function applySteps(
       await write(session, netSteps(tables, run), isFresh ? begin : [{ text: SAVEPOINT, types: [] }]);
       return;
     } catch (error) {
-      // Rows that trade values of a unique column meet in the middle; or there is a conflict, to be told exactly.
-      if (!(error instanceof UnexpectedCount) && !sqlState(error)?.startsWith('23')) throw error;
+      // Rows that trade values of a unique column meet in the middle; or something is in the way, to be told exactly.
+      if (!(error instanceof UnexpectedCount) && !isObjection(error)) throw error;
     }
     await session.client.query(isFresh ? 'ROLLBACK' : `ROLLBACK TO ${SAVEPOINT}`);
   }
@@ -98,7 +100,9 @@ async function write(
         ? list.map((sql) => `DELETE FROM ${sql}`)
         : [`TRUNCATE ${list.join(', ')}${restart}`];
       for (const text of texts) truncate.add({ text, types: [] });
-      await truncate.run(client);
+      await truncate.run(client).catch((error) => {
+        throw isObjection(error) ? applyConflict({ target: step.targets[0]!, lsn: step.lsn }, error) : error;
+      });
     }
   }
   await exact.end();
@@ -134,9 +138,9 @@ function netSteps(tables: TargetTables, run: Run): readonly Step[] {
       // By itself it may fit; if not, it is written as it is.
       if (!netOf(target).add(row, message)) steps.push({ kind: 'row', target, message, lsn });
     },
-    truncate(targets, restart, alone) {
+    truncate(targets, restart, alone, lsn) {
       for (const { name } of targets) nets.delete(name);
-      steps.push({ kind: 'truncate', targets, restart, alone });
+      steps.push({ kind: 'truncate', targets, restart, alone, lsn });
     },
     sequences(newest) {
       told = newest;
@@ -151,7 +155,8 @@ function exactSteps(tables: TargetTables, run: Run): readonly Step[] {
   const steps: Step[] = [];
   forEachChange(tables, run, {
     row: (target, message, lsn) => steps.push({ kind: 'row', target, message, lsn }),
-    truncate: (targets, restart, alone) => steps.push({ kind: 'truncate', targets, restart, alone }),
+    truncate: (targets, restart, alone, lsn) =>
+      steps.push({ kind: 'truncate', targets, restart, alone, lsn }),
     sequences: (told) => steps.push({ kind: 'sequences', told }),
   });
   return steps;
@@ -162,7 +167,7 @@ function forEachChange(
   { reader, upTo, copied, without }: Run,
   on: {
     row(target: TargetTable, message: Uint8Array, lsn: Lsn): void;
-    truncate(targets: readonly TargetTable[], restart: boolean, alone: boolean): void;
+    truncate(targets: readonly TargetTable[], restart: boolean, alone: boolean, lsn: Lsn): void;
     sequences(told: string): void;
   },
 ): void {
@@ -187,7 +192,7 @@ function forEachChange(
         .map((oid) => targetOf(tables, of, oid))
         .filter(({ name }) => !isCopied(name, record) && without?.hasTable(name) !== true);
       const alone = positions.size > 0 || without !== undefined;
-      if (targets.length > 0) on.truncate(targets, decoded.restartIdentity, alone);
+      if (targets.length > 0) on.truncate(targets, decoded.restartIdentity, alone, lsn);
       return;
     }
     const table = of.tables[record.table];

@@ -10,7 +10,7 @@ export type Connect = (options?: {
   readonly applicationName?: string;
 }) => Promise<pg.Client>;
 
-/** How values look as text must not depend on a server's or a role's settings, and fence and guard are for others. */
+/** How values look as text, and what may take how long, must not depend on a server's or a role's settings; fence and guard are for others. */
 const SESSION = [
   `${OWN_WRITES}=on`,
   'default_transaction_read_only=off',
@@ -18,6 +18,9 @@ const SESSION = [
   'intervalstyle=postgres',
   'extra_float_digits=3',
   'bytea_output=hex',
+  // A role's are for its other users: whoever waits here says for whom, and tries again.
+  'statement_timeout=0',
+  'lock_timeout=20s',
 ]
   .map((setting) => `-c ${setting}`)
   .join(' ');

@@ -2,8 +2,8 @@ import type pg from 'pg';
 import type { LaneId } from '#lib/domain/ids.ts';
 import { parseEpoch, parseLsn } from '#lib/domain/lsn.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { applierFailure } from '#lib/engines/postgres/lock-holders.ts';
 import type { Statement } from '#lib/engines/postgres/pipeline.ts';
-import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import type { ApplyLease, ApplyState, ApplyStates, SnapshotProgress } from '#lib/ports/control.ts';
 
 /** How an applier calls itself: whoever takes the lease may end it. */
@@ -88,7 +88,7 @@ export class PostgresCheckpoints implements ApplyStates {
     try {
       return await work(client);
     } catch (error) {
-      throw postgresFailure(error, 'read or move its checkpoint');
+      throw await applierFailure(this.#connect, error, 'read or move its checkpoint');
     } finally {
       await client.end();
     }

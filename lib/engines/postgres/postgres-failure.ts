@@ -13,6 +13,24 @@ export function isLoginRefused(error: unknown): boolean {
   return isFailure(error, 'POSTGRES_REFUSED') && ['28P01', '28000'].includes(sqlState(error.cause) ?? '');
 }
 
+/** Did a statement end for the locks of another session? */
+export function isLockWait(error: unknown): boolean {
+  return ['55P03', '40P01'].includes(sqlState(error) ?? '');
+}
+
+/** Is it what was written that the database refuses, whatever state it is in? Asking again would end the same. */
+export function isObjection(error: unknown): boolean {
+  const state = sqlState(error);
+  const isState = state === undefined || /^(08|25|28|40|42501|53|54|55|57|58|XX)/.test(state);
+  return !isState && missingLabel(error) === undefined;
+}
+
+/** The enumeration, and the label that it lacks. */
+function missingLabel(error: unknown): readonly [type: string, label: string] | undefined {
+  const found = /enum (.+): "(.*)"$/.exec(error instanceof Error ? error.message : '');
+  return sqlState(error) === '22P02' && found !== null ? [found[1]!, found[2]!] : undefined;
+}
+
 /** Names a failure of the server or of the way to it. Keeps what has a name already. */
 export function postgresFailure(error: unknown, doing: string): UnderstudyError {
   if (isFailure(error)) return error;
@@ -22,12 +40,13 @@ export function postgresFailure(error: unknown, doing: string): UnderstudyError 
   const what = `PostgreSQL did not ${doing}: ${error instanceof Error ? error.message : String(error)}${
     state === undefined ? '' : ` (${state})`
   }`;
-  const label = state === '22P02' && /enum (.+): "(.*)"$/.exec(String((error as Error).message));
-  if (label) {
+  const missing = missingLabel(error);
+  if (missing !== undefined) {
+    const [type, label] = missing;
     return new UnderstudyError(
       'SCHEMA_DIFFERS',
       what,
-      `Run here: ALTER TYPE ${label[1]} ADD VALUE ${literal(label[2]!).trim()}; in the leader's order.`,
+      `Run here: ALTER TYPE ${type} ADD VALUE ${literal(label).trim()}; in the leader's order.`,
       { cause: error },
     );
   }
@@ -59,11 +78,13 @@ function diagnose(state: string | undefined, error: unknown): [ErrorCode, string
   if (/^(42501|3D)/.test(state)) {
     return ['POSTGRES_REFUSED', 'Run understudy doctor; it names the statement that gives the right.'];
   }
-  if (/^53/.test(state)) return ['POSTGRES_FAILED', 'Give the server more disk, memory or connections.'];
-  if (/^(57014|55P03|25P0)/.test(state)) {
+  if (/^53/.test(state)) {
+    return ['POSTGRES_EXHAUSTED', 'Give the server more of it; it is tried again from where it stood.'];
+  }
+  if (/^(57014|55P03|25P0|40)/.test(state)) {
     return [
-      'POSTGRES_FAILED',
-      'It is tried again; look for whoever holds locks, and at the timeouts of the role.',
+      'POSTGRES_BLOCKED',
+      'It is tried again: SELECT * FROM pg_locks JOIN pg_stat_activity USING (pid) tells who holds what; pg_terminate_backend(pid) ends that session.',
     ];
   }
   return ['POSTGRES_FAILED', 'It is tried again; if it stays, look at the server log.'];

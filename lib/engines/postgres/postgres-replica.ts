@@ -1,10 +1,12 @@
 import type { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Head } from '#lib/domain/log.ts';
 import { LSN_ZERO, type Lsn } from '#lib/domain/lsn.ts';
+import { commitConflict } from '#lib/engines/postgres/apply-conflict.ts';
 import { ApplySession } from '#lib/engines/postgres/apply-session.ts';
 import { applySteps } from '#lib/engines/postgres/apply-steps.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { LeaderCatalog } from '#lib/engines/postgres/leader-catalog.ts';
+import { applierFailure } from '#lib/engines/postgres/lock-holders.ts';
 import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
 import { checkpointValues, LEASE_LOST, MOVE_CHECKPOINT } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
@@ -161,7 +163,10 @@ export class PostgresReplica implements ReplicaStore {
     try {
       await closing.run(session.client);
     } catch (error) {
-      if (sqlState(error) !== LEASE_LOST || closing.completed > 0) throw error;
+      const isMoved = closing.completed > 0;
+      if (isMoved && state.applied && sqlState(error)?.startsWith('23'))
+        throw commitConflict(state.applied.lsn, error as Error);
+      if (sqlState(error) !== LEASE_LOST || isMoved) throw error;
       await this.#drop();
       return { kind: 'lost' };
     }
@@ -185,7 +190,7 @@ export class PostgresReplica implements ReplicaStore {
   /** Ends the session; what to say of an error that it met. */
   async #stopped(error: unknown): Promise<UnderstudyError> {
     try {
-      const failure = postgresFailure(error, 'apply');
+      const failure = await applierFailure(this.#connect, error, 'apply', this.#targets?.locals);
       // What is altered by what it says must not go back, by a crash, to before the changes that led to it.
       if (failure.code === 'SCHEMA_DIFFERS') await this.#session?.flush();
       return failure;

@@ -28,6 +28,8 @@ export function rowStatement(
   const where = old === 0 ? after : before;
   const from = target.key.length > 0 ? '' : `WITH row AS (${parts.rowOf(where)}) `;
   const join = from === '' ? parts.keyOf(where) : 't.ctid = row.c AND t.tableoid = row.o';
+  // Where the row that it refers to got another key before, it has its own new one already.
+  const moved = old !== 0 && from === '' && tag !== DELETE && target.cascades.updates;
   if (tag === DELETE) {
     return parts.end(`${from}DELETE FROM ${sql} t${from === '' ? '' : ' USING row'} WHERE ${join}`);
   }
@@ -38,7 +40,7 @@ export function rowStatement(
     .map(({ name, parameter }) => `${name} = ${parameter}`);
   if (set.length === 0) return undefined;
   return parts.end(
-    `${from}UPDATE ${sql} t SET ${set.join(', ')}${from === '' ? '' : ' FROM row'} WHERE ${join}`,
+    `${from}UPDATE ${sql} t SET ${set.join(', ')}${from === '' ? '' : ' FROM row'} WHERE ${moved ? `${join} OR ${parts.keyOf(after)}` : join}`,
   );
 }
 

@@ -25,8 +25,10 @@ export type TargetTable = {
   readonly columns: readonly TargetColumn[];
   /** Columns that name a row, as indexes into `columns`; none if rows are told apart by all that they hold. */
   readonly key: readonly number[];
-  /** Triggers of a user's that fire even for an applier that may not switch them off. */
+  /** Triggers of a user's that fire for the session that asked. */
   readonly triggers: readonly string[];
+  /** In the session that asked, rows go, or get another key, by themselves along with those that they refer to. */
+  readonly cascades: { readonly deletes: boolean; readonly updates: boolean };
 };
 
 /** The OID of a table, by its name; null if there is none. */
@@ -34,7 +36,13 @@ export const LOCAL = 'SELECT to_regclass($1)::oid::bigint AS local';
 
 const TRIGGERS = `
   SELECT tgname AS name FROM pg_trigger
-   WHERE tgrelid = to_regclass($1) AND NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgname NOT IN ${OWN_TRIGGERS} ORDER BY 1`;
+   WHERE tgrelid = to_regclass($1) AND NOT tgisinternal AND tgname NOT IN ${OWN_TRIGGERS}
+     AND tgenabled IN ('A', CASE current_setting('session_replication_role') WHEN 'replica' THEN 'R' ELSE 'O' END) ORDER BY 1`;
+
+const CASCADES = `
+  SELECT coalesce(bool_or(confdeltype = 'c'), false) AS deletes, coalesce(bool_or(confupdtype = 'c'), false) AS updates
+    FROM pg_constraint WHERE conrelid = to_regclass($1) AND contype = 'f'
+     AND current_setting('session_replication_role') <> 'replica'`;
 
 /**
  * Finds the follower's table for a leader's. Throws SCHEMA_DIFFERS, with the statements that make them equal, if it is
@@ -57,6 +65,7 @@ export async function targetTable(
     return isKey ? [index] : [];
   });
   const triggers = await client.query<{ name: string }>(TRIGGERS, [sql]);
+  const cascades = await client.query<TargetTable['cascades']>(CASCADES, [sql]);
   return {
     name: table.name,
     local: local!,
@@ -73,5 +82,6 @@ export async function targetTable(
     }),
     key,
     triggers: triggers.rows.map((row) => row.name),
+    cascades: cascades.rows[0]!,
   };
 }

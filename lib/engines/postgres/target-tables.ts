@@ -62,6 +62,11 @@ export class TargetTables {
     this.#seen?.save(into);
   }
 
+  /** OIDs, in this database, of all that were looked up. */
+  get locals(): readonly number[] {
+    return [...this.#known.values()].map(({ local }) => local);
+  }
+
   of(table: DescribedTable): TargetTable {
     return this.#byDescription.get(table)!;
   }

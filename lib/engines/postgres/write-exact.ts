@@ -1,9 +1,9 @@
 import type pg from 'pg';
-import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { Lsn } from '#lib/domain/lsn.ts';
-import type { RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
+import { applyConflict, type ChangeAt } from '#lib/engines/postgres/apply-conflict.ts';
+import { DELETE, type RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
 import { Pipeline, type Prepared } from '#lib/engines/postgres/pipeline.ts';
-import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
+import { isObjection } from '#lib/engines/postgres/postgres-failure.ts';
 import { rowStatement } from '#lib/engines/postgres/row-statement.ts';
 import type { TargetTable } from '#lib/engines/postgres/target-table.ts';
 
@@ -15,7 +15,7 @@ export class ExactWriter {
   readonly #client: pg.Client;
   readonly #prepared: Prepared;
   #pipeline: Pipeline;
-  #changes: { readonly table: string; readonly lsn: Lsn }[] = [];
+  #changes: (ChangeAt & { readonly mayBeGone: boolean })[] = [];
 
   constructor(client: pg.Client, prepared: Prepared) {
     this.#client = client;
@@ -23,12 +23,14 @@ export class ExactWriter {
     this.#pipeline = new Pipeline(prepared);
   }
 
-  /** Throws APPLY_CONFLICT, perhaps for a change that was added before. */
+  /** Throws APPLY_CONFLICT or APPLY_REFUSED, perhaps for a change that was added before; and the server's errors. */
   async add(target: TargetTable, change: RowChange, lsn: Lsn): Promise<void> {
     const written = rowStatement(target, change);
     if (written === undefined) return;
     this.#pipeline.add(written.statement, written.values);
-    this.#changes.push({ table: target.name, lsn });
+    // A row that the leader deleted along with the one that it refers to went with that one here, too.
+    const mayBeGone = change.tag === DELETE && target.cascades.deletes;
+    this.#changes.push({ target, lsn, mayBeGone });
     if (this.#pipeline.length >= STATEMENTS) await this.end();
   }
 
@@ -38,28 +40,11 @@ export class ExactWriter {
     const changes = this.#changes;
     this.#pipeline = new Pipeline(this.#prepared);
     this.#changes = [];
-    try {
-      const counts = await pipeline.run(this.#client);
-      const at = counts.findIndex((count) => count !== 1);
-      if (at >= 0) throw conflict(changes[at]!, 'the row is not there');
-    } catch (error) {
-      const state = sqlState(error);
+    const counts = await pipeline.run(this.#client).catch((error) => {
       const at = changes[pipeline.completed];
-      if (state?.startsWith('23') && at !== undefined) throw conflict(at, (error as Error).message, error);
-      throw postgresFailure(error, 'apply changes');
-    }
+      throw at !== undefined && isObjection(error) ? applyConflict(at, error) : error;
+    });
+    const missed = changes.find(({ mayBeGone }, index) => counts[index] !== 1 && !mayBeGone);
+    if (missed !== undefined) throw applyConflict(missed);
   }
-}
-
-function conflict(
-  { table, lsn }: { readonly table: string; readonly lsn: Lsn },
-  why: string,
-  cause?: unknown,
-): UnderstudyError {
-  return new UnderstudyError(
-    'APPLY_CONFLICT',
-    `the change of table ${table} at LSN ${lsn} can't be applied: ${why}`,
-    `Look at it with understudy log cat ${lsn}, and make the row here what it was at the leader before.`,
-    { cause },
-  );
 }
