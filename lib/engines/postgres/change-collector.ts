@@ -28,7 +28,7 @@ const MAX_ORDINAL = 10 ** ORDINAL_DIGITS;
 
 /**
  * Makes batches of the messages of one session of a slot (pgoutput without streaming and two-phase commit). It keeps
- * a row's bytes as they are. In a batch a table has one description, and a table's name belongs to one table.
+ * a row's bytes as they are. In a batch a table has one description, under one name, and a name belongs to one table.
  */
 export class ChangeCollector {
   readonly #checkType: (type: number) => void;
@@ -36,7 +36,8 @@ export class ChangeCollector {
   readonly #types = new Map<number, Uint8Array>();
   readonly #done: ChangeBatch[] = [];
   #records: CapturedChange[] = [];
-  #used = new Map<string, DescribedTable>();
+  /** By name and by OID. */
+  #used = new Map<string | number, DescribedTable>();
   #end: bigint | undefined;
   #bytes = 0;
   /** The transaction in progress. */
@@ -128,13 +129,13 @@ export class ChangeCollector {
     const transaction = this.#transaction;
     if (!transaction) throw malformed('changes something outside of a transaction');
     for (const table of tables) {
-      const used = this.#used.get(table.name);
-      if (used !== undefined && used !== table) {
+      const [named, numbered] = [this.#used.get(table.name), this.#used.get(table.relation.oid)];
+      if ((named ?? table) !== table || (numbered ?? table) !== table) {
         this.#close();
         break;
       }
     }
-    for (const table of tables) this.#used.set(table.name, table);
+    for (const table of tables) this.#used.set(table.name, table).set(table.relation.oid, table);
     if (transaction.ordinal >= MAX_ORDINAL) throw malformed('belongs to a transaction of too many changes');
     const ordinal = String(transaction.ordinal++).padStart(ORDINAL_DIGITS, '0');
     const sequence = transaction.head + ordinal;

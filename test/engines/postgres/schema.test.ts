@@ -216,6 +216,15 @@ describe('a leader', () => {
     expect(await contents(follower.client)).toEqual(await contents(leader.client));
   });
 
+  test('renames a table right after it has written to it: it is told once', async () => {
+    const { leader, follower } = await pair();
+    await leader.client.query('INSERT INTO t (id) VALUES (6)');
+    await leader.client.query('ALTER TABLE t RENAME TO u; INSERT INTO u (id) VALUES (7)');
+    await leader.capture();
+    expect(await applyWithFixes(follower)).toEqual(['ALTER TABLE public."t" RENAME TO "u";']);
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+  });
+
   test('may be ahead of by columns and types that hold whatever comes', async () => {
     const { leader, follower } = await pair();
     await follower.client.query(
