@@ -1,51 +1,59 @@
-import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
-import { LANE_0 } from '#lib/domain/ids.ts';
-import { connector } from '#lib/engines/postgres/connect.ts';
-import { PostgresCheckpoints } from '#lib/engines/postgres/postgres-checkpoints.ts';
+import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { prepareFollower, prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { MemoryLog } from '#lib/local/memory/memory-log.ts';
 import { until } from '../local/until.ts';
 import { Random } from '../sim/random.ts';
 import { GROUP } from '../support/log-history.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts';
-import { contents } from '../support/postgres-follower.ts';
 import { runTransaction, WORKLOAD_SCHEMA } from '../support/postgres-workload.ts';
+import { BANK_SCHEMA, BankReader, DEPOSITS, transferMoney } from './bank.ts';
+import { KeptConnection } from './kept-connection.ts';
+import { type Failure, Operator } from './operator.ts';
 import { RandomTables } from './random-tables.ts';
+import { ReplicatedPair, type Urls } from './replicated-pair.ts';
 import { SoakWorker } from './soak-worker.ts';
 
 export type SoakOptions = {
   readonly rounds: number;
+  /** Of schema and work. */
   readonly seed: number;
+  /** Seed of who is killed, and when. */
+  readonly kills: number;
+  /** Kills a round; 0.25 if absent. */
+  readonly killRate?: number;
   /** Told after each round. */
   readonly onRound?: (round: number, so: SoakResult) => void;
 };
-export type Victim = 'leader' | 'follower' | 'capture' | 'apply';
+const VICTIMS = ['leader', 'follower', 'capture', 'apply'] as const;
+export type Victim = (typeof VICTIMS)[number];
 export type SoakResult = {
+  /** Transactions at the leader that were answered. */
   readonly transactions: number;
-  /** Changes of schema at the leader, and statements that the follower was told to run. */
+  /** Changes of schema at the leader, and how often the follower was told what to run, and it was run. */
   readonly altered: number;
   readonly told: number;
+  /** Sums of all the money that readers of the follower took. */
+  readonly looks: number;
   readonly killed: Readonly<Record<Victim, number>>;
 };
 
 const SLOT = 'soak';
-const CONVERGES_MS = 30_000;
-/** Codes that a kill may bring about; all others are defects. */
-const PASSING: ReadonlySet<unknown> = new Set(['POSTGRES_UNREACHABLE', 'SLOT_BUSY', 'SCHEMA_DIFFERS']);
-
+const CONVERGES_MS = 60_000;
+/** A change of schema names itself here, in its transaction, so that one whose answer is lost is not made twice. */
+const NOTES_SCHEMA = 'CREATE TABLE altered (round int CONSTRAINT altered_once PRIMARY KEY)';
 /**
  * Rounds of random transactions and changes of schema at a leader, under SIGKILL of its server, of the follower's, of
  * the process that captures, and of the one that applies, each at a random moment. Throws unless after each round every
- * table of the leader is the same at the follower. The seed gives schema, work and kills, but not how far others are then.
+ * table of the follower is that of the leader, in rows and in columns, and unless readers of the follower find all the
+ * money there at every moment. The seeds give schema, work and kills, but not how far others are by then.
  */
-export async function soakPostgres({ rounds, seed, onRound }: SoakOptions): Promise<SoakResult> {
-  const leader = await startTestPostgres();
-  const follower = await startTestPostgres();
-  const soak = new Soak(leader, follower, seed);
+export async function soakPostgres(options: SoakOptions): Promise<SoakResult> {
+  const { rounds, seed, onRound } = options;
+  const [leader, follower] = await Promise.all([startTestPostgres(), startTestPostgres()]);
+  let soak: Soak | undefined;
   try {
-    await soak.prepare();
+    soak = await Soak.start({ leader, follower }, options);
     for (let round = 1; round <= rounds; round += 1) {
       try {
         await soak.round(round);
@@ -56,186 +64,195 @@ export async function soakPostgres({ rounds, seed, onRound }: SoakOptions): Prom
     }
     return soak.result;
   } finally {
-    await soak.stop();
+    await soak?.stop();
     await Promise.all([leader[Symbol.asyncDispose](), follower[Symbol.asyncDispose]()]);
   }
 }
 
+type Servers = Readonly<Record<'leader' | 'follower', TestPostgres>>;
+
 class Soak {
-  readonly #leader: TestPostgres;
-  readonly #follower: TestPostgres;
+  readonly #servers: Servers;
+  readonly #urls: Urls;
   readonly #seed: number;
   readonly #kills: Random;
+  readonly #killRate: number;
   readonly #tables: RandomTables;
   readonly #log = new MemoryLog(GROUP);
+  readonly #at: Readonly<Record<'work' | 'bank' | 'operator', KeptConnection>>;
+  readonly #pair: ReplicatedPair;
+  readonly #operator: Operator;
+  readonly #workers: Readonly<Record<'capture' | 'apply', SoakWorker>>;
   readonly #killed: Record<Victim, number> = { leader: 0, follower: 0, capture: 0, apply: 0 };
-  #urls = { leader: '', follower: '' };
-  #workers: Partial<Record<'capture' | 'apply', SoakWorker>> = {};
+  #doomed: Victim[] = [];
+  #killing: Promise<void> = Promise.resolve();
+  #readers: readonly BankReader[] = [];
   #transactions = 0;
   #altered = 0;
-  #told = 0;
-  #defect: string | undefined;
-  /** What failed last, for a round that does not end. */
-  #last = '';
+  #lastChange = '';
 
-  constructor(leader: TestPostgres, follower: TestPostgres, seed: number) {
-    this.#leader = leader;
-    this.#follower = follower;
-    this.#seed = seed;
-    this.#kills = new Random(seed + 1);
-    this.#tables = new RandomTables(new Random(seed));
-  }
-
-  get result(): SoakResult {
-    const { leader, follower, capture, apply } = this.#killed;
-    const killed = { leader, follower, capture, apply };
-    return { transactions: this.#transactions, altered: this.#altered, told: this.#told, killed };
-  }
-
-  async prepare(): Promise<void> {
-    const urls = {
-      leader: await this.#leader.createDatabase(),
-      follower: await this.#follower.createDatabase(),
-    };
+  private constructor(servers: Servers, urls: Urls, tables: RandomTables, options: SoakOptions) {
+    this.#servers = servers;
     this.#urls = urls;
-    const schema = `${WORKLOAD_SCHEMA}\n${this.#tables.schema}`;
-    await this.#with('leader', async (client) => {
+    this.#tables = tables;
+    this.#seed = options.seed;
+    this.#kills = new Random(options.kills);
+    this.#killRate = options.killRate ?? 0.25;
+    this.#at = {
+      work: new KeptConnection(urls.leader),
+      bank: new KeptConnection(urls.leader),
+      operator: new KeptConnection(urls.follower),
+    };
+    this.#pair = new ReplicatedPair(urls, this.#log);
+    this.#operator = new Operator(this.#at.operator);
+    const worker = (role: 'capture' | 'apply') => {
+      const task = { role, ...urls, slot: SLOT, streams: this.#kills.chance(0.5) };
+      return new SoakWorker(task, (method, args) => this.#answer(method, args));
+    };
+    this.#workers = { capture: worker('capture'), apply: worker('apply') };
+  }
+
+  static async start(servers: Servers, options: SoakOptions): Promise<Soak> {
+    const tables = new RandomTables(new Random(options.seed));
+    const urls = {
+      leader: await servers.leader.createDatabase(),
+      follower: await servers.follower.createDatabase(),
+    };
+    const schema = [WORKLOAD_SCHEMA, BANK_SCHEMA, NOTES_SCHEMA, tables.schema].join(';\n');
+    const [leader, follower] = [new KeptConnection(urls.leader), new KeptConnection(urls.follower)];
+    await leader.with(async (client) => {
       await client.query(schema);
+      await client.query(DEPOSITS);
       await prepareLeader(client, 'understudy', SLOT);
     });
-    await this.#with('follower', async (client) => {
+    await follower.with(async (client) => {
       await client.query(schema);
       await prepareFollower(client, 'soak');
     });
-    for (const role of ['capture', 'apply'] as const) {
-      const task = { role, ...urls, slot: SLOT, streams: this.#kills.chance(0.5) };
-      this.#workers[role] = new SoakWorker(task, (method, args) => this.#answer(method, args));
-    }
+    await Promise.all([leader.end(), follower.end()]);
+    return new Soak(servers, urls, tables, options);
+  }
+
+  get result(): SoakResult {
+    return {
+      transactions: this.#transactions,
+      altered: this.#altered,
+      told: this.#operator.told,
+      looks: this.#readers.reduce((sum, { looks }) => sum + looks, 0),
+      killed: { ...this.#killed },
+    };
   }
 
   async stop(): Promise<void> {
+    await this.#killing.catch(() => {});
+    await Promise.all(this.#readers.map((reader) => reader.stop()));
     await Promise.all(Object.values(this.#workers).map((worker) => worker.stop()));
+    await Promise.all(Object.values(this.#at).map((connection) => connection.end()));
+    await this.#pair.end();
   }
 
   async round(round: number): Promise<void> {
-    const killing = this.#killSomething();
-    const work = new Random(this.#seed * 1000 + round);
+    this.#kill();
+    // Each by itself: what is drawn of one depends on how far it came.
+    const [work, transfers, changes] = [1, 2, 3].map(
+      (part) => new Random(this.#seed * 1e6 + round * 3 + part),
+    );
+    this.#tables.begin(work!);
+    await Promise.all([this.#work(work!), this.#transfer(transfers!)]);
+    this.#tables.begin(changes!);
     // The first round copies, and a copy wants tables of one schema.
-    const alters = work.chance(0.4) && round > 1 ? this.#tables.alter() : [];
-    await this.#with('leader', async (client) => {
-      for (let left = 1 + work.below(6); left > 0; left -= 1) {
-        if (work.chance(0.5)) await runTransaction(client, () => work.next());
-        else await this.#tables.transaction(client);
-        this.#transactions += 1;
-      }
-    }).catch(() => {});
-    await killing;
-    if (alters.length > 0) await this.#with('leader', (client) => this.#alter(client, alters));
-    const again = this.#killSomething();
+    if (round > 1 && changes!.chance(0.4)) await this.#alter(round, this.#tables.alter());
+    this.#kill();
     await this.#converge();
-    await again;
+    await this.#killing;
     await this.#converge();
-    const [expected, found] = await Promise.all([this.#contents('leader'), this.#contents('follower')]);
-    for (const [table, rows] of Object.entries(expected)) {
-      assert.deepEqual(found[table], rows, `table ${table} is not the same`);
-    }
+    await this.#pair.compare();
+    if (round > 1) return;
+    // While tables are copied, they stand at different moments.
+    const missing = (what: string) => this.#operator.found(what);
+    this.#readers = [1, 2].map(() => new BankReader(new KeptConnection(this.#urls.follower), missing));
   }
 
-  async #alter(client: pg.Client, statements: readonly string[]): Promise<void> {
-    await client.query(`BEGIN; ${statements.join('; ')}; COMMIT`);
+  async #work(work: Random): Promise<void> {
+    await this.#at.work
+      .with(async (client) => {
+        for (let left = 1 + work.below(6); left > 0; left -= 1) {
+          if (work.chance(0.5)) await runTransaction(client, () => work.next());
+          else await this.#tables.transaction(client);
+          this.#transactions += 1;
+        }
+      })
+      .catch(() => {});
+  }
+
+  async #transfer(random: Random): Promise<void> {
+    await this.#at.bank
+      .with(async (client) => {
+        for (let left = 1 + random.below(4); left > 0; left -= 1) {
+          await transferMoney(client, random);
+          this.#transactions += 1;
+        }
+      })
+      .catch(() => {});
+  }
+
+  /** A change whose answer is lost is tried again, and made once. */
+  async #alter(round: number, statements: readonly string[]): Promise<void> {
+    const change = `BEGIN; INSERT INTO altered VALUES (${round}); ${statements.join('; ')}; COMMIT`;
+    const isMade = () =>
+      this.#at.work
+        .with((client) => client.query(change))
+        .then(
+          () => true,
+          (error) => {
+            if ((error as { constraint?: string }).constraint === 'altered_once') return true;
+            if (/^(?!57P|08)\w{5}$/.test(sqlState(error) ?? ''))
+              throw new Error(`${change}: ${String(error)}`);
+            return false;
+          },
+        );
+    await until('the leader has another schema', isMade, CONVERGES_MS);
     this.#altered += 1;
+    this.#lastChange = `round ${round}: ${statements.join('; ')}`;
   }
 
+  /** Perhaps kills something, a moment after the last that was killed is up again. */
+  #kill(): void {
+    this.#killing = this.#killing.then(() => this.#killSomething());
+    // Who waits for it is told.
+    this.#killing.catch(() => {});
+  }
+
+  /** All are killed equally often, in an order that is drawn. */
   async #killSomething(): Promise<void> {
     const kills = this.#kills;
-    const [isDue, afterMs, streams] = [kills.chance(0.12), kills.between(0, 120), kills.chance(0.5)];
-    const victim = kills.pick<Victim>(['leader', 'follower', 'capture', 'apply']);
+    const [isDue, afterMs, streams] = [
+      kills.chance(this.#killRate / 2),
+      kills.between(0, 150),
+      kills.chance(0.5),
+    ];
     if (!isDue) return;
+    if (this.#doomed.length === 0) this.#doomed = [...VICTIMS];
+    const [victim] = this.#doomed.splice(kills.below(this.#doomed.length), 1) as [Victim];
     await sleep(afterMs);
     this.#killed[victim] += 1;
-    if (victim === 'leader') await this.#leader.crash();
-    else if (victim === 'follower') await this.#follower.crash();
-    else await this.#workers[victim]!.crash(streams);
+    if (victim === 'leader' || victim === 'follower') await this.#servers[victim].crash();
+    else await this.#workers[victim].crash(streams);
   }
 
-  /** Waits until all that is committed at the leader by now is applied. */
   async #converge(): Promise<void> {
-    let end: string | undefined;
-    const checkpoints = new PostgresCheckpoints(connector({ connectionString: this.#urls.follower }));
-    const isDone = async () => {
-      if (this.#defect !== undefined) throw new Error(this.#defect);
-      end ??= await this.#with('leader', async (client) => {
-        const { rows } = await client.query<{ end: string }>('SELECT pg_current_wal_insert_lsn() AS end');
-        await client.query(`SELECT pg_logical_emit_message(true, 'soak', '')`);
-        return rows[0]!.end;
-      });
-      const isCaptured = await this.#with('leader', async (client) => {
-        const { rows } = await client.query<{ done: boolean }>(
-          'SELECT confirmed_flush_lsn > $1 AS done FROM pg_replication_slots',
-          [end],
-        );
-        return rows[0]!.done;
-      });
-      if (!isCaptured) return false;
-      const { applied, snapshot } = await checkpoints.applyState(LANE_0);
-      const { lastLsn } = await this.#log.head(LANE_0);
-      return snapshot === undefined && applied !== undefined && applied.lsn >= lastLsn;
+    const check = () => {
+      if (this.#operator.defect !== undefined) throw new Error(this.#operator.defect);
     };
-    const reached = async () => {
-      try {
-        return await isDone();
-      } catch (error) {
-        if (this.#defect !== undefined) throw error;
-        return false; // A server is down.
-      }
-    };
-    await until('the follower has what the leader has', reached, CONVERGES_MS).catch(async (error) => {
-      throw new Error(`${String(error)}: ${await this.#positions(end)}; the last failure: ${this.#last}`);
-    });
-  }
-
-  /** Where everybody stands, for a round that does not end. */
-  async #positions(end: string | undefined): Promise<string> {
-    const slots = await this.#with('leader', (client) =>
-      client.query('SELECT active, confirmed_flush_lsn AS confirmed, wal_status FROM pg_replication_slots'),
-    ).catch(String);
-    const applied = await this.#with('follower', (client) =>
-      client.query('SELECT token, holder, state FROM understudy.checkpoint'),
-    ).catch(String);
-    const rows = [slots, applied].map((found) => (typeof found === 'string' ? found : found.rows));
-    return JSON.stringify({ end, rows, head: `${(await this.#log.head(LANE_0)).lastLsn}` });
+    const told = () =>
+      `the last change of schema: ${this.#lastChange}\nwhat the operator ran last: ${this.#operator.ran}\n` +
+      `the last failure: ${this.#operator.last}`;
+    await this.#pair.converge(check, told, CONVERGES_MS);
   }
 
   async #answer(method: string, args: readonly unknown[]): Promise<unknown> {
-    if (method === 'failed') return this.#failed(args as readonly [string, string, string, string]);
+    if (method === 'failed') return this.#operator.hear(args as unknown as Failure);
     const call = this.#log[method as keyof MemoryLog] as (...given: unknown[]) => Promise<unknown>;
     return call.apply(this.#log, [...args]);
-  }
-
-  /** The operator, who does as the error says if it leaves nothing open. */
-  async #failed([role, code, text, next]: readonly [string, string, string, string]): Promise<void> {
-    this.#last = `${role}: ${text}`;
-    if (!PASSING.has(code) && !/\((57P0\d|08\w{3}|55006|XX000|42P01)\)/.test(text))
-      this.#defect ??= this.#last;
-    if (code !== 'SCHEMA_DIFFERS') return;
-    const told = next.replace(/^Run here[^:]*: /, '').replace("; in the leader's order.", ';');
-    if (/;\s+[A-Z](?!LTER|REATE|ROP )/.test(told)) return;
-    await this.#with('follower', (client) => client.query(told)).catch((error) => {
-      this.#last = `${role}: ${text}; and then: ${String(error)}`;
-    });
-    this.#told += 1;
-  }
-
-  async #contents(at: 'leader' | 'follower') {
-    return this.#with(at, contents);
-  }
-
-  async #with<T>(at: 'leader' | 'follower', work: (client: pg.Client) => Promise<T>): Promise<T> {
-    const client = await connector({ connectionString: this.#urls[at] })({ applicationName: 'soak' });
-    try {
-      return await work(client);
-    } finally {
-      await client.end().catch(() => {});
-    }
   }
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Random } from '../sim/random.ts';
+import { failedStatement } from './bank.ts';
 
 /** A type that columns may have: a value of it as SQL, and what it may become later without any value changing. */
 type ColumnType = {
@@ -31,17 +32,35 @@ const TYPES: readonly ColumnType[] = [
   { sql: 'date', value: (r) => `date '2000-01-01' + ${r.below(9999)}` },
   { sql: 'bytea', value: (r) => `'\\x00${r.below(99) + 100}'`.replace(/1(..)'$/, "$1'") },
   { sql: 'uuid', value: (r) => `md5(${r.below(99)}::text)::uuid` },
+  { sql: 'smallint', value: (r) => `${r.below(6e4) - 3e4}`, wider: 'integer' },
+  { sql: 'real', value: (r) => `${r.between(-1, 1)}` },
+  { sql: 'interval', value: (r) => `interval '${r.below(99)} days ${r.below(99)} seconds'` },
+  { sql: 'character(5)', value: (r) => `'${r.below(999)}'` },
+  { sql: 'bit varying(6)', value: (r) => `B'${r.below(32).toString(2)}'`, wider: 'bit varying(60)' },
+  { sql: 'inet', value: (r) => `'10.0.${r.below(255)}.0/24'` },
+  { sql: 'int4range', value: (r) => `'[${r.below(50)},${50 + r.below(50)})'` },
+  { sql: 'text[]', value: (r) => `ARRAY[${word(r)}, NULL, ${word(r)}]` },
   { sql: 'mood', value: (r) => r.pick([`'sad'`, `'ok'`, `'glad'`]) },
+  { sql: 'short', value: (r) => `'${r.below(999)}'` },
 ];
+
+/** Values of theirs mean something in one database only: while a table has one, all values travel as text. */
+const UNPORTABLE: readonly ColumnType[] = [
+  { sql: 'mood[]', value: (r) => r.pick([`'{sad,ok}'`, `'{}'`]) },
+  { sql: 'place', value: (r) => `'(${r.below(9)},"x y")'` },
+];
+
+/** Types of the tables that are not built in; `mood` is the workload's. */
+const OWN_TYPES = `CREATE DOMAIN short AS varchar(3); CREATE TYPE place AS (shelf int, name text)`;
 
 type Column = { name: string; type: ColumnType };
 /** `keyed`: rows are known by `id`; otherwise by all that they hold. */
 type Table = { name: string; readonly keyed: boolean; columns: Column[] };
 
-/** Tables of random columns, and random work on them. Whatever is drawn comes from the seed alone. */
+/** Tables of random columns, and random work on them. */
 export class RandomTables {
-  readonly #random: Random;
   readonly #tables: Table[] = [];
+  #random: Random;
   #names = 0;
   #ids = 100_000;
 
@@ -50,24 +69,37 @@ export class RandomTables {
     for (let left = tables; left > 0; left -= 1) this.#tables.push(this.#newTable());
   }
 
-  /** Statements that make the tables; their types are those of the workload. */
+  /** What is drawn from now on is drawn from `random`: a round does not depend on how much was drawn before it. */
+  begin(random: Random): void {
+    this.#random = random;
+  }
+
+  /** Statements that make the tables and their types. */
   get schema(): string {
-    return this.#tables.map((table) => this.#create(table)).join(';\n');
+    return [OWN_TYPES, ...this.#tables.map((table) => this.#create(table))].join(';\n');
   }
 
   /** A transaction with savepoints, failures and rollbacks. Rejects if the connection is lost. */
   async transaction(client: pg.Client): Promise<void> {
     const random = this.#random;
     const statements = Array.from({ length: 1 + random.below(6) }, () => this.#statement());
-    const [undo, isKept] = [statements.map(() => random.chance(0.15)), random.chance(0.9)];
+    // An undone change of schema leaves no trace either.
+    if (random.chance(0.1)) statements.push(`ALTER TABLE ${random.pick(this.#tables).name} ADD undone int`);
+    const undo = statements.map((text) => text.startsWith('ALTER') || random.chance(0.15));
+    const [isKept, back] = [random.chance(0.9), statements.map(() => random.next())];
+    // Each inside of the one before it.
+    const open: number[] = [];
     await client.query('BEGIN');
     for (const [at, statement] of statements.entries()) {
       await client.query(`SAVEPOINT p${at}`);
-      const done = await client.query(statement).then(
-        () => true,
-        () => false,
-      );
-      if (!done || undo[at]) await client.query(`ROLLBACK TO p${at}`);
+      open.push(at);
+      const done = await client.query(statement).catch(failedStatement);
+      if (done === undefined) await client.query(`ROLLBACK TO p${at}`);
+      else if (undo[at]) {
+        const to = Math.floor(back[at]! * open.length);
+        await client.query(`ROLLBACK TO p${open[to]}`);
+        open.length = to + 1;
+      }
     }
     await client.query(isKept ? 'COMMIT' : 'ROLLBACK');
   }
@@ -76,16 +108,26 @@ export class RandomTables {
   alter(): readonly string[] {
     const random = this.#random;
     const table = random.pick(this.#tables);
-    const statements = random.pick([
+    const change = random.pick<() => readonly string[]>([
       () => this.#addColumn(table),
       () => this.#addColumn(table),
       () => this.#dropColumn(table),
+      () => this.#dropColumn(table),
+      () => this.#renameColumn(table),
       () => this.#renameColumn(table),
       () => this.#retype(table),
       () => this.#renameTable(table),
       () => this.#makeAnew(table),
-    ])();
-    return [...statements, this.#insert(table, `${++this.#ids}`)];
+      () => (this.#tables.length < 8 ? this.#makeAnother() : this.#makeAnew(table)),
+    ]);
+    // What adds or drops may stand between two changes of one table.
+    const before = random.chance(0.3) ? this.#insert(table, `${++this.#ids}`) : undefined;
+    const statements = change();
+    const isInside =
+      before !== undefined && statements.every((text) => /ALTER TABLE \w+ (ADD|DROP) /.test(text));
+    const rows = new Set([table, this.#tables.at(-1)!]);
+    const after = [...rows].map((each) => this.#insert(each, `${++this.#ids}`));
+    return [...(isInside ? [before] : []), ...statements, ...after];
   }
 
   #newTable(): Table {
@@ -95,7 +137,8 @@ export class RandomTables {
   }
 
   #newColumn(): Column {
-    return { name: `c${++this.#names}`, type: this.#random.pick(TYPES) };
+    const types = this.#random.chance(0.03) ? UNPORTABLE : TYPES;
+    return { name: `c${++this.#names}`, type: this.#random.pick(types) };
   }
 
   #create({ name, keyed, columns }: Table): string {
@@ -144,6 +187,12 @@ export class RandomTables {
   #makeAnew(table: Table): readonly string[] {
     table.columns = [this.#newColumn(), this.#newColumn()];
     return [`DROP TABLE ${table.name}`, this.#create(table)];
+  }
+
+  #makeAnother(): readonly string[] {
+    const table = this.#newTable();
+    this.#tables.push(table);
+    return [this.#create(table)];
   }
 
   #insert({ name, columns }: Table, id: string): string {

@@ -9,6 +9,7 @@ const PROGRAM = fileURLToPath(new URL('worker.ts', import.meta.url));
 export class SoakWorker {
   readonly #task: WorkerTask;
   readonly #answer: (method: string, args: readonly unknown[]) => Promise<unknown>;
+  readonly #answering = new Set<Promise<unknown>>();
   #child: ChildProcess;
 
   constructor(task: WorkerTask, answer: (method: string, args: readonly unknown[]) => Promise<unknown>) {
@@ -17,9 +18,14 @@ export class SoakWorker {
     this.#child = this.#start(task.streams);
   }
 
-  /** @param streams how the next one captures. */
+  /**
+   * The next one begins when all that this one had asked for is done: an operator whom it told what to run runs it.
+   *
+   * @param streams how the next one captures.
+   */
   async crash(streams: boolean): Promise<void> {
     await this.stop();
+    await Promise.all(this.#answering);
     this.#child = this.#start(streams);
   }
 
@@ -41,10 +47,12 @@ export class SoakWorker {
       if (child.connected) child.send(answer, () => {});
     };
     child.on('message', ({ id, method, args }: Asked) => {
-      this.#answer(method, args).then(
+      const answering = this.#answer(method, args).then(
         (value) => reply({ id, value }),
         (error) => reply({ id, error: String(error) }),
       );
+      this.#answering.add(answering);
+      answering.finally(() => this.#answering.delete(answering));
     });
     return child;
   }

@@ -1,5 +1,4 @@
 import type pg from 'pg';
-import { Random as SeededRandom } from '../sim/random.ts';
 
 /** Tables of every kind that there is a way of its own for. */
 export const WORKLOAD_SCHEMA = `
@@ -19,11 +18,6 @@ export const WORKLOAD_SCHEMA = `
 
 /** From 0 to below 1. */
 export type Random = () => number;
-
-export function randomOf(seed: number): Random {
-  const random = new SeededRandom(seed);
-  return () => random.next();
-}
 
 const below = (random: Random, end: number) => Math.floor(random() * end);
 const pick = <T>(random: Random, from: readonly T[]): T => from[below(random, from.length)]!;
