@@ -69,7 +69,7 @@ export const ERRORS = {
   RUN_STOPPED: { summary: 'A failover stopped at a step that kept failing', retry: 'later' },
   PLAN_STALE: { summary: 'The group has changed since the plan was made', retry: 'now' },
   FAILOVER_REFUSED: { summary: 'A guard forbids the failover', retry: 'later' },
-  DRILL_FAILED: { summary: 'A scheduled drill did not pass, or left no evidence', retry: 'never' },
+  DRILL_FAILED: { summary: 'A drill did not pass, or left no evidence', retry: 'never' },
   FORCE_WITHOUT_REASON: { summary: 'A forced failover needs a reason', retry: 'never' },
   REGIONS_TOO_FEW: { summary: 'Two Regions cannot outvote a lost one', retry: 'never' },
   FENCE_NOT_MOVED: { summary: "A store's fence could not be moved", retry: 'later' },

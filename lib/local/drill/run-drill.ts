@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { PROFILES, type Profile } from '#lib/domain/control/profile.ts';
 import { amend } from '#lib/domain/control/register.ts';
+import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { membersOf, type Role } from '#lib/domain/topology.ts';
 import { Application } from '#lib/local/demo/application.ts';
@@ -47,7 +48,7 @@ export type Stage = {
   readonly leader: RegionId;
   readonly lines: readonly TelemetryLine[];
   readonly signal: AbortSignal;
-  /** Begins what the scenario is about: times count from here. */
+  /** Begins what the scenario is about: times count from here. Throws DRILL_FAILED. */
   begin(phase: 'fault' | 'request', what: string): void;
   /** @param atMs Unix ms; now, unless it is known better. */
   note(event: Omit<DrillEvent, 'atMs'>, atMs?: number): void;
@@ -123,6 +124,7 @@ export async function runDrill(
     lines,
     signal,
     begin(phase, what) {
+      refuseReplaced(lines);
       flush();
       faultMs = Date.now();
       flush({ atMs: 0, phase, at: leader, what });
@@ -222,6 +224,16 @@ export async function runDrill(
     await writer.stop();
     await approving;
   }
+}
+
+/** Throws DRILL_FAILED where the leader was replaced before anything broke: what comes after would show nothing. */
+function refuseReplaced(lines: readonly TelemetryLine[]): void {
+  if (!lines.some(({ kind, outcome }) => kind === 'failover-claim' && outcome === 'claimed')) return;
+  throw new UnderstudyError(
+    'DRILL_FAILED',
+    'the leader was replaced before anything was broken: this machine is too busy for the profile',
+    'Try again when less runs on it, or with --profile balanced.',
+  );
 }
 
 async function highestRole(peers: AwsPeers, regions: readonly RegionId[]): Promise<Role> {
