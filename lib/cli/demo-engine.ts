@@ -3,6 +3,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type EngineConfig, GUARD_MODES, type GuardMode } from '#lib/domain/topology.ts';
 import { APPLICATION_ROLE } from '#lib/local/application-role.ts';
 import { BANK_SCHEMA } from '#lib/local/demo/bank.ts';
+import { DOCUMENTS_SCHEMA } from '#lib/local/demo/documents.ts';
 import type { Write } from '#lib/local/demo/workload.ts';
 import { planSql } from '#lib/local/load/load-sql.ts';
 
@@ -55,7 +56,7 @@ export async function demoEngineOf(options: EngineOptions, say: (line: string) =
           applicationRoles: [APPLICATION_ROLE],
           guard: guardOf(guard),
         },
-        schema: BANK_SCHEMA,
+        schema: `${BANK_SCHEMA}; ${DOCUMENTS_SCHEMA}`,
         ...(file !== undefined && { sqlFile: file }),
       };
     default:

@@ -2,7 +2,7 @@
  * Entry point of an application in one Region: an HTTP server that writes to the Region's own store while that Region
  * leads. Argument: port. Configuration: the functions' own environment.
  *
- * `POST /` with an item in DynamoDB JSON, or a transfer of the bank, answers 200 once it is written, and 409 if this Region does not lead,
+ * `POST /` with an item in DynamoDB JSON, a transfer of the bank or a change of one of its documents, answers 200 once it is written, and 409 if this Region does not lead,
  * or its leader has not granted so many writes yet.
  */
 import { createServer, type IncomingMessage } from 'node:http';

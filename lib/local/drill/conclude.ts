@@ -40,7 +40,7 @@ export async function conclude(found: {
   const promotions = await promotionsOf(peers, found.regions, epoch);
   const promotion = promotions.at(-1);
   const changes = await diverged(peers, found.regions, epoch);
-  const saved = new Set(changes.map((change) => store.writeIdOf(change)));
+  const saved = new Set(changes.flatMap((change) => store.writeIdsOf(change)));
   const timeline = [...found.timeline];
   if (last !== undefined) {
     timeline.push({
@@ -53,9 +53,10 @@ export async function conclude(found: {
   timeline.sort((a, b) => a.atMs - b.atMs);
   const reported = mostLost(promotions);
   const forgotten = lost.filter((id) => !saved.has(id));
-  // Past the first write of a new leader, whoever else is still told that a write was made is told so by a zombie.
-  const zombies =
+  // Past the first write of a new leader, whoever else writes and is told that it was done is told so by a zombie.
+  const late =
     first === undefined ? [] : (intruder?.acknowledged.filter(({ atMs }) => atMs > first.atMs) ?? []);
+  const zombies = late.filter(({ writtenMs }) => writtenMs > first!.atMs);
   const unheard = (intruder?.acknowledged ?? []).filter(({ id }) => !held.ids.has(id) && !saved.has(id));
   const failures = [
     ...tooEarly(epoch, last),
@@ -89,6 +90,7 @@ export async function conclude(found: {
     lost: lost.length,
     reportedRpoRecords: reported,
     zombieAcknowledged: intruder === undefined ? null : zombies.length,
+    lateAcknowledged: intruder === undefined ? null : late.length - zombies.length,
     divergent: changes.length,
     digestsEqual: compared.digestsEqual,
     phases: phasesOf(lines, promotion?.run ?? '', {

@@ -77,10 +77,15 @@ export type DrillReport = {
   /** The most that may be lost, as the failover said, or all of them together, records; null for unknown. */
   readonly reportedRpoRecords: number | null;
   /**
-   * Writes that the old leader's store acknowledged after the new leader's first one, to somebody who asked it directly
-   * and for no lease; null where nobody did.
+   * Writes that the old leader's store made, by its own clock, and acknowledged after the new leader's first one, to somebody who
+   * asked it directly and for no lease; null where nobody did.
    */
   readonly zombieAcknowledged: number | null;
+  /**
+   * Writes that it had made before that and acknowledged after it: their commits were under way when the server froze. One a session
+   * at most; null where nobody asked.
+   */
+  readonly lateAcknowledged: number | null;
   /** Changes in the reports of what diverged. */
   readonly divergent: number;
   readonly digestsEqual: boolean;

@@ -61,6 +61,7 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
     digestsEqual,
     loaded,
     zombieAcknowledged: zombies,
+    lateAcknowledged: late,
   } = report;
   const missing = wasPromoted(report) ? 'unknown' : 'no failover';
   return [
@@ -84,7 +85,16 @@ export function figuresOf(report: DrillReport): readonly Figure[] {
           {
             name: 'zombie writes',
             value: countText(zombies, 'write'),
-            note: 'acknowledged by the old leader to who asked it for no lease; they are kept',
+            note: 'made by the old leader past its lease, for who asked for none; they are kept',
+          },
+        ]),
+    ...(late === null
+      ? []
+      : [
+          {
+            name: 'late answers',
+            value: countText(late, 'write'),
+            note: 'committing when its server froze, acknowledged when it woke up; they are kept',
           },
         ]),
     { name: 'divergent', value: countText(divergent, 'change'), note: divergenceNote(report) },

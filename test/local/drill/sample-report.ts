@@ -55,6 +55,7 @@ export const SAMPLE: DrillReport = {
   lost: 2,
   reportedRpoRecords: 27,
   zombieAcknowledged: null,
+  lateAcknowledged: null,
   divergent: 3,
   digestsEqual: true,
   phases: {

@@ -8,12 +8,19 @@ import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
 import { asApplicationRole } from '#lib/local/application-role.ts';
 import { BANK, MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
+import { OPEN_DOCUMENTS, someChange } from '#lib/local/demo/documents.ts';
 import type { DrillStore, Held, Intruder } from '#lib/local/drill/stores/drill-store.ts';
 
 /** Sessions of an intruder. */
 export const INTRUDER_SESSIONS = 4;
 
-/** A bank in PostgreSQL databases: each write is a transfer with a reference of its own. */
+/** The moment by the database's own clock, Unix ms: the statement has written all else by then. */
+const WRITTEN = 'RETURNING extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms';
+
+/** Of so many writes, one changes a wide row. */
+const WIDE_EVERY = 4;
+
+/** A bank in PostgreSQL databases: each write is a transfer, or a change of a document, with a reference of its own. */
 export class BankStore implements DrillStore {
   readonly #endpoints: Endpoints;
 
@@ -22,11 +29,12 @@ export class BankStore implements DrillStore {
   }
 
   async begin(leader: RegionId): Promise<void> {
-    await this.#query(leader, OPEN_ACCOUNTS);
+    await this.#query(leader, `${OPEN_ACCOUNTS}; ${OPEN_DOCUMENTS}`);
   }
 
   writeOf(n: number): { readonly id: string; readonly body: object } {
     const id = `write#${n}`;
+    if (n % WIDE_EVERY === 0) return { id, body: someChange(Math.random, id) };
     return { id, body: { ...someTransfer(Math.random), reference: id } };
   }
 
@@ -37,14 +45,20 @@ export class BankStore implements DrillStore {
   async heldBy(region: RegionId): Promise<Held> {
     const written = await this.#query<{ reference: string }>(
       region,
-      `SELECT reference FROM ${BANK}.transfers`,
+      `SELECT reference FROM ${BANK}.transfers UNION ALL SELECT unnest(writes) FROM ${BANK}.documents`,
     );
     const [sum] = await this.#query<{ money: string }>(
       region,
       `SELECT sum(balance) AS money FROM ${BANK}.accounts`,
     );
-    const broken =
-      Number(sum?.money) === MONEY ? [] : [`${region} has ${sum?.money} in its accounts, not ${MONEY}`];
+    const torn = await this.#query(
+      region,
+      `SELECT FROM ${BANK}.documents WHERE version <> cardinality(writes)`,
+    );
+    const broken = [
+      ...(Number(sum?.money) === MONEY ? [] : [`${region} has ${sum?.money} in its accounts, not ${MONEY}`]),
+      ...(torn.length > 0 ? [`${region} has ${torn.length} documents that lack a part of a change`] : []),
+    ];
     return {
       ids: new Set(written.map(({ reference }) => reference)),
       others: await this.#othersIn(region),
@@ -52,12 +66,13 @@ export class BankStore implements DrillStore {
     };
   }
 
-  writeIdOf(change: unknown): string | undefined {
+  writeIdsOf(change: unknown): readonly string[] {
     const { after, table } = change as {
       table?: string;
-      after?: { readonly reference?: string | null } | null;
+      after?: { readonly reference?: string | null; readonly writes?: string | null } | null;
     };
-    return table === `${BANK}.transfers` ? (after?.reference ?? undefined) : undefined;
+    if (table === `${BANK}.documents`) return after?.writes?.match(/write#\d+/g) ?? [];
+    return table === `${BANK}.transfers` && after?.reference ? [after.reference] : [];
   }
 
   strain(region: RegionId): Promise<unknown> {
@@ -69,7 +84,7 @@ export class BankStore implements DrillStore {
 
   /** Sessions of the application's role that ask for no lease. What the lease guard refuses is tried again; nothing else is. */
   async intrude(region: RegionId): Promise<Intruder> {
-    const acknowledged: { id: string; atMs: number }[] = [];
+    const acknowledged: Intruder['acknowledged'][number][] = [];
     let isStopped = false;
     const clients = await Promise.all(
       Array.from({ length: INTRUDER_SESSIONS }, async () => {
@@ -84,8 +99,8 @@ export class BankStore implements DrillStore {
         const id = `intruder#${session}-${n}`;
         const write = transferStatement({ ...someTransfer(Math.random), reference: id }, Date.now());
         try {
-          await client.query(write);
-          acknowledged.push({ id, atMs: Date.now() });
+          const { rows } = await client.query<{ ms: number }>({ ...write, text: `${write.text} ${WRITTEN}` });
+          acknowledged.push({ id, atMs: Date.now(), writtenMs: rows.at(-1)!.ms });
         } catch (error) {
           if (sqlState(error) !== REFUSED) throw error;
         }

@@ -14,8 +14,15 @@ export type Held = {
 
 /** Somebody who writes past every lease, until the store refuses. */
 export type Intruder = {
-  /** What the store has acknowledged, and when, Unix ms. */
-  readonly acknowledged: readonly { readonly id: string; readonly atMs: number }[];
+  /**
+   * What the store has acknowledged, and when it was heard of, Unix ms; and by the store's own clock, when the rows were written and
+   * only the commit was left.
+   */
+  readonly acknowledged: readonly {
+    readonly id: string;
+    readonly atMs: number;
+    readonly writtenMs: number;
+  }[];
   stop(): Promise<void>;
 };
 
@@ -28,8 +35,8 @@ export interface DrillStore {
   /** Makes one write of a user's file of items; one of SQL is run before anything is replicated. */
   load(leader: RegionId, write: Write): Promise<unknown>;
   heldBy(region: RegionId): Promise<Held>;
-  /** Name of the drill's write that a change of a report of what diverged has made, if it is one. */
-  writeIdOf(change: unknown): string | undefined;
+  /** Names of the drill's writes that are in what a change of a report of what diverged has made. */
+  writeIdsOf(change: unknown): readonly string[];
   /** Reads all that a Region's store holds. */
   strain(region: RegionId): Promise<unknown>;
   /** Undefined where nobody writes past the leases in a drill. */

@@ -51,9 +51,10 @@ export class OrdersStore implements DrillStore {
     }
   }
 
-  writeIdOf(change: unknown): string | undefined {
+  writeIdsOf(change: unknown): readonly string[] {
     const { after } = change as { readonly after?: { readonly [WRITE_ID]?: { readonly S?: string } } | null };
-    return after?.[WRITE_ID]?.S;
+    const id = after?.[WRITE_ID]?.S;
+    return id === undefined ? [] : [id];
   }
 
   strain(region: RegionId): Promise<unknown> {
