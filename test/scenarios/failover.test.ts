@@ -9,6 +9,8 @@ import type { TelemetryLine } from '#lib/local/drill/timeline.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 
 const LEADER = 'eu-west-1';
+/** To whom a drill hands over. */
+const SUCCESSOR = parseRegionId('us-east-1');
 const CALM_MS = 1_500;
 /** Long enough for DNS to come in sync while the old leader is still away. */
 const LONG_CALM_MS = 6_000;
@@ -31,6 +33,45 @@ async function play(
   expect(report).toMatchObject({ ok: true, digestsEqual: true });
   expect(report.acknowledged).toBeGreaterThan(0);
   return report;
+}
+
+/** A drill that somebody else interferes with, as soon as there is load. */
+async function playTampered(
+  scenario: Scenario,
+  calmMs: number,
+  tamper: (cloud: EmbeddedCloud) => Promise<void>,
+): Promise<DrillReport> {
+  const lines: TelemetryLine[] = [];
+  await using cloud = await EmbeddedCloud.start({
+    group: parseGroup({
+      group: 'demo',
+      engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
+      regions: DRILL_REGIONS.map((name) => ({ name })),
+    }),
+    leader: parseRegionId(LEADER),
+    failover: { profile: 'fast', ttlSeconds: 1, propagationMs: 0 },
+    onMessage: ({ message }) => {
+      const line = telemetryOf(message);
+      if (line !== undefined) lines.push(line);
+    },
+  });
+  let tampered: Promise<void> | undefined;
+  try {
+    return await runDrill(cloud, lines, {
+      scenario,
+      profile: 'fast',
+      leader: parseRegionId(LEADER),
+      rate: 30,
+      calmMs,
+      onStatus: () => {},
+      onEvent: ({ phase }) => {
+        if (phase === 'before') tampered ??= tamper(cloud);
+      },
+      signal: new AbortController().signal,
+    });
+  } finally {
+    await tampered;
+  }
 }
 
 /** What is lost is within what was reported; unknown is null, and never 0. */
@@ -79,41 +120,16 @@ describe('a drill with real processes', () => {
   });
 
   test('switchover: a drill ends as soon as its switchover is refused, and says why', async () => {
-    const lines: TelemetryLine[] = [];
-    const leader = parseRegionId(LEADER);
-    const successor = DRILL_REGIONS.find((name) => name !== leader)!;
-    await using cloud = await EmbeddedCloud.start({
-      group: parseGroup({
-        group: 'demo',
-        engine: { kind: 'dynamodb', table: 'orders', key: [{ name: 'id', type: 'S' }] },
-        regions: DRILL_REGIONS.map((name) => ({ name })),
-      }),
-      leader,
-      failover: { profile: 'fast', ttlSeconds: 1, propagationMs: 0 },
-      onMessage: ({ message }) => {
-        const line = telemetryOf(message);
-        if (line !== undefined) lines.push(line);
-      },
-    });
-    let lost: Promise<void> | undefined;
-    const drill = runDrill(cloud, lines, {
-      scenario: 'switchover',
-      profile: 'fast',
-      leader,
-      rate: 30,
-      calmMs: CALM_MS,
-      onStatus: () => {},
-      onEvent: ({ phase }) => {
-        // Before an operator asks for it, the Region that should lead is lost.
-        if (phase === 'before') lost ??= cloud.loseRegion(successor);
-      },
-      signal: new AbortController().signal,
-    });
+    const drill = playTampered('switchover', CALM_MS, (cloud) => cloud.loseRegion(SUCCESSOR));
     await expect(drill).rejects.toMatchObject({
       code: 'FAILOVER_REFUSED',
       message: expect.stringMatching(/the switchover was refused, FAILOVER_REFUSED: there is no successor/),
     });
-    await lost;
+  });
+
+  test('a drill ends at once if its leader was replaced before anything was broken', async () => {
+    const drill = playTampered('double', LONG_CALM_MS, (cloud) => cloud.loseRegion(parseRegionId(LEADER)));
+    await expect(drill).rejects.toMatchObject({ code: 'DRILL_FAILED' });
   });
 
   test('flapping: a network that comes and goes for less than a lease replaces nobody', async () => {
