@@ -1,6 +1,7 @@
 import { decodeMessage, type RelationColumn } from '#lib/engines/postgres/pgoutput/decode-message.ts';
 import { RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
 import { messageBytes, rowBytes } from '../test/support/pgoutput-bytes.ts';
+import { benchLargeTransactions } from './large-transaction.ts';
 import { benchPostgresApply } from './postgres-apply.ts';
 import type { BenchResult } from './result.ts';
 
@@ -86,5 +87,5 @@ function benchDecoder(): BenchResult {
 }
 
 export async function benchPostgres(): Promise<readonly BenchResult[]> {
-  return [benchDecoder(), ...(await benchPostgresApply())];
+  return [benchDecoder(), ...(await benchPostgresApply()), ...(await benchLargeTransactions())];
 }

@@ -9,8 +9,9 @@ import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
 
-/** Entries and bytes of records that one run applies at most: between two runs the position is saved. */
+/** Entries, and records and their bytes, that one run applies at most: between two runs the position is saved. */
 const RUN_ENTRIES = 32;
+const RUN_RECORDS = 32_768;
 const RUN_BYTES = 8 << 20;
 
 export type ApplyDeps = {
@@ -111,9 +112,11 @@ async function nextRun(
   }
   const run: Promise<PlacedSegment>[] = [];
   let bytes = 0;
+  let records = 0;
   for (const entry of entries) {
     bytes += entry.bytes;
-    if (run.length > 0 && bytes > RUN_BYTES) break;
+    records += entry.count;
+    if (run.length > 0 && (bytes > RUN_BYTES || records > RUN_RECORDS)) break;
     run.push(log.getSegment(entry).then((segment) => ({ entry, bytes: segment })));
   }
   return Promise.all(run);

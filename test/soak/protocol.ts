@@ -5,6 +5,8 @@ export type WorkerTask = {
   readonly follower: string;
   readonly slot: string;
   readonly streams: boolean;
+  /** What its JavaScript may keep, MiB; as much as the machine allows if absent. */
+  readonly heapMiB?: number;
 };
 
 /** A call of the log's that a worker makes, or of `failed`: role, code, stack, what to do next. */

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Answer, Asked, WorkerTask } from './protocol.ts';
 
@@ -16,6 +17,17 @@ export class SoakWorker {
     this.#task = task;
     this.#answer = answer;
     this.#child = this.#start(task.streams);
+  }
+
+  /** It has ended, though nobody stopped it. */
+  get isDead(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** The most memory that the process has had in use since it began, bytes. */
+  async peakBytes(): Promise<number> {
+    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8');
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)![1]) * 1024;
   }
 
   /**
@@ -39,7 +51,9 @@ export class SoakWorker {
 
   #start(streams: boolean): ChildProcess {
     const task = JSON.stringify({ ...this.#task, streams });
+    const { heapMiB } = this.#task;
     const child = fork(PROGRAM, [task], {
+      ...(heapMiB !== undefined && { execArgv: [`--max-old-space-size=${heapMiB}`] }),
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });

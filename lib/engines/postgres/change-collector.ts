@@ -24,6 +24,8 @@ const ROW_KINDS: ReadonlyMap<number, ChangeKind> = new Map([
   [0x44, 'delete'],
 ]);
 const FIRST_USER_OID = 16_384;
+/** What a change takes in memory beside its bytes, about: of small rows a batch is as heavy as of large ones. */
+const CHANGE_BYTES = 256;
 const MAX_ORDINAL = 10 ** ORDINAL_DIGITS;
 
 /**
@@ -55,7 +57,7 @@ export class ChangeCollector {
     return this.#transaction !== undefined;
   }
 
-  /** Bytes of the changes that nobody has taken yet. */
+  /** Memory that the changes take which nobody has taken yet, bytes. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -121,7 +123,7 @@ export class ChangeCollector {
   take(): ChangeBatch | undefined {
     if (this.#done.length === 0) this.#close();
     const batch = this.#done.shift();
-    for (const { bytes } of batch?.records ?? []) this.#bytes -= bytes.length;
+    for (const { bytes } of batch?.records ?? []) this.#bytes -= bytes.length + CHANGE_BYTES;
     return batch;
   }
 
@@ -141,7 +143,7 @@ export class ChangeCollector {
     const sequence = transaction.head + ordinal;
     transaction.last = tables;
     const bytes = Buffer.from(message);
-    this.#bytes += bytes.length;
+    this.#bytes += bytes.length + CHANGE_BYTES;
     const beat = beatMs === undefined ? undefined : { beatMs };
     this.#records.push({ kind, tables, sequence, commitMs: transaction.commitMs, ...beat, bytes });
   }
