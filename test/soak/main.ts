@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { soakPostgres } from './postgres-soak.ts';
 
-const USAGE = 'npm run soak -- [--engine postgres] [--rounds N] [--seed S] [--kills K]';
+const USAGE = 'npm run soak -- [--engine postgres] [--rounds N] [--seed S] [--kills K] [--kill-rate R]';
 
 /** `npm run soak`: a leader and a follower under random work and kills, compared after each round. */
 const { values } = parseArgs({
@@ -10,23 +10,29 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '200' },
     seed: { type: 'string', default: `${Date.now() % 1_000_000}` },
     kills: { type: 'string', default: `${Date.now() % 1_000_000}` },
+    // Kills a round.
+    'kill-rate': { type: 'string', default: '0.25' },
   },
 });
+const killRate = Number(values['kill-rate']);
 const [rounds, seed, kills] = [Number(values.rounds), Number(values.seed), Number(values.kills)];
 const areWhole = [rounds, seed, kills].every(Number.isInteger);
-if (values.engine !== 'postgres' || !areWhole || rounds < 1) {
-  process.stderr.write(`The engine is postgres; rounds, seed and kills are whole numbers. ${USAGE}\n`);
+if (values.engine !== 'postgres' || !areWhole || rounds < 1 || !(killRate >= 0 && killRate <= 2)) {
+  process.stderr.write(
+    `The engine is postgres; rounds, seed and kills are whole numbers, the rate is from 0 to 2. ${USAGE}\n`,
+  );
   process.exit(2);
 }
 const began = performance.now();
 const seconds = () => Math.round((performance.now() - began) / 1000);
-const replay = `npm run soak -- --engine postgres --rounds ${rounds} --seed ${seed} --kills ${kills}`;
+const replay = `npm run soak -- --engine postgres --rounds ${rounds} --seed ${seed} --kills ${kills} --kill-rate ${killRate}`;
 process.stderr.write(`seed ${seed}, kills ${kills}; replay: ${replay}\n`);
 try {
   const result = await soakPostgres({
     rounds,
     seed,
     kills,
+    killRate,
     onRound(round) {
       if (round % 20 === 0) process.stderr.write(`${round} of ${rounds} rounds, ${seconds()} s\n`);
     },

@@ -39,6 +39,10 @@ export type SoakResult = {
 };
 
 const SLOT = 'soak';
+/** What a worker asks of the log right when something is made durable, or right before. */
+const MOMENTS = { capture: 'append', apply: 'getSegment' } as const;
+const MOMENT_MS = 500;
+type Role = keyof typeof MOMENTS;
 const CONVERGES_MS = 60_000;
 /** A change of schema names itself here, in its transaction, so that one whose answer is lost is not made twice. */
 const NOTES_SCHEMA = 'CREATE TABLE altered (round int CONSTRAINT altered_once PRIMARY KEY)';
@@ -82,9 +86,10 @@ class Soak {
   readonly #at: Readonly<Record<'work' | 'bank' | 'operator', KeptConnection>>;
   readonly #pair: ReplicatedPair;
   readonly #operator: Operator;
-  readonly #workers: Readonly<Record<'capture' | 'apply', SoakWorker>>;
+  readonly #workers: Readonly<Record<Role, SoakWorker>>;
   readonly #killed: Record<Victim, number> = { leader: 0, follower: 0, capture: 0, apply: 0 };
   #doomed: Victim[] = [];
+  #awaited: { readonly role: Role; readonly isBefore: boolean; readonly come: () => void } | undefined;
   #killing: Promise<void> = Promise.resolve();
   #readers: readonly BankReader[] = [];
   #transactions = 0;
@@ -105,9 +110,9 @@ class Soak {
     };
     this.#pair = new ReplicatedPair(urls, this.#log);
     this.#operator = new Operator(this.#at.operator);
-    const worker = (role: 'capture' | 'apply') => {
+    const worker = (role: Role) => {
       const task = { role, ...urls, slot: SLOT, streams: this.#kills.chance(0.5) };
-      return new SoakWorker(task, (method, args) => this.#answer(method, args));
+      return new SoakWorker(task, (method, args) => this.#answer(role, method, args));
     };
     this.#workers = { capture: worker('capture'), apply: worker('apply') };
   }
@@ -198,22 +203,25 @@ class Soak {
 
   /** A change whose answer is lost is tried again, and made once. */
   async #alter(round: number, statements: readonly string[]): Promise<void> {
-    const change = `BEGIN; INSERT INTO altered VALUES (${round}); ${statements.join('; ')}; COMMIT`;
-    const isMade = () =>
+    await this.#surely(`BEGIN; INSERT INTO altered VALUES (${round}); ${statements.join('; ')}; COMMIT`);
+    if (this.#tables.more !== undefined) await this.#surely(this.#tables.more);
+    this.#altered += 1;
+    this.#lastChange = `round ${round}: ${statements.join('; ')}`;
+  }
+
+  async #surely(sql: string): Promise<void> {
+    const isDone = () =>
       this.#at.work
-        .with((client) => client.query(change))
+        .with((client) => client.query(sql))
         .then(
           () => true,
           (error) => {
             if ((error as { constraint?: string }).constraint === 'altered_once') return true;
-            if (/^(?!57P|08)\w{5}$/.test(sqlState(error) ?? ''))
-              throw new Error(`${change}: ${String(error)}`);
+            if (/^(?!57P|08)\w{5}$/.test(sqlState(error) ?? '')) throw new Error(`${sql}: ${String(error)}`);
             return false;
           },
         );
-    await until('the leader has another schema', isMade, CONVERGES_MS);
-    this.#altered += 1;
-    this.#lastChange = `round ${round}: ${statements.join('; ')}`;
+    await until('the leader has another schema', isDone, CONVERGES_MS);
   }
 
   /** Perhaps kills something, a moment after the last that was killed is up again. */
@@ -226,18 +234,28 @@ class Soak {
   /** All are killed equally often, in an order that is drawn. */
   async #killSomething(): Promise<void> {
     const kills = this.#kills;
-    const [isDue, afterMs, streams] = [
-      kills.chance(this.#killRate / 2),
-      kills.between(0, 150),
-      kills.chance(0.5),
-    ];
+    const [isDue, isTimed, isBefore, streams] = [this.#killRate / 2, 0.5, 0.5, 0.5].map((p) =>
+      kills.chance(p),
+    );
+    const when = kills.next();
     if (!isDue) return;
     if (this.#doomed.length === 0) this.#doomed = [...VICTIMS];
     const [victim] = this.#doomed.splice(kills.below(this.#doomed.length), 1) as [Victim];
-    await sleep(afterMs);
+    if (isTimed && victim !== 'leader') {
+      await this.#moment(victim === 'capture' ? 'capture' : 'apply', isBefore!);
+      await sleep(when * 10);
+    } else await sleep(when * 150);
     this.#killed[victim] += 1;
     if (victim === 'leader' || victim === 'follower') await this.#servers[victim].crash();
-    else await this.#workers[victim].crash(streams);
+    else await this.#workers[victim].crash(streams!);
+  }
+
+  /** Waits for the moment that matters most to a worker; who captures ends in it, before it is done or before it hears of it. */
+  async #moment(role: Role, isBefore: boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#awaited = { role, isBefore, come: resolve };
+    await Promise.race([promise, sleep(MOMENT_MS)]);
+    this.#awaited = undefined;
   }
 
   async #converge(): Promise<void> {
@@ -250,9 +268,15 @@ class Soak {
     await this.#pair.converge(check, told, CONVERGES_MS);
   }
 
-  async #answer(method: string, args: readonly unknown[]): Promise<unknown> {
+  async #answer(role: Role, method: string, args: readonly unknown[]): Promise<unknown> {
     if (method === 'failed') return this.#operator.hear(args as unknown as Failure);
+    const awaited = this.#awaited?.role === role && method === MOMENTS[role] ? this.#awaited : undefined;
+    const dies = awaited !== undefined && role === 'capture';
+    if (dies && awaited.isBefore) await this.#workers[role].stop();
     const call = this.#log[method as keyof MemoryLog] as (...given: unknown[]) => Promise<unknown>;
-    return call.apply(this.#log, [...args]);
+    const answer = dies && awaited.isBefore ? undefined : await call.apply(this.#log, [...args]);
+    if (dies) await this.#workers[role].stop();
+    awaited?.come();
+    return answer;
   }
 }

@@ -61,6 +61,7 @@ type Table = { name: string; readonly keyed: boolean; columns: Column[] };
 export class RandomTables {
   readonly #tables: Table[] = [];
   #random: Random;
+  #more: string | undefined;
   #names = 0;
   #ids = 100_000;
 
@@ -127,7 +128,14 @@ export class RandomTables {
       before !== undefined && statements.every((text) => /ALTER TABLE \w+ (ADD|DROP) /.test(text));
     const rows = new Set([table, this.#tables.at(-1)!]);
     const after = [...rows].map((each) => this.#insert(each, `${++this.#ids}`));
+    // A column that goes in the middle of a transaction is told with the next change.
+    this.#more = isInside ? `${this.#insert(table, `${++this.#ids}`)} ON CONFLICT DO NOTHING` : undefined;
     return [...(isInside ? [before] : []), ...statements, ...after];
+  }
+
+  /** What must be run after the last change of schema to make it known; it may be run twice. */
+  get more(): string | undefined {
+    return this.#more;
   }
 
   #newTable(): Table {
