@@ -12,6 +12,7 @@ import {
   type Draw,
   draw,
   epochOf,
+  isOutbid,
   isReleased,
   join,
   NO_ACCEPTOR,
@@ -52,55 +53,59 @@ export function prepareWrite(ballot: Ballot): AcceptorWrite<'promised' | 'outbid
   };
 }
 
-const ACCEPT = 'SET promised = :ballot, ballot = :ballot, epoch = :epoch, #value = :value';
+const ACCEPT = 'SET promised = :next, ballot = :ballot, epoch = :epoch, #value = :value';
 
-function acceptance(ballot: Ballot, value: Register): Record<string, AttributeValue> {
+type Acceptance = { readonly ballot: Ballot; readonly next?: Ballot | undefined; readonly value: Register };
+
+/** Not outbid, or this very acceptance once more. */
+const STANDS = '(promised <= :ballot OR (promised = :next AND ballot = :ballot))';
+
+function acceptance({ ballot, next = ballot, value }: Acceptance): Record<string, AttributeValue> {
   return {
     ':ballot': { S: ballot },
+    ':next': { S: next },
     ':epoch': number(value.epoch),
     ':value': { S: JSON.stringify(value) },
   };
 }
 
-function acceptWrite(ballot: Ballot, value: Register): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
+function acceptWrite(each: Acceptance): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
   return {
     update: {
       UpdateExpression: ACCEPT,
-      ConditionExpression:
-        'attribute_exists(ballot) AND promised <= :ballot AND (epoch >= :epoch OR vote >= :before)',
+      ConditionExpression: `attribute_exists(ballot) AND ${STANDS} AND (epoch >= :epoch OR vote >= :before)`,
       ExpressionAttributeNames: { '#value': 'value' },
       ExpressionAttributeValues: {
-        ...acceptance(ballot, value),
-        ':before': number(value.epoch - 1),
+        ...acceptance(each),
+        ':before': number(each.value.epoch - 1),
       },
     },
     done: 'accepted',
-    refused: ({ promised }) => (promised > ballot ? 'outbid' : 'withheld'),
+    refused: (item) => (isOutbid(item, each.ballot, each.next) ? 'outbid' : 'withheld'),
   };
 }
 
 /** An acceptance that casts the vote which it needs. Where the Region has voted by itself, the plain one is for it. */
 function acceptWithVoteWrite(
-  ballot: Ballot,
-  value: Register,
+  each: Acceptance,
   by: Consent,
 ): AcceptorWrite<'accepted' | 'outbid' | 'withheld'> {
   return {
     update: {
       UpdateExpression: `${ACCEPT}, vote = :before, voteBy = :by`,
       ConditionExpression:
-        'attribute_exists(ballot) AND promised <= :ballot AND epoch <= :before AND ' +
+        `attribute_exists(ballot) AND ${STANDS} AND epoch <= :before AND ` +
         '(attribute_not_exists(vote) OR vote < :before OR (vote = :before AND begins_with(voteBy, :run)))',
       ExpressionAttributeNames: { '#value': 'value' },
       ExpressionAttributeValues: {
-        ...acceptance(ballot, value),
-        ':before': number(value.epoch - 1),
+        ...acceptance(each),
+        ':before': number(each.value.epoch - 1),
         ':by': { S: by },
         ':run': { S: runOf(by) },
       },
     },
     done: 'accepted',
-    refused: ({ promised }) => (promised > ballot ? 'outbid' : 'withheld'),
+    refused: (item) => (isOutbid(item, each.ballot, each.next) ? 'outbid' : 'withheld'),
   };
 }
 
@@ -111,7 +116,7 @@ export function joinWrite(ballot: Ballot, value: Register): AcceptorWrite<'joine
       ConditionExpression:
         '(attribute_not_exists(ballot) OR ballot = :ballot) AND (attribute_not_exists(promised) OR promised <= :ballot)',
       ExpressionAttributeNames: { '#value': 'value' },
-      ExpressionAttributeValues: acceptance(ballot, value),
+      ExpressionAttributeValues: acceptance({ ballot, value }),
     },
     done: 'joined',
     refused: (item) => join(item, ballot, value).kind,
@@ -123,15 +128,14 @@ export async function acceptBy(
   write: (
     write: AcceptorWrite<'accepted' | 'outbid' | 'withheld'>,
   ) => Promise<Answer<'accepted' | 'outbid' | 'withheld'>>,
-  ballot: Ballot,
-  value: Register,
+  each: Acceptance,
   by: Consent | undefined,
 ): Promise<Answer<'accepted' | 'outbid' | 'withheld'>> {
   if (by !== undefined) {
-    const answer = await write(acceptWithVoteWrite(ballot, value, by));
-    if (answer.kind !== 'withheld' || !isReleased(answer.acceptor, value.epoch)) return answer;
+    const answer = await write(acceptWithVoteWrite(each, by));
+    if (answer.kind !== 'withheld' || !isReleased(answer.acceptor, each.value.epoch)) return answer;
   }
-  return write(acceptWrite(ballot, value));
+  return write(acceptWrite(each));
 }
 
 export function beatWrite({
@@ -257,6 +261,7 @@ const registerSchema = z.looseObject({
   run: z.string(),
   successor: region.exactOptional(),
   led: z.number().transform(parseEpoch).exactOptional(),
+  leadsFrom: z.string().exactOptional(),
   cooldownUntilMs: z.number(),
   paused: z.object({ by: z.string(), reason: z.string() }).exactOptional(),
 });

@@ -38,8 +38,8 @@ export abstract class ItemAcceptor implements AcceptorStore {
     return this.write(prepareWrite(ballot));
   }
 
-  accept(ballot: Ballot, value: Register, by?: Consent) {
-    return acceptBy((write) => this.write(write), ballot, value, by);
+  accept(ballot: Ballot, value: Register, by?: Consent, next?: Ballot) {
+    return acceptBy((write) => this.write(write), { ballot, next, value }, by);
   }
 
   join(ballot: Ballot, value: Register) {

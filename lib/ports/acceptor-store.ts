@@ -13,7 +13,12 @@ export interface AcceptorStore {
   /** A strongly consistent read. */
   read(): Promise<Acceptor>;
   prepare(ballot: Ballot): Promise<Answer<'promised' | 'outbid'>>;
-  accept(ballot: Ballot, value: Register, by?: Consent): Promise<Answer<'accepted' | 'outbid' | 'withheld'>>;
+  accept(
+    ballot: Ballot,
+    value: Register,
+    by?: Consent,
+    next?: Ballot,
+  ): Promise<Answer<'accepted' | 'outbid' | 'withheld'>>;
   join(ballot: Ballot, value: Register): Promise<Answer<'joined' | 'known' | 'outbid'>>;
   beat(beat: Beat): Promise<Answer<'lent' | 'deposed' | 'stale'>>;
   vote(epoch: Epoch, counter: number | 'over', by?: Consent): Promise<Answer<'voted' | 'beaten' | 'deposed'>>;

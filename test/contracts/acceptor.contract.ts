@@ -123,6 +123,22 @@ export function acceptorContract(name: string, open: () => Promise<AcceptorSubje
       expect((await acceptor.beat({ epoch: E1, counter: 9, leaseUntilMs: 0 })).kind).toBe('deposed');
     });
 
+    test('promises the next ballot along with what it takes, which is then taken again but for nobody else', async () => {
+      const { acceptor } = await open();
+      const value = { ...founded(US, E2, 'r2'), phase: 'switching-over' as const };
+      await acceptor.join(ballot(1), founded(EU, E1, 'r1'));
+      const taken = {
+        kind: 'accepted',
+        acceptor: { promised: ballot(5), accepted: { ballot: ballot(3), value } },
+      };
+      expect(await acceptor.accept(ballot(3), value, 'run/1', ballot(5))).toMatchObject(taken);
+      expect(await acceptor.accept(ballot(3), value, 'run/1', ballot(5))).toMatchObject(taken);
+      expect((await acceptor.accept(ballot(3), value, 'run/1')).kind).toBe('outbid');
+      expect((await acceptor.accept(ballot(4), value)).kind).toBe('outbid');
+      expect((await acceptor.prepare(ballot(4))).kind).toBe('outbid');
+      expect((await acceptor.accept(ballot(5), { ...value, phase: 'leading' })).kind).toBe('accepted');
+    });
+
     test('takes it with the vote in one where the leader consents, and leaves a vote of its own as it is', async () => {
       const { acceptor } = await open();
       const next = { ...founded(US, E2, 'r2'), phase: 'switching-over' as const };

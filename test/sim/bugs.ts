@@ -501,6 +501,15 @@ export const BUGS: readonly Bug[] = [
     },
   },
   {
+    name: 'rest-forgotten',
+    breaks:
+      'a successor that is named while the rest of the log is on its way leads, and is followed, once it is there',
+    seeds: [13, 18, 30],
+    acceptor: acceptorBy({
+      accept: (item, ballot, { leadsFrom: _, ...value }, ...more) => accept(item, ballot, value, ...more),
+    }),
+  },
+  {
     name: 'superseded-goes-on',
     breaks: 'a coordinator whose epoch was taken over changes nothing',
     seeds: [83, 92, 168],

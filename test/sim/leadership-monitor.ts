@@ -21,6 +21,8 @@ export class LeadershipMonitor {
   readonly #proposed = new Map<number, RegionId>();
   /** Leaders by epoch that a majority agreed on. */
   readonly installed = new Map<number, RegionId>();
+  /** A leader that has yet to get the rest of the log before it: what is lost with that is known once it leads. */
+  #awaited: { readonly epoch: Epoch; readonly leadsFrom: bigint; readonly check: () => void } | undefined;
 
   constructor(monitor: Monitor, members: number) {
     this.#monitor = monitor;
@@ -83,7 +85,7 @@ export class LeadershipMonitor {
     this.#elections.set(run, [...(this.#elections.get(run) ?? []), election]);
   }
 
-  #install({ epoch, leader, run }: Register, before: Register | undefined): void {
+  #install({ epoch, leader, leadsFrom, run }: Register, before: Register | undefined): void {
     const known = this.installed.get(epoch);
     if (known === leader) return;
     if (known !== undefined) {
@@ -91,6 +93,7 @@ export class LeadershipMonitor {
       return;
     }
     this.installed.set(epoch, leader);
+    this.#awaited = undefined;
     this.#monitor.counts.installed += 1;
     // A switchover that was taken back: who led the epoch before, with its consent, leads this one.
     if (before?.phase === 'switching-over' && before.run === run && before.leader === leader) return;
@@ -106,7 +109,9 @@ export class LeadershipMonitor {
       return;
     }
     if (!election.eligible) this.#monitor.violated(10, `${leader} was installed, but was not eligible`);
-    this.#monitor.loss.check(epoch, leader, election);
+    const check = () => this.#monitor.loss.check(epoch, leader, election);
+    if (leadsFrom === undefined) check();
+    else this.#awaited = { epoch, leadsFrom: BigInt(leadsFrom), check };
   }
 
   named(region: RegionId, epoch: Epoch, leader: RegionId): void {
@@ -117,6 +122,11 @@ export class LeadershipMonitor {
         `${region} was told that ${leader} leads epoch ${epoch}, but ${proposed ?? 'nobody'} was to be installed`,
       );
     }
+    if (this.#awaited?.epoch !== epoch) return;
+    if (this.#monitor.log.lastOf(leader) < this.#awaited.leadsFrom)
+      this.#monitor.violated(6, `${region} was told that ${leader} leads before the log there was complete`);
+    this.#awaited.check();
+    this.#awaited = undefined;
   }
 
   flipped(before: Epoch | undefined, epoch: Epoch, leader: RegionId | undefined): void {

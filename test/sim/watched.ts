@@ -33,8 +33,8 @@ export function watchedAcceptor(
       if (answer.kind === 'joined') monitor.leadership.accepted(region, ballot, value);
       return answer;
     },
-    async accept(ballot, value, by) {
-      const answer = await seen(inner.accept(ballot, value, by));
+    async accept(ballot, value, ...more) {
+      const answer = await seen(inner.accept(ballot, value, ...more));
       if (answer.kind === 'accepted') monitor.leadership.accepted(region, ballot, value);
       return answer;
     },

@@ -23,7 +23,7 @@ import { AP, EU, US } from './memory-group.ts';
 /** A call of an acceptor, by name and parameters. */
 export type Operation =
   | readonly ['prepare', Ballot]
-  | readonly ['accept', Ballot, Register, Consent | undefined]
+  | readonly ['accept', Ballot, Register, Consent | undefined, Ballot | undefined]
   | readonly ['join', Ballot, Register]
   | readonly ['beat', Beat]
   | readonly ['vote', Epoch, number | 'over', Consent | undefined]
@@ -52,7 +52,7 @@ function pure(item: Acceptor, operation: Operation) {
     case 'prepare':
       return prepare(item, operation[1]);
     case 'accept':
-      return accept(item, operation[1], operation[2], operation[3]);
+      return accept(item, operation[1], operation[2], operation[3], operation[4]);
     case 'join':
       return join(item, operation[1], operation[2]);
     case 'beat':
@@ -71,7 +71,7 @@ export function perform(store: AcceptorStore, operation: Operation) {
     case 'prepare':
       return store.prepare(operation[1]);
     case 'accept':
-      return store.accept(operation[1], operation[2], operation[3]);
+      return store.accept(operation[1], operation[2], operation[3], operation[4]);
     case 'join':
       return store.join(operation[1], operation[2]);
     case 'beat':
@@ -137,7 +137,12 @@ const anyJoin = fc.tuple(fc.constant('join' as const), anyBallot, anyRegister);
 
 const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   fc.tuple(fc.constant('prepare' as const), anyBallot),
-  fc.tuple(fc.constant('accept' as const), anyBallot, anyRegister, anyConsent),
+  fc
+    .tuple(anyBallot, anyRegister, anyConsent, fc.boolean())
+    .map(
+      ([at, value, by, goesOn]) =>
+        ['accept', at, value, by, goesOn ? ballotAfter(at, 'eu-west-1', 'next') : undefined] as const,
+    ),
   anyJoin,
   fc.tuple(fc.constant('beat' as const), anyBeat),
   fc.tuple(

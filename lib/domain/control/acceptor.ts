@@ -87,24 +87,31 @@ export function prepare(item: Acceptor, ballot: Ballot): Answer<'promised' | 'ou
   return { kind: 'promised', acceptor: { ...item, promised: ballot } };
 }
 
+/** Has a higher ballot been promised than that of an acceptance? Its own next one is none: it is the same acceptance again. */
+export function isOutbid({ accepted, promised }: Acceptor, ballot: Ballot, next = ballot): boolean {
+  return promised > ballot && (promised !== next || accepted?.ballot !== ballot);
+}
+
 /**
  * Phase 2. A value of a higher epoch than the accepted one is taken only while this Region's vote against the epoch
  * before it, or a later one, is in force (`withheld` if not): so the majority that accepts an epoch has withdrawn its
  * grant from the one before. A Region that holds no value takes none: see `join`.
  *
  * @param by the leader of the epoch before has given up its lease to this switchover: the vote is cast with it.
+ * @param next the same proposer's next ballot, which is promised along with it: its next change needs no first phase.
  */
 export function accept(
   item: Acceptor,
   ballot: Ballot,
   value: Register,
   by?: Consent,
+  next = ballot,
 ): Answer<'accepted' | 'outbid' | 'withheld'> {
-  if (item.promised > ballot) return { kind: 'outbid', acceptor: item };
+  if (isOutbid(item, ballot, next)) return { kind: 'outbid', acceptor: item };
   const before = (value.epoch - 1) as Epoch;
   const voted = by === undefined ? item : vote(item, before, 'over', by).acceptor;
   if (!isReleased(voted, value.epoch)) return { kind: 'withheld', acceptor: item };
-  return { kind: 'accepted', acceptor: { ...voted, promised: ballot, accepted: { ballot, value } } };
+  return { kind: 'accepted', acceptor: { ...voted, promised: next, accepted: { ballot, value } } };
 }
 
 /** Whether a value of this epoch may be accepted: this Region lends nothing to the leader of the epoch before it. */

@@ -56,7 +56,7 @@ function phasesOf(course: Course): readonly Phase[] | undefined {
         lookTimesOf(course.register).handoverMs + trip,
         'writes under way end and are logged; beside it, the claim',
       ),
-      step('promote', 4 * trip, 'the last records to the successor, register, first beat'),
+      step('promote', 2 * trip, 'the last records and the register to the successor, first beat'),
       ...repoint,
     ];
   }

@@ -18,6 +18,11 @@ export type Register = {
   readonly successor?: RegionId;
   /** While the leader is being replaced: the epoch that it led, as more than one claim may have come since. */
   readonly led?: Epoch;
+  /**
+   * After a switchover: the LSN at which the log of the leader before ends. Who was named the leader leads, and is followed,
+   * once its own log reaches as far. Decimal.
+   */
+  readonly leadsFrom?: string;
   /** No automatic failover before this time, Unix ms, unless it was acknowledged. */
   readonly cooldownUntilMs: number;
   /** No automatic failover at all while an operator's pause is in force. */
@@ -53,7 +58,7 @@ export function founded(leader: RegionId, epoch: Epoch, run: string): Register {
 export function claim(register: Register, by: Claim): Change {
   if (register.epoch === by.epoch + 1 && register.run === by.run) return { kind: 'changed', register };
   if (register.epoch !== by.epoch) return { kind: 'superseded', register };
-  const { successor: _, ...rest } = register;
+  const { successor: _, leadsFrom: __, ...rest } = register;
   return {
     kind: 'changed',
     register: {
@@ -76,6 +81,7 @@ export function install(
     readonly run: string;
     readonly leader: RegionId;
     readonly cooldownUntilMs: number;
+    readonly leadsFrom?: string | undefined;
   },
 ): Change {
   if (register.epoch !== by.epoch || register.run !== by.run) return { kind: 'superseded', register };
@@ -83,9 +89,16 @@ export function install(
     return { kind: register.leader === by.leader ? 'changed' : 'superseded', register };
   }
   const { successor: _, led: __, ...rest } = register;
+  const { cooldownUntilMs, leader, leadsFrom } = by;
   return {
     kind: 'changed',
-    register: { ...rest, phase: 'leading', leader: by.leader, cooldownUntilMs: by.cooldownUntilMs },
+    register: {
+      ...rest,
+      phase: 'leading',
+      leader,
+      cooldownUntilMs,
+      ...(leadsFrom === undefined ? {} : { leadsFrom }),
+    },
   };
 }
 

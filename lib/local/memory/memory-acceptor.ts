@@ -29,8 +29,8 @@ export class MemoryAcceptor implements AcceptorStore {
     return this.#keep(prepare(this.#item, ballot));
   }
 
-  async accept(ballot: Ballot, value: Register, by?: Consent) {
-    return this.#keep(accept(this.#item, ballot, value, by));
+  async accept(ballot: Ballot, value: Register, by?: Consent, next?: Ballot) {
+    return this.#keep(accept(this.#item, ballot, value, by, next));
   }
 
   async join(ballot: Ballot, value: Register) {

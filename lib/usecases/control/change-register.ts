@@ -41,6 +41,13 @@ export type ChangeOptions = {
   readonly begun?: Begun;
   /** The leader of the epoch before consents to the change: see `accept` in domain/control/acceptor.ts. */
   readonly by?: Consent;
+  /** Called once the own Region has accepted it by consent: the epoch before is over then, whatever becomes of the change. */
+  readonly onOver?: () => void;
+  /**
+   * Called with the first phase of this proposer's next change, where it came with the acceptances of this one by consent (the
+   * one-round-trip optimization of the CASPaxos paper).
+   */
+  readonly onward?: (begun: Begun) => void;
 };
 
 /** The first phase of a change that is not known yet: one round trip less once it is. Throws REGISTER_UNAVAILABLE. */
@@ -59,7 +66,7 @@ export async function beginChange(deps: RegisterDeps): Promise<Begun> {
 export async function changeRegister(
   deps: RegisterDeps,
   change: (register: Register) => Change,
-  { begun, by }: ChangeOptions = {},
+  { begun, by, onOver, onward }: ChangeOptions = {},
 ): Promise<Change> {
   const { members } = deps.acceptors;
   const need = majorityOf(members.length);
@@ -78,18 +85,22 @@ export async function changeRegister(
       const value = changed.register;
       // A consent is to this change alone, not to what somebody else has made of the register.
       const consent = changed.kind === 'changed' ? by : undefined;
+      const next = onward && consent && ballotAfter(ballot, deps.region, deps.chance());
       const answers = await gather(
         deps,
         consent === undefined
           ? (acceptor) => acceptor.accept(ballot, value)
-          : acceptingBy(deps, ballot, value, consent),
+          : acceptingBy(deps, { ballot, next, value }, consent, onOver),
         (each) =>
           countOf(each, isAccepted) >= need ||
           (each.size >= need && countOf(each, ({ kind }) => kind === 'outbid') > 0),
         { last: lastOf(value, (each) => countOf(each, isAccepted) >= need - 1) },
       );
       highest = highestOf(highest, answers);
-      if (countOf(answers, isAccepted) >= need) return changed;
+      if (countOf(answers, isAccepted) >= need) {
+        if (next !== undefined) onward?.({ ballot: next, promises: promisedBy(answers) });
+        return changed;
+      }
       const withheld = countOf(answers, (each) => each.kind === 'withheld' && holds(each)) > 0;
       if (withheld && changed.kind === 'changed' && accepted.epoch !== value.epoch) {
         return { kind: 'withheld', register: accepted };
@@ -138,16 +149,29 @@ export function lastOf<T>({ leader, phase }: Register, enough: Last<T>['after'])
  */
 function acceptingBy(
   { acceptors, region }: RegisterDeps,
-  ballot: Ballot,
-  value: Register,
+  {
+    ballot,
+    next,
+    value,
+  }: { readonly ballot: Ballot; readonly next: Ballot | undefined; readonly value: Register },
   consent: Consent,
+  onOver: (() => void) | undefined,
 ): (acceptor: AcceptorStore, at: RegionId) => ReturnType<AcceptorStore['accept']> {
-  const own = acceptors.of(region).accept(ballot, value);
+  const own = acceptors.of(region).accept(ballot, value, undefined, next);
   return async (acceptor, at) => {
     const { kind } = await own;
-    if (at === region) return own;
-    return acceptor.accept(ballot, value, kind === 'accepted' ? consent : undefined);
+    if (at === region) {
+      if (kind === 'accepted') onOver?.();
+      return own;
+    }
+    return acceptor.accept(ballot, value, kind === 'accepted' ? consent : undefined, next);
   };
+}
+
+/** Whoever has accepted a value with a promise of the next ballot. */
+function promisedBy(answers: Answers<Answer<string>>): Begun['promises'] {
+  const accepted = [...answers].filter(([, answer]) => isAccepted(answer));
+  return new Map(accepted.map(([at, { acceptor }]) => [at, { kind: 'promised', acceptor }]));
 }
 
 /** @param ahead Regions whose promise does not count. */

@@ -3,10 +3,10 @@ import { type Candidate, elect } from '#lib/domain/control/election.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { ErrorCode } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
-import type { Head } from '#lib/domain/log.ts';
+import type { Head, SealOutcome } from '#lib/domain/log.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { LeaderInDns } from '#lib/ports/leader-record.ts';
-import { beginChange, readRegister } from '#lib/usecases/control/change-register.ts';
+import { type Begun, beginChange, readRegister } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import { type Cover, coverShards } from '#lib/usecases/control/cover-shards.ts';
 import { candidatesIn, electAmong, hear, rulesOf } from '#lib/usecases/control/elect.ts';
@@ -27,7 +27,7 @@ import {
   type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
-import { promoteWinner } from '#lib/usecases/control/promote.ts';
+import { completeLog, promoteWinner } from '#lib/usecases/control/promote.ts';
 import { type SentAhead, sendAhead } from '#lib/usecases/control/send-ahead.ts';
 import { giveUpLease, lastWrites } from '#lib/usecases/control/yield.ts';
 import { relay } from '#lib/usecases/relay.ts';
@@ -89,9 +89,24 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
     return decided(deps, given, 'yield', { ...given.input }, { ...consent, stopped });
   }
   const state = prepared.outcome === 'fit' ? prepared.state : given;
-  const claiming = claimEpoch(deps, state, { begun, by: consent.by });
+  const over = Promise.withResolvers<void>();
+  let onward: Begun | undefined;
+  const claiming = claimEpoch(deps, state, {
+    begun,
+    by: consent.by,
+    onOver: over.resolve,
+    onward: (next) => {
+      onward = next;
+    },
+  });
   const ahead = prepared.outcome === 'fit' ? sendingTo(deps, prepared) : undefined;
   ahead?.send();
+  // Nothing more is appended there in the name of the epoch that is over. Whoever has claimed the next one will append.
+  claiming.then(
+    ({ outcome }) => outcome === 'claimed' && over.resolve(),
+    () => {},
+  );
+  const sealing = over.promise.then(() => sealSuccessor(deps, state));
   const cover = prepared.outcome === 'fit' ? prepared.cover : await coverShards(deps);
   const yielding = lastWrites(deps, consent.by, cover);
   yielding.then(
@@ -101,7 +116,9 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
   const [claim, yielded, started] = await Promise.all([
     claiming,
     yielding.then((last) => decided(deps, state, 'yield', { ...state.input }, last)),
-    claiming.then((claimed) => ahead && begin(deps, { ...state, claim: claimed }, ahead, yielding)),
+    claiming.then(
+      (claimed) => ahead && begin(deps, { ...state, claim: claimed }, { ahead, onward, sealing, yielding }),
+    ),
   ]);
   if (yielded.outcome === 'refused') return { ...yielded, stopped: true };
   if (claim.outcome !== 'claimed') {
@@ -134,7 +151,10 @@ async function prepare(deps: FailoverDeps, state: FailoverState): Promise<Prepar
   const { epoch, leader, phase } = register;
   // A process before this one has gone further.
   const promoted = promotedBy(state, register);
-  if (promoted !== undefined) return promoted;
+  if (promoted !== undefined) {
+    await completeLog(deps, register);
+    return promoted;
+  }
   const isOwn = epoch === epochOfRun(state) && register.run === input.run;
   if (isOwn && phase !== 'leading') {
     const { voteBy } = await deps.acceptors.of(region).read();
@@ -187,14 +207,30 @@ function sendingTo({ peers, region }: FailoverDeps, { end, state }: Fit): SentAh
   return sendAhead(peers.log(region), peers.log(state.input.successor!), end);
 }
 
+async function sealSuccessor(deps: FailoverDeps, state: FailoverState): Promise<SealOutcome | undefined> {
+  const { successor } = state.input;
+  return successor && patiently(deps, deps.peers.log(successor).seal(LANE_0, epochOfRun(state)));
+}
+
 /** What can be begun once the epoch is claimed, while the last writes are still on their way into the log. */
-function begin(deps: FailoverDeps, state: FailoverState, ahead: SentAhead, yielding: Promise<YieldResult>) {
-  const { claim, input } = state;
-  if (claim?.outcome !== 'claimed' || input.successor === undefined) return undefined;
+function begin(
+  deps: FailoverDeps,
+  state: FailoverState,
+  {
+    ahead,
+    onward,
+    sealing,
+    yielding,
+  }: {
+    readonly ahead: SentAhead;
+    readonly onward: Begun | undefined;
+    readonly sealing: Promise<SealOutcome | undefined>;
+    readonly yielding: Promise<YieldResult>;
+  },
+) {
+  if (state.claim?.outcome !== 'claimed') return undefined;
   const { peers, record, region } = deps;
   const epoch = epochOfRun(state);
-  // From now on only this run appends there.
-  const sealing = patiently(deps, peers.log(input.successor).seal(LANE_0, epoch));
   // Nothing that counts comes after the last writes.
   const ending = yielding.then((last) =>
     last.outcome === 'yielded' ? peers.log(region).seal(LANE_0, epoch) : undefined,
@@ -203,7 +239,10 @@ function begin(deps: FailoverDeps, state: FailoverState, ahead: SentAhead, yield
     ([sealed, ended]) => sealed && ended && relay(ahead.from, ahead.to, LANE_0, epoch, sealed.head),
   );
   moving.catch(() => {});
-  return { ending, hearing: hear(deps, state), moving, named: record && patiently(deps, record.read()) };
+  const installing = onward === undefined ? beginChange(deps) : Promise.resolve(onward);
+  installing.catch(() => {});
+  const named = record && patiently(deps, record.read());
+  return { ending, hearing: hear(deps, state), installing, moving, named, sealing };
 }
 
 /** Names the successor in DNS as soon as it is promoted. What does not go at once, the workflow's next step sees to. */
@@ -233,8 +272,8 @@ async function finish(
   if (begun === undefined || successor === undefined) return undefined;
   try {
     const epoch = epochOfRun(state);
-    const ended = await begun.ending;
-    if (ended === undefined) return undefined;
+    const [ended, sealed] = await Promise.all([begun.ending, begun.sealing]);
+    if (ended === undefined || sealed === undefined) return undefined;
     const { head: end } = ended;
     const fencing = fenceOld(deps, state, successor);
     // The leader is fenced by now: its log is sealed, and a majority has withdrawn its grant, or there would be no claim.
@@ -251,7 +290,12 @@ async function finish(
     // As it was asked for: with why each of the others was not taken.
     const elected = await electAmong(deps, { ...state, input: asked }, standing, begun.hearing);
     if (elected.outcome !== 'elected' || elected.winner !== successor) return undefined;
-    const promote = await promoteWinner(deps, { ...state, elect: elected }, ready);
+    // It leads once it has the rest of the log: the two travel at the same time.
+    const promote = await promoteWinner(
+      deps,
+      { ...state, elect: elected },
+      { leadsFrom: drained.lsn, begun: await begun.installing, done: ready },
+    );
     const repoint =
       promote.outcome === 'promoted' ? await pointClients(deps, epoch, successor, begun.named) : undefined;
     await noted;

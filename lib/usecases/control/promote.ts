@@ -1,6 +1,7 @@
-import { install } from '#lib/domain/control/register.ts';
+import { install, type Register } from '#lib/domain/control/register.ts';
+import { LANE_0 } from '#lib/domain/ids.ts';
 import { attachFollower } from '#lib/usecases/control/attach-follower.ts';
-import { beginChange, changeRegister } from '#lib/usecases/control/change-register.ts';
+import { type Begun, changeRegister } from '#lib/usecases/control/change-register.ts';
 import {
   decided,
   epochOfRun,
@@ -10,26 +11,28 @@ import {
   patiently,
   winnerOf,
 } from '#lib/usecases/control/failover-deps.ts';
+import { relay } from '#lib/usecases/relay.ts';
 
 /**
  * Makes the winner the leader of the epoch: in the register first, which is where it counts, then in the roles by
  * which each Region's data path goes. From the moment that the winner's own role names it, its capture logs what is
  * written there. A winner that has yet to drain is left to name itself: its sentinel does so once it has.
  *
- * @param ready resolves once the winner may be promoted, if that is under way.
+ * @param completing what is left of the log is on its way to the winner, if it is: `leadsFrom` is where that log ends then, and
+ * the winner is followed from when `done` resolves.
  */
 export async function promoteWinner(
   deps: FailoverDeps,
   state: FailoverState,
-  ready?: Promise<unknown>,
+  completing?: { readonly leadsFrom: string; readonly begun: Begun; readonly done: Promise<unknown> },
 ): Promise<PromoteResult> {
   const epoch = epochOfRun(state);
   const leader = winnerOf(state);
   const cooldownUntilMs = state.input.kind === 'switchover' ? 0 : deps.clock.now() + deps.profile.cooldownMs;
-  const [begun] = await Promise.all([ready && beginChange(deps), ready]);
+  const { begun, done, leadsFrom } = completing ?? {};
   const { kind, register } = await changeRegister(
     deps,
-    (value) => install(value, { epoch, run: state.input.run, leader, cooldownUntilMs }),
+    (value) => install(value, { epoch, run: state.input.run, leader, cooldownUntilMs, leadsFrom }),
     { ...(begun && { begun }) },
   );
   if (kind !== 'changed') {
@@ -45,6 +48,7 @@ export async function promoteWinner(
       },
     );
   }
+  await done;
   if (state.drain?.outcome === 'drained') await deps.peers.control(leader).nameLeader({ epoch, leader });
   const followers = (state.elect?.outcome === 'elected' ? state.elect.followers : undefined) ?? [];
   // The others learn it from their own sentinels too; this is sooner, and one that is away holds up nobody.
@@ -56,4 +60,14 @@ export async function promoteWinner(
     void patiently<unknown>(deps, told);
   }
   return decided(deps, state, 'promote', { leader }, { outcome: 'promoted', leader, epoch });
+}
+
+/** What a process that named the successor the leader may have left undone: until its log is complete, it leads nothing. */
+export async function completeLog(
+  { peers, region }: FailoverDeps,
+  { epoch, leader, leadsFrom = '0' }: Register,
+): Promise<void> {
+  const log = peers.log(leader);
+  if (BigInt(leadsFrom) === 0n || (await log.head(LANE_0)).lastLsn >= BigInt(leadsFrom)) return;
+  await relay(peers.log(region), log, LANE_0, epoch);
 }

@@ -2,6 +2,7 @@ import { type Acceptor, type Beat, counterOf, epochOf, majorityOf } from '#lib/d
 import type { Register } from '#lib/domain/control/register.ts';
 import { leaseLeftMs, look, type Moment, momentOf, stillMs, type Watch } from '#lib/domain/control/watch.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
+import type { Head } from '#lib/domain/log.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { liveShards } from '#lib/domain/marks.ts';
 import type { Control } from '#lib/ports/control.ts';
@@ -50,6 +51,10 @@ export class Sentinel {
   #isNext = false;
   /** The epoch that this Region is known to be fit to lead. */
   #inPlace: Epoch | undefined;
+  /** The epoch whose leader the role of this Region names. */
+  #named: Epoch | undefined;
+  /** Where the log of this Region ended when it was found fit to lead, until its first beat tells of it. */
+  #drained: Head | undefined;
   /** The epoch for which this Region has asked for a lease before it leads. */
   #askedAhead: Epoch | undefined;
   /** The epoch of which this sentinel has told that its store has yet to drain. */
@@ -107,8 +112,10 @@ export class Sentinel {
     this.#isNext = register.phase === 'switching-over' && register.successor === region;
     if (this.#isNext) await this.#askAhead(own, register);
     if (!(await this.#isDrained(register))) return;
-    await this.#follow(register);
-    if (register.phase === 'leading' && register.leader === region) await this.#lead(own, register);
+    const leads = register.phase === 'leading' && register.leader === region;
+    if (leads) this.#tryCanary(register);
+    await this.#follow(own, register);
+    if (leads) await this.#lead(own, register);
     else {
       if (!this.#isNext) this.#lent = undefined;
       await this.#watcher.look(own, register);
@@ -166,7 +173,7 @@ export class Sentinel {
   }
 
   /** Who has been made the leader leads once its store holds all of its log: until then its applier goes on. */
-  async #isDrained({ epoch, leader, phase }: Register): Promise<boolean> {
+  async #isDrained({ epoch, leader, leadsFrom = '0', phase }: Register): Promise<boolean> {
     const { control, log, region, telemetry } = this.#deps;
     if (control === undefined || phase !== 'leading' || leader !== region || this.#inPlace === epoch)
       return true;
@@ -176,7 +183,7 @@ export class Sentinel {
     const role = await roleOf(control);
     if (role !== undefined && role.leader !== region) {
       const [state, head] = await standing;
-      if (!hasDrained(state, head)) {
+      if (head.lastLsn < BigInt(leadsFrom) || !hasDrained(state, head)) {
         this.#isNext = true;
         if (this.#awaited !== epoch)
           telemetry.event('drain-awaited', {
@@ -187,16 +194,25 @@ export class Sentinel {
         this.#awaited = epoch;
         return false;
       }
+      this.#drained = head;
     }
     await this.#deps.makeReady?.(epoch);
     this.#inPlace = epoch;
     return true;
   }
 
-  /** The data path of this Region goes by its role item: it names who leads once a leader is in place. */
-  async #follow(register: Register): Promise<void> {
-    if (register.phase !== 'leading') return;
-    await this.#deps.control?.nameLeader({ epoch: register.epoch, leader: register.leader });
+  /**
+   * The data path of this Region goes by its role item: it names who leads once a leader is in place. One whose log is yet to
+   * be completed is followed from its first beat: before that, a log that holds more would seem to have parted from it.
+   */
+  async #follow(own: Acceptor, { epoch, leader, leadsFrom, phase }: Register): Promise<void> {
+    if (phase !== 'leading') return;
+    if (this.#named === epoch) return;
+    const isInPlace =
+      leadsFrom === undefined || leader === this.#deps.region || own.leaderEnd?.epoch === epoch;
+    if (!isInPlace) return;
+    await this.#deps.control?.nameLeader({ epoch, leader });
+    this.#named = epoch;
   }
 
   async #lead(own: Acceptor, register: Register): Promise<void> {
@@ -276,7 +292,8 @@ export class Sentinel {
       ...(this.#deps.onLeaseLost === 'continue' && { continues: true as const }),
     };
     this.#sent = beat.counter;
-    const { lastCommitMs, lastLsn, marks } = await log.head(LANE_0);
+    const { lastCommitMs, lastLsn, marks } = this.#drained ?? (await log.head(LANE_0));
+    this.#drained = undefined;
     const end = { lsn: lastLsn, commitMs: lastCommitMs };
     // The own item first: from then on no earlier beat lets the applications draw more than the others hear of now.
     const { countsWrites } = this.#deps;

@@ -7,6 +7,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
 import {
+  type Begun,
   beginChange,
   changeRegister,
   glanceAtRegister,
@@ -218,7 +219,7 @@ describe('a change by consent of the leader', () => {
     });
   });
 
-  test('that was begun before costs one round trip, and begins again where it was outbid', async () => {
+  test('that was begun before, also along with another, costs one round trip, and begins again where it was outbid', async () => {
     const group = await founding();
     await group.vote(E1, EU);
     const deps = group.registerDeps(EU);
@@ -238,11 +239,19 @@ describe('a change by consent of the leader', () => {
     const change = await group.run(changeRegister(counted, claimBy(EU), { begun, by: 'switch/1' }));
     expect(change).toMatchObject({ kind: 'changed', register: { epoch: 2 } });
     expect(prepared).toBe(3);
+    let onward: Begun | undefined;
+    await group.vote(E2, EU);
+    const second = { by: 'switch/2', onward: (next: Begun) => (onward = next) } as const;
+    await group.run(changeRegister(counted, claimBy(EU, 'run of EU', E2), second));
+    expect(prepared).toBe(6);
+    const third = await group.run(changeRegister(counted, keep, { begun: onward! }));
+    expect(third).toMatchObject({ kind: 'changed', register: { epoch: 3 } });
+    expect(prepared).toBe(6);
     const first = await group.run(beginChange(counted));
     await group.run(readRegister(group.registerDeps(US)));
     const outbid = await group.run(changeRegister(counted, keep, { begun: first }));
-    expect(outbid).toMatchObject({ kind: 'changed', register: { epoch: 2, coordinator: EU } });
-    expect(prepared).toBe(9);
+    expect(outbid).toMatchObject({ kind: 'changed', register: { epoch: 3, coordinator: EU } });
+    expect(prepared).toBe(12);
   });
 });
 

@@ -52,6 +52,17 @@ const votes = async () =>
   Promise.all(group.members.map(async (region) => (await group.acceptor(region).read()).vote));
 const endOf = async (region: typeof EU) => group.log(region).head(LANE_0);
 
+/** The same but for some methods. */
+function differing<T extends object>(sound: T, methods: Partial<T>): T {
+  return new Proxy(sound, {
+    get: (_, name) => {
+      const own = Reflect.get(methods, name);
+      const value = own ?? Reflect.get(sound, name);
+      return typeof value === 'function' && own === undefined ? value.bind(sound) : value;
+    },
+  });
+}
+
 describe('a switchover', () => {
   test('promotes the successor once its log holds all that was written, and says that nothing is lost', async () => {
     // Written, but in no log yet when it begins.
@@ -206,17 +217,86 @@ describe('a switchover', () => {
     expect(elected).toMatchObject({ outcome: 'elected', rpo: { records: 500 } });
   });
 
-  test('promotes nobody whose log does not get the tail, and goes on from the claim', async () => {
-    group.put(EU, 'c', 4);
+  describe('names the successor while the rest of the log is on its way:', () => {
+    /** Hands over to a successor whose log takes nothing more until it is told to. */
+    const cutShort = async () => {
+      group.put(EU, 'c', 4);
+      const deps = group.failoverDeps(EU);
+      const { peers } = deps;
+      const log = (at: RegionId): ReplicaLog =>
+        at === US ? differing(peers.log(at), { append: () => never }) : peers.log(at);
+      const result = await group.run(handOver({ ...deps, peers: { ...peers, log } }, STATE));
+      expect(result).toMatchObject({ outcome: 'claimed', claim: { epoch: E2 } });
+      const leadsFrom = `${(await endOf(EU)).lastLsn}`;
+      for (const register of await group.registers())
+        expect(register).toMatchObject({ epoch: E2, phase: 'leading', leader: US, leadsFrom });
+      expect((await endOf(US)).lastLsn).toBeLessThan(BigInt(leadsFrom));
+    };
+    const roles = async () =>
+      Promise.all(group.members.map(async (at) => (await group.control(at).role()).leader));
+
+    test('until it is there, it leads nothing, nobody follows it, and DNS stays', async () => {
+      await cutShort();
+      const watchers = new Watchers(group);
+      await group.apply(US);
+      await watchers.pass(PROFILES.fast.leaseMs);
+      expect(watchers.leaseLeftMs(US)).toBe(0);
+      expect(await roles()).toEqual([EU, EU, EU]);
+      expect(await group.record.read()).toEqual({ epoch: E1, target: targetOf(EU) });
+    });
+
+    test.each([
+      ['the same step', async () => expect(await run()).toMatchObject({ outcome: 'handed-over' })],
+      [
+        'taking it back',
+        async () =>
+          expect(await group.run(abandonSwitchover(group.failoverDeps(EU), STATE))).toMatchObject({
+            outcome: 'handed-over',
+            promote: { leader: US },
+          }),
+      ],
+    ])('a process that broke off before is made up for by %s', async (_, again) => {
+      await cutShort();
+      await again();
+      const [eu, us] = [await endOf(EU), await endOf(US)];
+      expect(us).toMatchObject({ lastLsn: eu.lastLsn, chain: eu.chain });
+      await group.apply(US);
+      const watchers = new Watchers(group);
+      await watchers.pass(PROFILES.fast.leaseMs);
+      expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
+      await watchers.pass(PROFILES.fast.leaseMs);
+      expect(await roles()).toEqual([US, US, US]);
+    });
+  });
+
+  test('seals the log of the successor as soon as its own Region has accepted, and not before', async () => {
     const deps = group.failoverDeps(EU);
-    const { peers } = deps;
-    const log = (at: typeof US): ReplicaLog =>
-      at === US ? Object.assign(peers.log(at), { append: () => never }) : peers.log(at);
-    const result = await group.run(handOver({ ...deps, peers: { ...peers, log } }, STATE));
-    expect(result).toMatchObject({ outcome: 'claimed', claim: { epoch: E2 } });
-    for (const register of await group.registers())
-      expect(register).toMatchObject({ phase: 'switching-over' });
-    expect(await group.record.read()).toEqual({ epoch: E1, target: targetOf(EU) });
+    const { acceptors, peers } = deps;
+    const order: string[] = [];
+    const of = (region: RegionId) => {
+      const at = acceptors.of(region);
+      return differing(at, {
+        accept: async (...call) => {
+          const answer = await at.accept(...call);
+          order.push(`${region} accepts ${answer.acceptor.accepted?.value.phase}`);
+          return answer;
+        },
+      });
+    };
+    const log = (at: RegionId): ReplicaLog => {
+      const inner = peers.log(at);
+      return differing(inner, {
+        seal: (...call) => {
+          order.push(`${at} is sealed`);
+          return inner.seal(...call);
+        },
+      });
+    };
+    const changed = { ...deps, acceptors: { ...acceptors, of }, peers: { ...peers, log } };
+    expect(await group.run(handOver(changed, STATE))).toMatchObject({ outcome: 'handed-over' });
+    const begin = order.slice(order.indexOf(`${EU} accepts switching-over`));
+    expect(begin.slice(0, 2)).toEqual([`${EU} accepts switching-over`, `${US} is sealed`]);
+    expect(order.indexOf(`${US} is sealed`)).toBeGreaterThan(0);
   });
 
   test('goes on where a store was looked at after its log, which went on meanwhile', async () => {
