@@ -17,6 +17,12 @@ const REQUEST_MS = 10_000;
  */
 const REGISTER_MS = 1_000;
 
+/** Without the middleware that makes ready for a log what was sent and received: nobody logs it, and it is a tenth of a request. */
+function unlogged<C extends DynamoDBClient | DynamoDBStreamsClient | S3Client>(client: C): C {
+  client.middlewareStack.remove('loggerMiddleware');
+  return client;
+}
+
 /** SDK clients of one Region. Each is made when it is first used. */
 export class RegionClients {
   readonly #region: RegionId;
@@ -37,36 +43,44 @@ export class RegionClients {
   }
 
   get dynamodb(): DynamoDBClient {
-    this.#dynamodb ??= new DynamoDBClient({ ...this.#common(), ...endpoint(this.#endpoints?.dynamodb) });
+    this.#dynamodb ??= unlogged(
+      new DynamoDBClient({ ...this.#common(), ...endpoint(this.#endpoints?.dynamodb) }),
+    );
     return this.#dynamodb;
   }
 
   /** For a register that is an MRSC table. */
   get register(): DynamoDBClient {
-    this.#register ??= new DynamoDBClient({
-      ...this.#common(REGISTER_MS, REGISTER_MS),
-      ...endpoint(this.#endpoints?.register ?? this.#endpoints?.dynamodb),
-      // Whoever asks asks again soon, and knows better what for.
-      maxAttempts: 1,
-    });
+    this.#register ??= unlogged(
+      new DynamoDBClient({
+        ...this.#common(REGISTER_MS, REGISTER_MS),
+        ...endpoint(this.#endpoints?.register ?? this.#endpoints?.dynamodb),
+        // Whoever asks asks again soon, and knows better what for.
+        maxAttempts: 1,
+      }),
+    );
     return this.#register;
   }
 
   get streams(): DynamoDBStreamsClient {
-    this.#streams ??= new DynamoDBStreamsClient({
-      ...this.#common(),
-      ...endpoint(this.#endpoints?.dynamodb),
-    });
+    this.#streams ??= unlogged(
+      new DynamoDBStreamsClient({
+        ...this.#common(),
+        ...endpoint(this.#endpoints?.dynamodb),
+      }),
+    );
     return this.#streams;
   }
 
   get s3(): S3Client {
-    this.#s3 ??= new S3Client({
-      ...this.#common(),
-      ...endpoint(this.#endpoints?.s3),
-      // Endpoints that are not AWS's have no name per bucket.
-      forcePathStyle: this.#endpoints !== undefined,
-    });
+    this.#s3 ??= unlogged(
+      new S3Client({
+        ...this.#common(),
+        ...endpoint(this.#endpoints?.s3),
+        // Endpoints that are not AWS's have no name per bucket.
+        forcePathStyle: this.#endpoints !== undefined,
+      }),
+    );
     return this.#s3;
   }
 
@@ -93,11 +107,13 @@ export class RegionClients {
   get applicationDynamodb(): DynamoDBClient | undefined {
     const credentials = this.#endpoints?.application;
     if (credentials === undefined) return undefined;
-    this.#application ??= new DynamoDBClient({
-      ...this.#common(),
-      ...endpoint(this.#endpoints?.dynamodb),
-      credentials,
-    });
+    this.#application ??= unlogged(
+      new DynamoDBClient({
+        ...this.#common(),
+        ...endpoint(this.#endpoints?.dynamodb),
+        credentials,
+      }),
+    );
     return this.#application;
   }
 

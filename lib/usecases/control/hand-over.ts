@@ -76,7 +76,7 @@ const POLL_MS = 50;
  * not depend on each other is done at the same time, and whatever can be found out beforehand is, so that a successor that
  * is not fit costs no pause. Runs in the leader's Region, by whose clock its last writes are waited for.
  *
- * The successor is promoted once its log holds all that the leader's does; it leads once its store does, too.
+ * The successor is named while the rest of the leader's log is on its way to it; it leads once its log and its store hold it.
  */
 export async function handOver(deps: FailoverDeps, given: FailoverState): Promise<HandoverResult> {
   const prepared = await prepare(deps, given);
