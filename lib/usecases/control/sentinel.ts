@@ -174,31 +174,42 @@ export class Sentinel {
 
   /** Who has been made the leader leads once its store holds all of its log: until then its applier goes on. */
   async #isDrained({ epoch, leader, leadsFrom = '0', phase }: Register): Promise<boolean> {
-    const { control, log, region, telemetry } = this.#deps;
+    const { clock, control, profile, region, sleep, telemetry } = this.#deps;
     if (control === undefined || phase !== 'leading' || leader !== region || this.#inPlace === epoch)
       return true;
-    // All are asked for at once: everybody waits for this.
-    const standing = Promise.all([control.applyState(LANE_0), log.head(LANE_0)]);
+    // Both are asked for at once: everybody waits for this.
+    const standing = this.#standing(BigInt(leadsFrom));
     standing.catch(() => {});
     const role = await roleOf(control);
     if (role !== undefined && role.leader !== region) {
-      const [state, head] = await standing;
-      if (head.lastLsn < BigInt(leadsFrom) || !hasDrained(state, head)) {
-        this.#isNext = true;
-        if (this.#awaited !== epoch)
-          telemetry.event('drain-awaited', {
-            epoch,
-            applied: `${state.applied?.lsn}`,
-            log: `${head.lastLsn}`,
-          });
+      this.#isNext = true;
+      const untilMs = clock.steadyMs() + profile.lookMs;
+      let at = await standing;
+      while (!at.isDrained) {
+        if (this.#awaited !== epoch) telemetry.event('drain-awaited', { epoch, ...at.told });
         this.#awaited = epoch;
-        return false;
+        if (clock.steadyMs() >= untilMs) return false;
+        await sleep(NEXT_MS);
+        at = await this.#standing(BigInt(leadsFrom), at.head);
       }
-      this.#drained = head;
+      this.#drained = at.head;
     }
     await this.#deps.makeReady?.(epoch);
     this.#inPlace = epoch;
     return true;
+  }
+
+  /**
+   * Does the store of this Region hold all of its log, which reaches as far as `leadsFrom`?
+   *
+   * @param seen the log's head as last read: once that reaches as far, nobody but the run that named this Region appends.
+   */
+  async #standing(leadsFrom: bigint, seen?: Head) {
+    const { control, log } = this.#deps;
+    const isWhole = seen !== undefined && leadsFrom > 0n && seen.lastLsn >= leadsFrom;
+    const [state, head] = await Promise.all([control!.applyState(LANE_0), isWhole ? seen : log.head(LANE_0)]);
+    const isDrained = head.lastLsn >= leadsFrom && hasDrained(state, head);
+    return { isDrained, head, told: { applied: `${state.applied?.lsn}`, log: `${head.lastLsn}` } };
   }
 
   /**
