@@ -36,7 +36,7 @@ test('a Region that is lost with the leader is replaced within seconds, and come
     signal: new AbortController().signal,
   });
   expect(report.failures).toEqual([]);
-  expect(report).toMatchObject({ ok: true, digestsEqual: true, epoch: 2, loaded: 3 });
+  expect(report).toMatchObject({ ok: true, digestsEqual: true, epoch: 2, loaded: { orders: 3 } });
   expect(report.leader).not.toBe('eu-west-1');
   expect(report.rtoMs).toBeGreaterThan(0);
   for (const [phase, ms] of Object.entries(report.phases)) expect(ms, phase).not.toBeNull();
