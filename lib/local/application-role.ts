@@ -1,4 +1,4 @@
-import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
+import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
 
 /** As which an application of the embedded cloud logs in to a PostgreSQL server: somebody whom a fence can shut out. */
 export const APPLICATION_ROLE = 'application';
@@ -8,7 +8,7 @@ const PASSWORD = 'local';
 export const MAKE_APPLICATION_ROLE = `
   DO $$ BEGIN CREATE ROLE ${APPLICATION_ROLE} LOGIN PASSWORD '${PASSWORD}'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
   DO $$ DECLARE each name; BEGIN
-    FOR each IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', '${OWN_SCHEMA}') LOOP
+    FOR each IN SELECT nspname FROM pg_namespace WHERE ${isOfUsers('nspname')} LOOP
       EXECUTE format('GRANT USAGE ON SCHEMA %1$I TO ${APPLICATION_ROLE};
         GRANT ALL ON ALL TABLES IN SCHEMA %1$I TO ${APPLICATION_ROLE}; GRANT ALL ON ALL SEQUENCES IN SCHEMA %1$I TO ${APPLICATION_ROLE}', each);
     END LOOP;

@@ -42,12 +42,12 @@ export function applyConflict(at: ChangeAt, cause?: unknown): UnderstudyError {
 }
 
 /** A commit that a follower's database does not take: constraints that are checked at the end of transactions. */
-export function commitConflict(upTo: Lsn, cause: Error): UnderstudyError {
-  const { schema = '', table = '', constraint = '' } = cause as unknown as Objection;
+export function commitConflict(upTo: Lsn, cause: unknown): UnderstudyError {
+  const { schema = '', table = '', constraint = '', message } = cause as Objection;
   const sql = `${quote(schema)}.${quote(table)}`;
   return new UnderstudyError(
     'APPLY_CONFLICT',
-    `the transactions up to LSN ${upTo} can't be applied: ${cause.message}`,
+    `the transactions up to LSN ${upTo} can't be applied: ${message}`,
     `Make the rows that ${sql} refers to, or is referred to by, what they are at the leader: understudy verify names them. If it is a constraint that the leader has not: ALTER TABLE ${sql} DROP CONSTRAINT ${quote(constraint)};`,
     { cause },
   );

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { type GuardedTable, guardedTables } from '#lib/engines/postgres/lease-guard.ts';
-import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
+import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
 import { fixedSequences } from '#lib/engines/postgres/sequences.ts';
 
 export type TableFacts = {
@@ -72,8 +72,7 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
             (SELECT count(*)::int FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')) AS triggers
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition
-        AND n.nspname NOT IN ('pg_catalog', 'information_schema', $1) AND n.nspname !~ '^pg_' ORDER BY 1`,
-    [OWN_SCHEMA],
+        AND ${isOfUsers('n.nspname')} ORDER BY 1`,
   );
   const rest = await one(`
     SELECT EXISTS (SELECT FROM pg_largeobject_metadata) AS large,

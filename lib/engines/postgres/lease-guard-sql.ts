@@ -1,4 +1,4 @@
-import { OWN_SCHEMA, OWN_WRITES } from '#lib/engines/postgres/own-names.ts';
+import { isOfUsers, OWN_WRITES } from '#lib/engines/postgres/own-names.ts';
 
 /** SQLSTATE of what the guard refuses: that of a database that is read only, which drivers and pools know. */
 export const REFUSED = '25006';
@@ -107,7 +107,7 @@ export const GUARDED_TABLES = `
          ${hasTrigger(STATEMENT_TRIGGER, `AND t.tgtype & ${WRITES} = ${WRITES}`)} AS statements, ${hasTrigger(COMMIT_TRIGGER)} AS commits
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
-     AND n.nspname NOT IN ('pg_catalog', 'information_schema', '${OWN_SCHEMA}')
+     AND ${isOfUsers('n.nspname')}
      AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_class'::regclass AND x.objid = c.oid AND x.deptype = 'e')
    ORDER BY 1`;
 

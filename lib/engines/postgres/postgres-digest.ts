@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
-import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
+import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { literal, quote, tableName } from '#lib/engines/postgres/quote.ts';
 import type { BucketDigest, DigestSource } from '#lib/ports/digest-source.ts';
@@ -202,9 +202,8 @@ async function tablesOf(client: pg.Client): Promise<readonly Table[]> {
        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
        LEFT JOIN pg_constraint p ON p.conrelid = c.oid AND p.contype = 'p'
       WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
-        AND n.nspname NOT IN ('pg_catalog', 'information_schema', $1) AND n.nspname !~ '^pg_'
+        AND ${isOfUsers('n.nspname')}
       GROUP BY 1, 2 ORDER BY 1, 2`,
-    [OWN_SCHEMA],
   );
   return rows.map(({ schema, name, columns, key, types }) => ({
     name: tableName({ schema, name }),

@@ -165,7 +165,7 @@ export class PostgresReplica implements ReplicaStore {
     } catch (error) {
       const isMoved = closing.completed > 0;
       if (isMoved && state.applied && sqlState(error)?.startsWith('23'))
-        throw commitConflict(state.applied.lsn, error as Error);
+        throw commitConflict(state.applied.lsn, error);
       if (sqlState(error) !== LEASE_LOST || isMoved) throw error;
       await this.#drop();
       return { kind: 'lost' };

@@ -3,7 +3,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import { copyIn } from '#lib/engines/postgres/copy-in.ts';
 import { diagnosePostgres } from '#lib/engines/postgres/doctor.ts';
 import { postgresFacts } from '#lib/engines/postgres/doctor-facts.ts';
-import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
+import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { readSqlFile, type SqlStep } from '#lib/local/load/read-sql-file.ts';
 import { malformed, shown } from '#lib/local/load/refusals.ts';
@@ -53,7 +53,7 @@ export async function emptyTables(client: pg.Client): Promise<void> {
   await client.query(`SET session_replication_role = replica`);
   await client.query(`DO $$ DECLARE tables text; BEGIN
     SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ') INTO tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('information_schema', '${OWN_SCHEMA}') AND n.nspname !~ '^pg_';
+     WHERE c.relkind IN ('r', 'p') AND ${isOfUsers('n.nspname')};
     EXECUTE 'TRUNCATE ' || tables;
   END $$`);
 }

@@ -161,19 +161,6 @@ export type HandedOver = {
   readonly promote: PromoteResult;
 };
 
-/** The successor that this run has promoted by what the register says; undefined if it has not. */
-export function promotedBy(state: FailoverState, register: Register): HandedOver | undefined {
-  const { epoch, leader, phase, run } = register;
-  const isDone = epoch === epochOfRun(state) && run === state.input.run && phase === 'leading';
-  if (!isDone || leader === register.coordinator) return undefined;
-  const unknown = { records: null, ms: null };
-  return {
-    outcome: 'handed-over',
-    elect: { outcome: 'elected', winner: leader, pullFrom: [], candidates: [], rpo: unknown },
-    promote: { outcome: 'promoted', leader, epoch },
-  };
-}
-
 /** What a run knows by its document: a switchover's first step tells of several steps at once. */
 export function knownBy(document: FailoverState): FailoverState {
   const { outcome: _, tries: __, ...steps } = { ...Object(document.handover), ...Object(document.abandon) };

@@ -1,15 +1,14 @@
-import { type Consent, epochOf } from '#lib/domain/control/acceptor.ts';
-import { type Candidate, elect } from '#lib/domain/control/election.ts';
+import { epochOf } from '#lib/domain/control/acceptor.ts';
+import type { Candidate } from '#lib/domain/control/election.ts';
 import type { FailoverInput } from '#lib/domain/control/failover.ts';
-import type { ErrorCode } from '#lib/domain/errors.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Head, SealOutcome } from '#lib/domain/log.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { LeaderInDns } from '#lib/ports/leader-record.ts';
-import { type Begun, beginChange, readRegister } from '#lib/usecases/control/change-register.ts';
+import { type Begun, beginChange } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
-import { type Cover, coverShards } from '#lib/usecases/control/cover-shards.ts';
-import { candidatesIn, electAmong, hear, rulesOf } from '#lib/usecases/control/elect.ts';
+import { coverShards } from '#lib/usecases/control/cover-shards.ts';
+import { electAmong, hear } from '#lib/usecases/control/elect.ts';
 import {
   type ClaimResult,
   decided,
@@ -18,16 +17,15 @@ import {
   type FailoverDeps,
   type FailoverState,
   type FenceResult,
-  type HandedOver,
   type PromoteResult,
   patiently,
-  promotedBy,
   type Refused,
   type RepointResult,
   type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
-import { completeLog, promoteWinner } from '#lib/usecases/control/promote.ts';
+import { type Fit, fitSuccessor } from '#lib/usecases/control/fit-successor.ts';
+import { promoteWinner } from '#lib/usecases/control/promote.ts';
 import { type SentAhead, sendAhead } from '#lib/usecases/control/send-ahead.ts';
 import { giveUpLease, lastWrites } from '#lib/usecases/control/yield.ts';
 import { relay } from '#lib/usecases/relay.ts';
@@ -55,22 +53,6 @@ export type HandoverResult =
   | { readonly outcome: 'claimed'; readonly claim: Claimed; readonly yield: YieldResult }
   | (Refused & { readonly stopped: boolean });
 
-/** `state`: with the successor in it. `end`: of its log. */
-type Fit = {
-  readonly outcome: 'fit';
-  readonly state: FailoverState;
-  readonly candidates: readonly Candidate[];
-  readonly end: Head;
-  readonly cover: Cover;
-};
-
-/** `resumed`: the leader has given up its lease already. */
-type Prepared = Fit | { readonly outcome: 'resumed'; readonly by: Consent } | HandedOver | Refused;
-
-/** How long a successor may take to apply what was logged when the switchover began, ms: writes go on meanwhile. */
-const CATCH_UP_MS = 10_000;
-const POLL_MS = 50;
-
 /**
  * A switchover, from the leader's consent to the successor's promotion, in one step: while nobody may write, all that does
  * not depend on each other is done at the same time, and whatever can be found out beforehand is, so that a successor that
@@ -79,7 +61,7 @@ const POLL_MS = 50;
  * The successor is named while the rest of the leader's log is on its way to it; it leads once its log and its store hold it.
  */
 export async function handOver(deps: FailoverDeps, given: FailoverState): Promise<HandoverResult> {
-  const prepared = await prepare(deps, given);
+  const prepared = await fitSuccessor(deps, given);
   if (prepared.outcome === 'handed-over') return prepared;
   // Writes go on meanwhile.
   const begun = await beginChange(deps);
@@ -140,66 +122,6 @@ async function hasStopped({ acceptors, region }: FailoverDeps, { input }: Failov
   const own = await acceptors.of(region).read();
   const isCast = own.vote === input.epoch && own.voteBy?.startsWith(`${input.run}/`) === true;
   return isCast && epochOf(own) <= input.epoch;
-}
-
-/** What can be done before anything is stopped: find the successor, and let it catch up. */
-async function prepare(deps: FailoverDeps, state: FailoverState): Promise<Prepared> {
-  const { group, region } = deps;
-  const { input } = state;
-  const refuse = (code: ErrorCode, why: string): Refused => ({ outcome: 'refused', code, why });
-  const register = await readRegister(deps);
-  const { epoch, leader, phase } = register;
-  // A process before this one has gone further.
-  const promoted = promotedBy(state, register);
-  if (promoted !== undefined) {
-    await completeLog(deps, register);
-    return promoted;
-  }
-  const isOwn = epoch === epochOfRun(state) && register.run === input.run;
-  if (isOwn && phase !== 'leading') {
-    const { voteBy } = await deps.acceptors.of(region).read();
-    if (voteBy?.startsWith(`${input.run}/`)) return { outcome: 'resumed', by: voteBy };
-  }
-  if (epoch !== input.epoch || phase !== 'leading') {
-    return refuse('PLAN_STALE', `the group is in epoch ${epoch} (${phase}), not in ${input.epoch}`);
-  }
-  if (leader !== region) {
-    return refuse('NOT_LEADER', `${leader} leads: start the switchover there`);
-  }
-  const candidates = await candidatesIn(
-    deps,
-    state,
-    group.regions.map(({ name }) => name),
-  );
-  const { verdicts, winner } = elect(candidates, { ...rulesOf(deps, state), replaced: region });
-  if (winner === undefined || winner === region) {
-    const whys = verdicts
-      .filter((each) => each.region !== region)
-      .map((each) => `${each.region}: ${each.why}`);
-    return refuse('FAILOVER_REFUSED', `there is no successor: ${whys.join(', ')}`);
-  }
-  const cover = await coverShards(deps);
-  const behind = await catchUp(deps, winner);
-  if (behind > 0n) {
-    const why = `the store of ${winner} is ${behind} records behind after ${CATCH_UP_MS} ms`;
-    return refuse('FAILOVER_REFUSED', why);
-  }
-  const end = await deps.peers.log(winner).head(LANE_0);
-  const fit = { ...state, input: { ...input, successor: winner } };
-  return { outcome: 'fit', state: fit, candidates, end, cover };
-}
-
-/** Waits until the successor's store holds what is logged now. Returns the records that it lacks if it takes too long. */
-async function catchUp(deps: FailoverDeps, successor: RegionId): Promise<bigint> {
-  const { clock, peers, region, sleep } = deps;
-  const { lastLsn } = await peers.log(region).head(LANE_0);
-  const untilMs = clock.now() + CATCH_UP_MS;
-  for (;;) {
-    const { applied } = await peers.control(successor).applyState(LANE_0);
-    const behind = lastLsn - (applied?.lsn ?? 0n);
-    if (behind <= 0n || clock.now() >= untilMs) return behind;
-    await sleep(POLL_MS);
-  }
 }
 
 /** Sends what is logged to the successor from the moment that writes stop, whoever will append it there. */

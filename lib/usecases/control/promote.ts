@@ -7,6 +7,7 @@ import {
   epochOfRun,
   type FailoverDeps,
   type FailoverState,
+  type HandedOver,
   type PromoteResult,
   patiently,
   winnerOf,
@@ -62,12 +63,24 @@ export async function promoteWinner(
   return decided(deps, state, 'promote', { leader }, { outcome: 'promoted', leader, epoch });
 }
 
-/** What a process that named the successor the leader may have left undone: until its log is complete, it leads nothing. */
-export async function completeLog(
+/**
+ * The successor that this run has promoted by what the register says, undefined if it has not. A process that broke off may
+ * have left its log without the rest: until that is there, it leads nothing.
+ */
+export async function promotedBefore(
   { peers, region }: FailoverDeps,
-  { epoch, leader, leadsFrom = '0' }: Register,
-): Promise<void> {
+  state: FailoverState,
+  { coordinator, epoch, leader, leadsFrom, phase, run }: Register,
+): Promise<HandedOver | undefined> {
+  const isDone = epoch === epochOfRun(state) && run === state.input.run && phase === 'leading';
+  if (!isDone || leader === coordinator) return undefined;
   const log = peers.log(leader);
-  if (BigInt(leadsFrom) === 0n || (await log.head(LANE_0)).lastLsn >= BigInt(leadsFrom)) return;
-  await relay(peers.log(region), log, LANE_0, epoch);
+  if (leadsFrom !== undefined && (await log.head(LANE_0)).lastLsn < BigInt(leadsFrom))
+    await relay(peers.log(region), log, LANE_0, epoch);
+  const unknown = { records: null, ms: null };
+  return {
+    outcome: 'handed-over',
+    elect: { outcome: 'elected', winner: leader, pullFrom: [], candidates: [], rpo: unknown },
+    promote: { outcome: 'promoted', leader, epoch },
+  };
 }

@@ -14,6 +14,7 @@ import { hasDrained } from '#lib/usecases/control/drain.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { countOf, gather } from '#lib/usecases/control/gather.ts';
 import { roleOf } from '#lib/usecases/control/role-of.ts';
+import { standingOf } from '#lib/usecases/control/standing.ts';
 import { Watcher, type WatcherDeps } from '#lib/usecases/control/watcher.ts';
 import { WriteCount } from '#lib/usecases/control/write-count.ts';
 
@@ -207,7 +208,9 @@ export class Sentinel {
   async #standing(leadsFrom: bigint, seen?: Head) {
     const { control, log } = this.#deps;
     const isWhole = seen !== undefined && leadsFrom > 0n && seen.lastLsn >= leadsFrom;
-    const [state, head] = await Promise.all([control!.applyState(LANE_0), isWhole ? seen : log.head(LANE_0)]);
+    const { head, state } = isWhole
+      ? { head: seen, state: await control!.applyState(LANE_0) }
+      : await standingOf(log, control!);
     const isDrained = head.lastLsn >= leadsFrom && hasDrained(state, head);
     return { isDrained, head, told: { applied: `${state.applied?.lsn}`, log: `${head.lastLsn}` } };
   }

@@ -13,11 +13,10 @@ import {
   type FailoverState,
   type HandedOver,
   patiently,
-  promotedBy,
   type Refused,
   type YieldResult,
 } from '#lib/usecases/control/failover-deps.ts';
-import { completeLog } from '#lib/usecases/control/promote.ts';
+import { promotedBefore } from '#lib/usecases/control/promote.ts';
 
 /** How long the leader's capture may take to log the last writes before the switchover is given up, ms. */
 const CAPTURE_MS = 5_000;
@@ -101,11 +100,8 @@ export async function abandonSwitchover(
     await takeBackAll();
     throw error;
   });
-  const promoted = promotedBy(state, register);
-  if (promoted !== undefined) {
-    await completeLog(deps, register);
-    return decided(deps, state, 'abandon', {}, promoted);
-  }
+  const promoted = await promotedBefore(deps, state, register);
+  if (promoted !== undefined) return decided(deps, state, 'abandon', {}, promoted);
   // As often as it takes: a try before this one may have got half-way.
   if (register.run === run) await leadOn(deps, state, register.leader);
   await takeBackAll();

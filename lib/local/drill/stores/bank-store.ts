@@ -3,7 +3,7 @@ import type { Endpoints } from '#lib/aws/config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { connector } from '#lib/engines/postgres/connect.ts';
 import { REFUSED } from '#lib/engines/postgres/lease-guard-sql.ts';
-import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
+import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
 import { asApplicationRole } from '#lib/local/application-role.ts';
@@ -121,8 +121,8 @@ export class BankStore implements DrillStore {
     const tables = await this.#query<{ name: string }>(
       region,
       `SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' AND n.nspname !~ '^pg_'
-          AND n.nspname NOT IN ('information_schema', '${OWN_SCHEMA}', '${BANK}') ORDER BY 1`,
+        WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' AND ${isOfUsers('n.nspname')}
+          AND n.nspname <> '${BANK}' ORDER BY 1`,
     );
     const count = tables.map(
       ({ name }) => `SELECT ${literal(name)} AS name, count(*)::int AS rows FROM ${name}`,
