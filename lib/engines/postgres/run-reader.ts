@@ -28,6 +28,8 @@ export type ReadSegment = {
 export class RunReader {
   #segments: readonly ReadSegment[];
   readonly #from: Lsn;
+  /** Where the run ends, if before its last segment does. */
+  #last: TransactionEnd | undefined;
 
   /** @param position what was read before. Segments after the first of another epoch are left for another run. */
   constructor(run: readonly PlacedSegment[], position: Lsn) {
@@ -52,24 +54,33 @@ export class RunReader {
    */
   tablesOf({ placed, segment, tables }: ReadSegment): readonly DescribedTable[] {
     const described = tables.filter((table) => table !== undefined);
-    const from = this.#ordinalIn(placed);
-    if (from === 0) return described;
+    if (this.#ordinalIn(placed) === 0) return described;
     const used = new Set<number>();
-    segment.forEach(({ kind, table, after }) => {
-      // A commit has the table of the change before it.
-      if (kind === 'marker') return;
-      const oid = tables[table]?.relation.oid;
-      if (oid !== undefined) used.add(oid);
-      if (kind !== 'statement' || after === undefined) return;
-      const decoded = decodeMessage(after);
-      if (decoded.kind === 'truncate') for (const each of decoded.relations) used.add(each);
-    }, from);
+    this.#forEachUse({ placed, segment, tables }, (oid) => used.add(oid));
     return described.filter(({ relation }) => used.has(relation.oid));
   }
 
-  /** Leaves the segments from this one on for another run. */
-  stopBefore(segment: ReadSegment): void {
-    this.#segments = this.#segments.slice(0, this.#segments.indexOf(segment));
+  /**
+   * Ends the run with the last transaction that is whole before a segment's first change of a table, else before the
+   * segment, in the middle of one; the rest is left for another run. False, and nothing is done, if the run begins with
+   * that change.
+   */
+  stopBefore(segment: ReadSegment, { relation }: DescribedTable): boolean {
+    const { entry } = segment.placed;
+    let before = lastOf(entry);
+    this.#forEachUse(segment, (oid, ordinal) => {
+      const use = advance(entry.first, ordinal);
+      if (oid === relation.oid && use < before) before = use;
+    });
+    const last = this.ends().findLast(({ lsn }) => lsn < before);
+    const left =
+      last === undefined
+        ? this.#segments.slice(0, this.#segments.indexOf(segment))
+        : this.#segments.filter(({ placed }) => placed.entry.first <= last.lsn);
+    if (left.length === 0) return false;
+    this.#segments = left;
+    this.#last = last;
+    return true;
   }
 
   get isEmpty(): boolean {
@@ -78,7 +89,7 @@ export class RunReader {
 
   /** LSN of the run's last record. */
   get end(): Lsn {
-    return lastOf(this.#segments.at(-1)!.placed.entry);
+    return this.#last?.lsn ?? lastOf(this.#segments.at(-1)!.placed.entry);
   }
 
   /** The transaction that the first record belongs to: names it among all that any leader ever made. */
@@ -103,6 +114,7 @@ export class RunReader {
 
   /** The last end of a transaction that this run holds; undefined if it is inside of one throughout. */
   lastEnd(): TransactionEnd | undefined {
+    if (this.#last !== undefined) return this.#last;
     for (const { placed, segment } of this.#segments.toReversed()) {
       const from = this.#ordinalIn(placed);
       for (const block of segment.info.blocks.toReversed()) {
@@ -148,6 +160,19 @@ export class RunReader {
         if (ordinal < stop) visit(record, of, advance(first, ordinal));
       }, this.#ordinalIn(of.placed));
     }
+  }
+
+  /** Tells of each change that is still to be read, with its ordinal in the segment, which tables it is of, by OID. */
+  #forEachUse({ placed, segment, tables }: ReadSegment, visit: (oid: number, ordinal: number) => void): void {
+    segment.forEach(({ kind, table, after }, ordinal) => {
+      // A commit has the table of the change before it.
+      if (kind === 'marker') return;
+      const oid = tables[table]?.relation.oid;
+      if (oid !== undefined) visit(oid, ordinal);
+      if (kind !== 'statement' || after === undefined) return;
+      const decoded = decodeMessage(after);
+      if (decoded.kind === 'truncate') for (const each of decoded.relations) visit(each, ordinal);
+    }, this.#ordinalIn(placed));
   }
 
   #ordinalIn({ entry }: PlacedSegment): number {

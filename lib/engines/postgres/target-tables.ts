@@ -27,20 +27,21 @@ export class TargetTables {
   }
 
   /**
-   * Finds the tables of a run. Where one has changed at the leader but not here, the run ends before it, so that what
-   * was done before the change is applied; throws SCHEMA_DIFFERS if the run begins with it.
+   * Finds the tables of a run. Where one has changed at the leader but not here, the run ends with the last transaction
+   * before it, so that what was done before the change is applied; throws SCHEMA_DIFFERS if there is none.
    *
    * @param isInside the run begins in the middle of a transaction.
    */
   async load(reader: RunReader, isInside = false): Promise<void> {
     for (const segment of reader.segments) {
-      const { epoch } = segment.placed.entry;
-      try {
-        for (const table of reader.tablesOf(segment)) await this.#load(table, { epoch, isInside });
-      } catch (error) {
-        if (!isFailure(error, 'SCHEMA_DIFFERS') || segment === reader.segments[0]) throw error;
-        reader.stopBefore(segment);
-        return;
+      const { epoch, first } = segment.placed.entry;
+      for (const table of reader.tablesOf(segment)) {
+        if (first > reader.end) return;
+        try {
+          await this.#load(table, { epoch, isInside });
+        } catch (error) {
+          if (!isFailure(error, 'SCHEMA_DIFFERS') || !reader.stopBefore(segment, table)) throw error;
+        }
       }
     }
   }

@@ -216,6 +216,20 @@ describe('a leader', () => {
     expect(await contents(follower.client)).toEqual(await contents(leader.client));
   });
 
+  test('renames a column after a transaction that began with its old name and goes on where the new one is used', async () => {
+    const { leader, follower } = await pair(`${SCHEMA} CREATE TABLE u (id int PRIMARY KEY);`);
+    follower.reach(leader.connect);
+    await leader.client.query(
+      'BEGIN; INSERT INTO t (id) VALUES (6); INSERT INTO u VALUES (1); ALTER TABLE u ADD x int; INSERT INTO u VALUES (2); COMMIT',
+    );
+    await leader.client.query('ALTER TABLE t RENAME v TO w; INSERT INTO t (id) VALUES (7)');
+    await leader.capture();
+    const told = await applyWithFixes(follower);
+    expect(told).toContain(`${T} RENAME COLUMN "v" TO "w";`);
+    expect(told).toHaveLength(2);
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+  });
+
   test('renames a table right after it has written to it: it is told once', async () => {
     const { leader, follower } = await pair();
     await leader.client.query('INSERT INTO t (id) VALUES (6)');
