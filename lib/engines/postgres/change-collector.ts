@@ -47,7 +47,7 @@ export class ChangeCollector {
     | { readonly head: string; readonly commitMs: number; ordinal: number; last: readonly DescribedTable[] }
     | undefined;
 
-  /** @param checkType throws if columns of a type that is not built in may not appear. */
+  /** @param checkType throws if columns of a type may not appear. */
   constructor(checkType: (type: number) => void = () => {}) {
     this.#checkType = checkType;
   }
@@ -90,7 +90,7 @@ export class ChangeCollector {
         return;
       }
       case 'relation': {
-        for (const { type } of decoded.columns) if (type >= FIRST_USER_OID) this.#checkType(type);
+        for (const { type } of decoded.columns) this.#checkType(type);
         const types = decoded.columns.flatMap(({ type }) =>
           type < FIRST_USER_OID ? [] : (this.#types.get(type) ?? []),
         );

@@ -26,6 +26,11 @@ export function wireOf(client: pg.Client): Wire {
   return (client as unknown as { connection: Wire }).connection;
 }
 
+/** The server's process that serves a connection. */
+export function processOf(client: pg.Client): number {
+  return (client as unknown as { processID: number }).processID;
+}
+
 /** Signature, flags and length of the extension: what a binary COPY begins with. */
 const HEADER_BYTES = 19;
 

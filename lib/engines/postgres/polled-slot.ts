@@ -3,10 +3,11 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
 import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
-import { copyOutBytes, wireOf } from '#lib/engines/postgres/copy-out.ts';
+import { copyOutBytes, processOf, wireOf } from '#lib/engines/postgres/copy-out.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
 import {
   binaryFit,
+  endSession,
   openSlot,
   optionList,
   pgoutputOptions,
@@ -15,6 +16,8 @@ import {
   slotFailure,
   slotShard,
   slotStatus,
+  TextNeeded,
+  typeCheck,
 } from '#lib/engines/postgres/slot-session.ts';
 import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
@@ -46,19 +49,34 @@ export class PolledSlot implements ChangeSource<CapturedChange> {
   }
 
   async *batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {
+    const former = yield* this.#read(signal);
+    if (former !== undefined) yield* this.#read(signal, former);
+  }
+
+  /**
+   * @param former the server's process of a session that met a type which must be read as text: it is to end, and this
+   *   one reads all as text.
+   * @returns its own, if it has met one.
+   */
+  async *#read(
+    signal: AbortSignal,
+    former?: number,
+  ): AsyncGenerator<SourceBatch<CapturedChange>, number | undefined> {
     const { slot, publication, epoch, connect, telemetry } = this.#deps;
     const client = await connect({ applicationName: readerName(epoch) });
     this.#confirmed = undefined;
     try {
+      if (former !== undefined) await endSession(client, former);
       const { retainedBytes } = await openSlot(client, slot, epoch);
       telemetry.metrics({ SlotRetainedBytes: retainedBytes });
-      const { fit } = await binaryFit(client, publication);
-      const options = optionList(pgoutputOptions(this.#deps, fit));
+      const types = await binaryFit(client, publication);
+      const read = former === undefined ? types : { ...types, fit: false };
+      const options = optionList(pgoutputOptions(this.#deps, read.fit));
       for (let found = true; found && !signal.aborted; ) {
         found = false;
         // What has been flushed by now is looked at in full below: if there is nothing in it, it may go.
         const { rows } = await client.query<{ end: string }>('SELECT pg_current_wal_flush_lsn() AS end');
-        const collector = new ChangeCollector();
+        const collector = new ChangeCollector(typeCheck(read));
         const look = new Look(wireOf(client).stream, collector);
         const select = `SELECT data FROM pg_logical_slot_peek_binary_changes(${literal(slot)}, NULL, ${LOOK_CHANGES}, ${options})`;
         const copied = copyOutBytes(client, select, (message) => look.push(message)).then(
@@ -82,7 +100,9 @@ export class PolledSlot implements ChangeSource<CapturedChange> {
         if (this.#confirmed !== undefined) await this.#advance(client, this.#confirmed);
         this.#confirmed = undefined;
       }
+      return undefined;
     } catch (error) {
+      if (error instanceof TextNeeded) return processOf(client);
       throw slotFailure(error, slot);
     } finally {
       await client.end();

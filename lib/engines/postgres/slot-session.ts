@@ -70,35 +70,43 @@ export async function slotStatus(client: pg.Client, slot: string): Promise<SlotS
   };
 }
 
-/** Types whose binary form names objects of one database by number: they mean nothing in another. */
-const UNPORTABLE_TYPES = `
+/** All types but those whose binary form names objects of one database by number: they mean nothing in another. */
+const PORTABLE_TYPES = `
   SELECT t.oid::bigint AS oid FROM pg_type t LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
-   WHERE t.typname LIKE 'reg%' AND t.oid < 16384 OR e.typname LIKE 'reg%' AND e.oid < 16384
-      OR t.oid >= 16384 AND t.typtype NOT IN ('e', 'b', 'r', 'm')
-      OR t.oid >= 16384 AND e.oid IS NOT NULL
-   ORDER BY 1`;
+   WHERE CASE WHEN t.oid < 16384 THEN t.typname NOT LIKE 'reg%' AND coalesce(e.typname, '') NOT LIKE 'reg%'
+              ELSE t.typtype IN ('e', 'b', 'r', 'm') AND e.oid IS NULL END`;
 
 /**
  * Whether the tables that are published have only types whose binary form means the same in every database; if not,
- * values travel as text. Types of this database that may not appear in a binary session are given too.
+ * values travel as text. All types of which that is true are given too.
  */
 export async function binaryFit(
   client: pg.Client,
   publication: string,
-): Promise<{ readonly fit: boolean; readonly unportable: ReadonlySet<number>; readonly known: number }> {
-  const types = await client.query<{ oid: string }>(UNPORTABLE_TYPES);
-  const newest = await client.query<{ oid: string }>('SELECT max(oid::bigint) AS oid FROM pg_type');
-  const used = await client.query(
+): Promise<{ readonly fit: boolean; readonly portable: ReadonlySet<number> }> {
+  const types = await client.query<{ oid: string }>(PORTABLE_TYPES);
+  const others = await client.query(
     `SELECT 1 FROM pg_publication_tables p
        JOIN pg_attribute a ON a.attrelid = format('%I.%I', p.schemaname, p.tablename)::regclass
-      WHERE p.pubname = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid::bigint = ANY ($2) LIMIT 1`,
+      WHERE p.pubname = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid::bigint <> ALL ($2) LIMIT 1`,
     [publication, types.rows.map(({ oid }) => oid)],
   );
-  return {
-    fit: used.rows.length === 0,
-    unportable: new Set(types.rows.map(({ oid }) => Number(oid))),
-    known: Number(newest.rows[0]!.oid),
+  return { fit: others.rows.length === 0, portable: new Set(types.rows.map(({ oid }) => Number(oid))) };
+}
+
+/** Ends a session of binary forms that meets a table whose values must be text, be it as it once was. */
+export class TextNeeded extends Error {}
+
+/** What a session may be told of tables. */
+export function typeCheck({ fit, portable }: Awaited<ReturnType<typeof binaryFit>>): (type: number) => void {
+  return (type) => {
+    if (fit && !portable.has(type)) throw new TextNeeded(`type ${type}`);
   };
+}
+
+/** Waits until a session of this role's has ended, and with it its hold of the slot. */
+export async function endSession(client: pg.Client, pid: number): Promise<void> {
+  await client.query('SELECT pg_terminate_backend($1, 5000)', [pid]);
 }
 
 /** The options with which pgoutput is asked. Applied changes have an origin, and are not sent again. */

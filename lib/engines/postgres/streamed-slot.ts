@@ -1,17 +1,19 @@
 import type pg from 'pg';
-import { UnderstudyError } from '#lib/domain/errors.ts';
 import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
 import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
-import { type Wire, wireOf } from '#lib/engines/postgres/copy-out.ts';
+import { processOf, type Wire, wireOf } from '#lib/engines/postgres/copy-out.ts';
 import { BATCH_BYTES, type SlotDeps } from '#lib/engines/postgres/polled-slot.ts';
 import { literal, quote } from '#lib/engines/postgres/quote.ts';
 import {
   binaryFit,
+  endSession,
   openSlot,
   pgoutputOptions,
   readerName,
   slotFailure,
   slotShard,
+  TextNeeded,
+  typeCheck,
 } from '#lib/engines/postgres/slot-session.ts';
 import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
 
@@ -33,22 +35,37 @@ export class StreamedSlot implements ChangeSource<CapturedChange> {
   }
 
   async *batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {
+    const former = yield* this.#read(signal);
+    if (former !== undefined) yield* this.#read(signal, former);
+  }
+
+  /**
+   * @param former the server's process of a session that met a type which must be read as text: it is to end, and this
+   *   one reads all as text.
+   * @returns its own, if it has met one.
+   */
+  async *#read(
+    signal: AbortSignal,
+    former?: number,
+  ): AsyncGenerator<SourceBatch<CapturedChange>, number | undefined> {
     const { slot, publication, epoch, connect, telemetry } = this.#deps;
     const plain = await connect({ applicationName: readerName(epoch) });
-    let binary: Awaited<ReturnType<typeof binaryFit>>;
+    let types: Awaited<ReturnType<typeof binaryFit>>;
     try {
+      if (former !== undefined) await endSession(plain, former);
       const { retainedBytes } = await openSlot(plain, slot, epoch);
       telemetry.metrics({ SlotRetainedBytes: retainedBytes });
-      binary = await binaryFit(plain, publication);
+      types = await binaryFit(plain, publication);
     } catch (error) {
       throw slotFailure(error, slot);
     } finally {
       await plain.end();
     }
-    const options = Object.entries(pgoutputOptions(this.#deps, binary.fit));
+    const read = former === undefined ? types : { ...types, fit: false };
+    const options = Object.entries(pgoutputOptions(this.#deps, read.fit));
     const list = options.map(([name, value]) => `${quote(name)} ${literal(value)}`).join(', ');
     const client = await connect({ replication: true, applicationName: readerName(epoch) });
-    const stream = new WalStream(client, binary.fit ? new PortableOnly(binary) : new ChangeCollector());
+    const stream = new WalStream(client, new ChangeCollector(typeCheck(read)));
     this.#stream = stream;
     const stop = () => stream.end();
     signal.addEventListener('abort', stop, { once: true });
@@ -60,29 +77,17 @@ export class StreamedSlot implements ChangeSource<CapturedChange> {
         yield { records: batch.records, position: batch.end === undefined ? undefined : walText(batch.end) };
       }
     } catch (error) {
+      if (error instanceof TextNeeded) return processOf(client);
       throw slotFailure(error, slot);
     } finally {
       signal.removeEventListener('abort', stop);
       await stream.close();
     }
+    return undefined;
   }
 
   async confirm(position: string): Promise<void> {
     this.#stream?.confirm(parseWal(position));
-  }
-}
-
-/** In a binary session, a table with a type that means nothing elsewhere ends the session; the next is in text. */
-class PortableOnly extends ChangeCollector {
-  constructor({ unportable, known }: { unportable: ReadonlySet<number>; known: number }) {
-    super((type) => {
-      if (!unportable.has(type) && type <= known) return;
-      throw new UnderstudyError(
-        'SLOT_BUSY',
-        'a type has appeared whose values must be read as text',
-        'The slot is read anew; this needs nobody.',
-      );
-    });
   }
 }
 

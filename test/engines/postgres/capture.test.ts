@@ -162,6 +162,27 @@ describe.each(['polled', 'streamed'] as const)('a slot that is %s', (source) => 
     expect(bodies[0]).toContain('{sad}');
   });
 
+  test('sends values as text of a column of such a type that is gone, and all that came with it once', async () => {
+    const leader = await PostgresLeader.start(
+      postgres,
+      `CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE m (id int PRIMARY KEY, at regclass, moods mood[])`,
+    );
+    await leader.client.query('CREATE TABLE before (id int PRIMARY KEY); INSERT INTO before VALUES (1)');
+    await leader.client.query(`INSERT INTO m VALUES (1, 'm', '{sad}')`);
+    await leader.client.query(`ALTER TABLE m DROP at; INSERT INTO m VALUES (2, '{sad}')`);
+    await leader.client.query('ALTER TABLE m DROP moods; DROP TYPE mood; INSERT INTO m VALUES (3)');
+    await leader.capture(source);
+    const values: string[] = [];
+    for (const entry of await leader.log.entries(LANE_0, LSN_ZERO, 100)) {
+      openSegment(await leader.log.getSegment(entry)).forEach(({ kind, after }) => {
+        if (kind === 'insert') values.push(Buffer.from(after!).toString('latin1'));
+      });
+    }
+    expect(values).toHaveLength(4);
+    expect(values[1]).toMatch(/m.*{sad}/s);
+    expect(values[2]).toContain('{sad}');
+  });
+
   test('says that a slot is lost, be it dropped or left behind by the server', async () => {
     const leader = await PostgresLeader.start(postgres, SCHEMA);
     await leader.client.query('SELECT pg_drop_replication_slot($1)', [leader.slot]);
