@@ -122,20 +122,28 @@ export class RandomTables {
       () => (this.#tables.length < 8 ? this.#makeAnother() : this.#makeAnew(table)),
     ]);
     // What adds or drops may stand between two changes of one table.
-    const before = random.chance(0.3) ? this.#insert(table, `${++this.#ids}`) : undefined;
+    const before = random.chance(0.3) ? this.#insert(table, this.#newId()) : undefined;
     const statements = change();
     const isInside =
       before !== undefined && statements.every((text) => /ALTER TABLE \w+ (ADD|DROP) /.test(text));
     const rows = new Set([table, this.#tables.at(-1)!]);
-    const after = [...rows].map((each) => this.#insert(each, `${++this.#ids}`));
-    // A column that goes in the middle of a transaction is told with the next change.
-    this.#more = isInside ? `${this.#insert(table, `${++this.#ids}`)} ON CONFLICT DO NOTHING` : undefined;
+    const after = [...rows].map((each) => this.#insert(each, this.#newId()));
+    // A column that goes in the middle of a transaction, as an applier gets it, is told with the next change.
+    const drops = statements.some((text) => /ALTER TABLE \w+ DROP /.test(text));
+    this.#more =
+      isInside || drops ? `${this.#insert(table, this.#newId())} ON CONFLICT DO NOTHING` : undefined;
     return [...(isInside ? [before] : []), ...statements, ...after];
   }
 
   /** What must be run after the last change of schema to make it known; it may be run twice. */
   get more(): string | undefined {
     return this.#more;
+  }
+
+  /** Far from the last: what adds to ids does not reach it. */
+  #newId(): string {
+    this.#ids += 10_000;
+    return `${this.#ids}`;
   }
 
   #newTable(): Table {
