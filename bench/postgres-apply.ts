@@ -121,7 +121,7 @@ function native(leader: pg.Client, follower: pg.Client, server: PostgresServer):
   const conninfo = `host=127.0.0.1 port=${server.port} user=postgres password=local dbname=postgres`;
   return {
     async prepare() {
-      await leader.query('CREATE PUBLICATION native FOR ALL TABLES');
+      await leader.query('CREATE PUBLICATION native FOR TABLES IN SCHEMA public');
       await follower.query(
         `CREATE SUBSCRIPTION native CONNECTION '${conninfo}' PUBLICATION native
            WITH (copy_data = false, binary = true, streaming = parallel, synchronous_commit = off, enabled = false)`,
