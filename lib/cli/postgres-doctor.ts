@@ -13,6 +13,7 @@ import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 export async function postgresDoctorCommand(options: {
   engine?: string;
   url?: string;
+  publication?: string;
   json?: boolean;
 }): Promise<number> {
   // What has no scheme would be taken for the name of a database.
@@ -25,7 +26,7 @@ export async function postgresDoctorCommand(options: {
   }
   const client = await connector({ connectionString: options.url })({ applicationName: 'understudy doctor' });
   try {
-    const findings = diagnosePostgres(await postgresFacts(client));
+    const findings = diagnosePostgres(await postgresFacts(client, options.publication));
     if (options.json) for (const finding of findings) console.log(jsonLine(finding));
     else if (findings.length === 0) console.log('All is well.');
     else {

@@ -173,9 +173,10 @@ function addControl(program: Command, run: Run, json: Flag): void {
   command('doctor', 'check that all that a group needs is there, and say how to mend what is not')
     .option('--engine <name>', 'check a database instead: postgres')
     .option('--url <url>', 'with --engine: connection string of the database')
+    .option('--publication <name>', 'with --engine: name of the publication (default: understudy)')
     .addHelpText('after', '\nIt changes nothing. Exit status: 1 if a check failed.')
     .action(
-      run((options: GroupChoice & { json?: boolean; engine?: string; url?: string }) =>
+      run((options: GroupChoice & { json?: boolean; engine?: string; publication?: string; url?: string }) =>
         options.engine === undefined && options.url === undefined
           ? doctorCommand(options)
           : postgresDoctorCommand(options),

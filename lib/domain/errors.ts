@@ -34,6 +34,10 @@ export const ERRORS = {
   },
   POSTGRES_BLOCKED: { summary: "A statement waited in vain for somebody else's lock", retry: 'later' },
   SLOT_LOST: { summary: 'A replication slot is gone or has lost changes', retry: 'never' },
+  PUBLICATION_UNFIT: {
+    summary: 'A publication is missing, or leaves out changes',
+    retry: 'later',
+  },
   SLOT_BUSY: { summary: 'Somebody else reads the replication slot', retry: 'later' },
   SCHEMA_DIFFERS: { summary: 'A table is not the same at the leader and at a follower', retry: 'later' },
   APPLY_CONFLICT: { summary: 'A row at a follower is not what the log says it was', retry: 'later' },

@@ -12,7 +12,7 @@ export interface ChangeSource<R> {
   /**
    * Changes that are not confirmed, in order, in batches of bounded size. The next batch is asked for when the one
    * before is in the log. Ends when the source has no more for now, or, for one that waits for changes, when `signal`
-   * says so. May deliver again what was delivered before. Throws SLOT_LOST and SLOT_BUSY.
+   * says so. May deliver again what was delivered before. Throws SLOT_LOST, SLOT_BUSY and PUBLICATION_UNFIT.
    */
   batches(signal: AbortSignal): AsyncIterable<SourceBatch<R>>;
   /** The records of all batches up to this position are in the log. */

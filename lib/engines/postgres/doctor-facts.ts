@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { type GuardedTable, guardedTables } from '#lib/engines/postgres/lease-guard.ts';
 import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
+import { type PublicationFault, publicationFaults } from '#lib/engines/postgres/publication.ts';
 import { fixedSequences } from '#lib/engines/postgres/sequences.ts';
 
 export type TableFacts = {
@@ -27,6 +28,11 @@ export type PostgresFacts = {
   readonly ownsDatabase: boolean;
   /** May it see and end others' sessions? */
   readonly mayEndSessions: boolean;
+  readonly publication: string;
+  /** Undefined where there is none of that name. */
+  readonly publicationFaults?: readonly PublicationFault[];
+  /** Partitioned tables that it publishes. */
+  readonly partitioned: readonly string[];
   readonly slotsUsed: number;
   readonly slotsLost: readonly string[];
   readonly sendersUsed: number;
@@ -43,7 +49,7 @@ export type PostgresFacts = {
 const SETTINGS = ['wal_level', 'max_replication_slots', 'max_wal_senders', 'max_slot_wal_keep_size'];
 
 /** Asks a database, by reading alone. */
-export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
+export async function postgresFacts(client: pg.Client, publication = 'understudy'): Promise<PostgresFacts> {
   const one = async (sql: string, values: readonly unknown[] = []) =>
     (await client.query<Record<string, never>>(sql, [...values])).rows[0]!;
   const settings = await client.query<{ name: string; setting: string }>(
@@ -78,6 +84,13 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
     SELECT EXISTS (SELECT FROM pg_largeobject_metadata) AS large,
            (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
              WHERE pid <> pg_backend_pid() AND backend_type = 'client backend') AS oldest`);
+  const faults = await publicationFaults(client, publication);
+  const partitioned = await client.query<{ table: string }>(
+    `SELECT format('%I.%I', p.schemaname, p.tablename) AS "table" FROM pg_publication_tables p
+       JOIN pg_class c ON c.oid = format('%I.%I', p.schemaname, p.tablename)::regclass
+      WHERE p.pubname = $1 AND c.relkind = 'p' ORDER BY 1`,
+    [publication],
+  );
   const guarded = await guardedTables(client);
   return {
     version: role.version!,
@@ -89,6 +102,9 @@ export async function postgresFacts(client: pg.Client): Promise<PostgresFacts> {
     mayBeReplica: role.replica!,
     ownsDatabase: role.owns!,
     mayEndSessions: role.ends!,
+    publication,
+    ...(faults && { publicationFaults: faults }),
+    partitioned: partitioned.rows.map(({ table }) => table),
     slotsUsed: slots.used!,
     slotsLost: slots.lost!,
     sendersUsed: slots.senders!,

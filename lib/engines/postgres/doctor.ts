@@ -1,5 +1,6 @@
 import type { PostgresFacts, TableFacts } from '#lib/engines/postgres/doctor-facts.ts';
 import { lacksGuard } from '#lib/engines/postgres/lease-guard.ts';
+import { createPublication } from '#lib/engines/postgres/publication.ts';
 import { quote } from '#lib/engines/postgres/quote.ts';
 
 /** `failed`: replication would not work or would stop; `warning`: something would be missing or at risk. */
@@ -19,6 +20,7 @@ const LONG_SECONDS = 600;
 export function diagnosePostgres(facts: PostgresFacts): readonly Finding[] {
   return [
     ...serverFindings(facts),
+    ...publicationFindings(facts),
     ...roleFindings(facts),
     ...facts.tables.flatMap(tableFindings),
     ...restFindings(facts),
@@ -62,6 +64,29 @@ function serverFindings({ version, settings, slotsUsed, slotsLost, sendersUsed }
       what: 'a slot that nobody reads fills the disk',
       fix: `ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();`,
     });
+  }
+  return findings;
+}
+
+function publicationFindings({ publication, publicationFaults, partitioned }: PostgresFacts): Finding[] {
+  const check = 'publication';
+  if (publicationFaults === undefined) {
+    const what = `there is no publication ${publication}: nothing is captured here`;
+    const fix = `${createPublication(publication)}; understudy prepare runs it.`;
+    return [{ verdict: 'warning', check, what, fix }];
+  }
+  const findings = publicationFaults.map(
+    ({ what, fix }): Finding => ({
+      verdict: 'failed',
+      check,
+      what: `publication ${publication} ${what}`,
+      fix,
+    }),
+  );
+  if (partitioned.length > 0) {
+    const fix = 'DELETE its rows instead; run ATTACH and DETACH at every follower, too.';
+    const what = `TRUNCATE of one partition of ${partitioned.join(', ')} is not published, nor are ATTACH and DETACH`;
+    findings.push({ verdict: 'warning', check, what, fix });
   }
   return findings;
 }

@@ -4,6 +4,7 @@ import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/ca
 import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { copyOutBytes, processOf, wireOf } from '#lib/engines/postgres/copy-out.ts';
+import { onPublicationSkipped } from '#lib/engines/postgres/publication.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
 import {
   binaryFit,
@@ -67,8 +68,12 @@ export class PolledSlot implements ChangeSource<CapturedChange> {
     this.#confirmed = undefined;
     try {
       if (former !== undefined) await endSession(client, former);
-      const { retainedBytes } = await openSlot(client, slot, epoch);
+      const { retainedBytes } = await openSlot(client, this.#deps, epoch);
       telemetry.metrics({ SlotRetainedBytes: retainedBytes });
+      let skipped: unknown;
+      onPublicationSkipped(client, publication, (error) => {
+        skipped = error;
+      });
       const types = await binaryFit(client, publication);
       const read = former === undefined ? types : { ...types, fit: false };
       const options = optionList(pgoutputOptions(this.#deps, read.fit));
@@ -79,7 +84,11 @@ export class PolledSlot implements ChangeSource<CapturedChange> {
         const collector = new ChangeCollector(typeCheck(read));
         const look = new Look(wireOf(client).stream, collector);
         const select = `SELECT data FROM pg_logical_slot_peek_binary_changes(${literal(slot)}, NULL, ${LOOK_CHANGES}, ${options})`;
-        const copied = copyOutBytes(client, select, (message) => look.push(message)).then(
+        const take = (message: Uint8Array) => {
+          if (skipped !== undefined) throw skipped;
+          look.push(message);
+        };
+        const copied = copyOutBytes(client, select, take).then(
           () => look.end(),
           (error) => look.end(error),
         );
@@ -96,6 +105,7 @@ export class PolledSlot implements ChangeSource<CapturedChange> {
           look.drain();
           await copied;
         }
+        if (skipped !== undefined) throw skipped;
         if (!found) this.#confirmed = parseWal(rows[0]!.end);
         if (this.#confirmed !== undefined) await this.#advance(client, this.#confirmed);
         this.#confirmed = undefined;
@@ -103,7 +113,7 @@ export class PolledSlot implements ChangeSource<CapturedChange> {
       return undefined;
     } catch (error) {
       if (error instanceof TextNeeded) return processOf(client);
-      throw slotFailure(error, slot);
+      throw slotFailure(error, this.#deps);
     } finally {
       await client.end();
     }

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { FENCE_SCHEMA } from '#lib/engines/postgres/fence-state.ts';
 import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
-import { quote } from '#lib/engines/postgres/quote.ts';
+import { checkPublication, createPublication, publicationFaults } from '#lib/engines/postgres/publication.ts';
 import { SEEN_SCHEMA } from '#lib/engines/postgres/seen-tables.ts';
 import { SEQUENCES_SCHEMA } from '#lib/engines/postgres/sequences.ts';
 import { HEARTBEAT_SCHEMA } from '#lib/engines/postgres/write-path.ts';
@@ -24,18 +24,17 @@ export async function prepareFollower(client: pg.Client, origin: string): Promis
 }
 
 /**
- * Makes what a database needs to lead, and to be fenced, publication and slot included, unless it is there.
+ * Makes what a database needs to lead, and to be fenced, publication and slot included, unless it is there. Throws
+ * PUBLICATION_UNFIT, before there is a slot, where a publication is there that leaves out changes; POSTGRES_REFUSED.
  *
  * @param slot a name that this group has never used before: see ADR 21.
  */
 export async function prepareLeader(client: pg.Client, publication: string, slot: string): Promise<void> {
   try {
-    const published = await client.query('SELECT FROM pg_publication WHERE pubname = $1', [publication]);
-    if (published.rows.length === 0) {
-      await client.query(
-        `CREATE PUBLICATION ${quote(publication)} FOR ALL TABLES WITH (publish_via_partition_root)`,
-      );
+    if ((await publicationFaults(client, publication)) === undefined) {
+      await client.query(createPublication(publication));
     }
+    await checkPublication(client, publication);
     await client.query(HEARTBEAT_SCHEMA);
     await client.query(FENCE_SCHEMA);
     await client.query(SEQUENCES_SCHEMA);

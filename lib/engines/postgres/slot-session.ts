@@ -4,6 +4,11 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { parseWal } from '#lib/engines/postgres/captured-change.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
+import {
+  checkPublication,
+  isPublicationMissing,
+  publicationLate,
+} from '#lib/engines/postgres/publication.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
 
 export type SlotName = { readonly slot: string; readonly publication: string };
@@ -36,14 +41,22 @@ export type SlotStatus = {
   readonly confirmed: bigint;
 };
 
-/** Checks that a slot can be read in an epoch. Throws SLOT_LOST, and SLOT_BUSY while somebody else reads it. */
-export async function openSlot(client: pg.Client, slot: string, epoch: Epoch): Promise<SlotStatus> {
+/**
+ * Checks that a slot can be read in an epoch, and that all changes are read from it. Throws SLOT_LOST, SLOT_BUSY while
+ * somebody else reads it, and PUBLICATION_UNFIT.
+ */
+export async function openSlot(
+  client: pg.Client,
+  { slot, publication }: SlotName,
+  epoch: Epoch,
+): Promise<SlotStatus> {
   const status = await slotStatus(client, slot);
   if (status.state === 'absent' || status.state === 'lost') throw slotLost(slot);
   if (status.state === 'busy') {
     await evictOlder(client, slot, epoch);
     throw slotBusy(slot);
   }
+  await checkPublication(client, publication);
   return status;
 }
 
@@ -134,7 +147,8 @@ const NOT_THERE = '42704';
 const NOT_IN_STATE = '55000';
 
 /** Names a failure of reading or moving a slot. */
-export function slotFailure(error: unknown, slot: string): UnderstudyError {
+export function slotFailure(error: unknown, { slot, publication }: SlotName): UnderstudyError {
+  if (isPublicationMissing(error)) return publicationLate(publication, error);
   const state = sqlState(error);
   if (state === OBJECT_IN_USE) return slotBusy(slot, error);
   if (state === NOT_THERE || state === NOT_IN_STATE) return slotLost(slot, error);

@@ -3,6 +3,7 @@ import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/ca
 import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
 import { processOf, type Wire, wireOf } from '#lib/engines/postgres/copy-out.ts';
 import { BATCH_BYTES, type SlotDeps } from '#lib/engines/postgres/polled-slot.ts';
+import { onPublicationSkipped } from '#lib/engines/postgres/publication.ts';
 import { literal, quote } from '#lib/engines/postgres/quote.ts';
 import {
   binaryFit,
@@ -53,11 +54,11 @@ export class StreamedSlot implements ChangeSource<CapturedChange> {
     let types: Awaited<ReturnType<typeof binaryFit>>;
     try {
       if (former !== undefined) await endSession(plain, former);
-      const { retainedBytes } = await openSlot(plain, slot, epoch);
+      const { retainedBytes } = await openSlot(plain, this.#deps, epoch);
       telemetry.metrics({ SlotRetainedBytes: retainedBytes });
       types = await binaryFit(plain, publication);
     } catch (error) {
-      throw slotFailure(error, slot);
+      throw slotFailure(error, this.#deps);
     } finally {
       await plain.end();
     }
@@ -67,6 +68,7 @@ export class StreamedSlot implements ChangeSource<CapturedChange> {
     const client = await connect({ replication: true, applicationName: readerName(epoch) });
     const stream = new WalStream(client, new ChangeCollector(typeCheck(read)));
     this.#stream = stream;
+    onPublicationSkipped(client, publication, (error) => stream.fail(error));
     const stop = () => stream.end();
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -78,7 +80,7 @@ export class StreamedSlot implements ChangeSource<CapturedChange> {
       }
     } catch (error) {
       if (error instanceof TextNeeded) return processOf(client);
-      throw slotFailure(error, slot);
+      throw slotFailure(error, this.#deps);
     } finally {
       signal.removeEventListener('abort', stop);
       await stream.close();
@@ -115,7 +117,7 @@ class WalStream {
     this.#client = client;
     this.#collector = collector;
     this.#timer = setInterval(() => this.#feedback(), FEEDBACK_MS);
-    client.once('end', () => this.#fail(new Error('the connection has ended')));
+    client.once('end', () => this.fail(new Error('the connection has ended')));
   }
 
   start(command: string): void {
@@ -139,7 +141,7 @@ class WalStream {
         if (chunk[17] === 1 || !this.#owed) this.#feedback();
       }
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
     if (this.#collector.bytes >= BATCH_BYTES) wireOf(this.#client).stream.pause();
     this.#wake?.();
@@ -151,11 +153,11 @@ class WalStream {
   handleEmptyQuery(): void {}
 
   handleReadyForQuery(): void {
-    this.#fail(new Error('the server has ended the stream'));
+    this.fail(new Error('the server has ended the stream'));
   }
 
   handleError(error: unknown): void {
-    this.#fail(error);
+    this.fail(error);
   }
 
   /** What has arrived since the last call, as soon as there is something; undefined once ended. */
@@ -190,7 +192,7 @@ class WalStream {
     else await this.#client.end();
   }
 
-  #fail(error: unknown): void {
+  fail(error: unknown): void {
     this.#error ??= error;
     this.end();
   }

@@ -14,7 +14,7 @@ import {
 
 /**
  * True if a slot has changes of rows that come after the sequence `known`: made here, and not read by anybody. Consumes
- * nothing. Throws SLOT_LOST and SLOT_BUSY.
+ * nothing. Throws SLOT_LOST, SLOT_BUSY and PUBLICATION_UNFIT.
  */
 export async function hasUncollected(
   connect: Connect,
@@ -23,7 +23,7 @@ export async function hasUncollected(
 ): Promise<boolean> {
   const client = await connect({ applicationName: readerName(epoch) });
   try {
-    await openSlot(client, slot, epoch);
+    await openSlot(client, { slot, publication }, epoch);
     // A slot tells what is on disk: a commit that waits for the disk takes with it those before that have not.
     await client.query('BEGIN READ WRITE; SET LOCAL synchronous_commit = local');
     await client.query(
@@ -45,7 +45,7 @@ export async function hasUncollected(
     );
     return found;
   } catch (error) {
-    throw slotFailure(error, slot);
+    throw slotFailure(error, { slot, publication });
   } finally {
     await client.end();
   }

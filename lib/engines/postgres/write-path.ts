@@ -3,6 +3,7 @@ import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { END_MOVED, LEASE_MOVED } from '#lib/engines/postgres/lease-guard-sql.ts';
 import { MESSAGE_PREFIX } from '#lib/engines/postgres/own-names.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
+import { checkPublication } from '#lib/engines/postgres/publication.ts';
 import { fixedSequences, TELLING_DUE, WHERE_SEQUENCES_STAND } from '#lib/engines/postgres/sequences.ts';
 import { type SlotName, type SlotStatus, slotLost, slotStatus } from '#lib/engines/postgres/slot-session.ts';
 import type { StoreLease } from '#lib/ports/sentinel-ports.ts';
@@ -64,22 +65,15 @@ export async function beat(connect: Connect, atMs: number, lease?: StoreLease): 
 }
 
 /**
- * Returns how the slot of a database stands that could lead. Throws SLOT_LOST or POSTGRES_REFUSED where one could not: its slot,
- * its publication, its sequences.
+ * Returns how the slot of a database stands that could lead. Throws SLOT_LOST, PUBLICATION_UNFIT or POSTGRES_REFUSED
+ * (its sequences) where one could not.
  */
 export async function checkSlot(connect: Connect, { slot, publication }: SlotName): Promise<SlotStatus> {
   const client = await connect({ applicationName: 'understudy sentinel' });
   try {
     const status = await slotStatus(client, slot);
     if (status.state === 'absent' || status.state === 'lost') throw slotLost(slot);
-    const { rowCount } = await client.query('SELECT FROM pg_publication WHERE pubname = $1', [publication]);
-    if (rowCount !== 1) {
-      throw new UnderstudyError(
-        'POSTGRES_REFUSED',
-        `the database has no publication ${publication}`,
-        `CREATE PUBLICATION ${publication} FOR ALL TABLES WITH (publish_via_partition_root).`,
-      );
-    }
+    await checkPublication(client, publication);
     if ((await fixedSequences(client)) > 0) {
       throw new UnderstudyError(
         'POSTGRES_REFUSED',

@@ -183,6 +183,39 @@ describe.each(['polled', 'streamed'] as const)('a slot that is %s', (source) => 
     expect(values[2]).toContain('{sad}');
   });
 
+  test('stops at a publication that leaves out changes, says what mends it, and goes on', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    for (const narrow of [`SET (publish = 'insert')`, 'SET (publish_via_partition_root = false)']) {
+      await leader.client.query(`ALTER PUBLICATION understudy ${narrow}`);
+      const failure = await leader.capture(source).catch((error) => error);
+      expect(failure).toMatchObject({ code: 'PUBLICATION_UNFIT', retry: 'later' });
+      await leader.client.query(/ALTER .*;/.exec(failure.next)![0]);
+    }
+    await leader.client.query('INSERT INTO t VALUES (1); UPDATE t SET v = $$x$$; DELETE FROM t');
+    await leader.capture(source);
+    expect(await kinds(leader)).toEqual(['insert', 'update', 'delete', 'marker']);
+  });
+
+  test('stops at a missing publication, and at what was changed meanwhile: nothing is confirmed', async () => {
+    const leader = await PostgresLeader.start(postgres, SCHEMA);
+    const confirmed = async () =>
+      (await leader.client.query(`SELECT confirmed_flush_lsn FROM pg_replication_slots`)).rows;
+    await leader.client.query('INSERT INTO t VALUES (1)');
+    await leader.capture(source);
+    const before = await confirmed();
+    await leader.client.query('DROP PUBLICATION understudy; INSERT INTO t VALUES (2)');
+    const failure = await leader.capture(source).catch((error) => error);
+    expect(failure).toMatchObject({ code: 'PUBLICATION_UNFIT' });
+    await leader.client.query(/CREATE .*;/.exec(failure.next)![0]);
+    await leader.client.query('INSERT INTO t VALUES (3)');
+    await expect(leader.capture(source)).rejects.toMatchObject({
+      code: 'PUBLICATION_UNFIT',
+      next: expect.stringContaining('new slot'),
+    });
+    expect(await kinds(leader)).toEqual(['insert', 'marker']);
+    expect(await confirmed()).toEqual(before);
+  });
+
   test('says that a slot is lost, be it dropped or left behind by the server', async () => {
     const leader = await PostgresLeader.start(postgres, SCHEMA);
     await leader.client.query('SELECT pg_drop_replication_slot($1)', [leader.slot]);

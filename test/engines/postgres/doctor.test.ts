@@ -21,6 +21,9 @@ const WELL: PostgresFacts = {
   mayBeReplica: true,
   ownsDatabase: true,
   mayEndSessions: true,
+  publication: 'understudy',
+  publicationFaults: [],
+  partitioned: [],
   slotsUsed: 1,
   slotsLost: [],
   sendersUsed: 0,
@@ -55,6 +58,8 @@ describe('the checks of a database', () => {
       'warning',
       /50GB/,
     ],
+    ['publication', { publicationFaults: [{ what: 'x', fix: 'ALTER x' }] }, 'failed', /ALTER x/],
+    ['publication', { partitioned: ['public.p'] }, 'warning', /DELETE its rows/],
     ['slots', { mayReplicate: false }, 'failed', /ALTER ROLE "app""s" REPLICATION/],
     ['create', { mayCreate: false }, 'failed', /GRANT CREATE ON DATABASE/],
     ['origin', { maySetOrigin: false }, 'failed', /GRANT EXECUTE ON FUNCTION/],
@@ -122,6 +127,7 @@ describe('a real database', () => {
     const checks = async () => diagnosePostgres(await postgresFacts(client)).map(({ check }) => check);
     expect(await checks()).toEqual([
       'max_slot_wal_keep_size',
+      'publication',
       'replica identity',
       'replica identity',
       'unlogged',
@@ -134,14 +140,65 @@ describe('a real database', () => {
       if (check === 'unlogged') await client.query(fix);
       if (check === 'replica identity') await client.query(fix.split(' or ').at(-1)!);
     }
+    expect(await checks()).toEqual([
+      'max_slot_wal_keep_size',
+      'publication',
+      'replica identity',
+      'lease guard',
+    ]);
+    await prepareLeader(client, 'understudy', 'doctored');
     expect(await checks()).toEqual(['max_slot_wal_keep_size', 'replica identity', 'lease guard']);
     await keepGuard(client, 'on');
     expect(await checks()).toEqual(['max_slot_wal_keep_size', 'replica identity']);
     expect(
       await runProgram(['node', 'understudy', 'doctor', '--engine', 'postgres', '--url', url, '--json']),
     ).toBe(0);
-    await prepareLeader(client, 'understudy', 'doctored');
     await client.query('INSERT INTO bare VALUES (1); DELETE FROM bare; DELETE FROM "off"');
+  });
+
+  test('says by which statement a publication comes to leave out nothing; no slot is made before', async () => {
+    const url = await postgres.createDatabase();
+    const client = await postgres.connect(url);
+    await client.query(`
+      CREATE TABLE t (id int PRIMARY KEY, v text, w int GENERATED ALWAYS AS (id + 1) STORED); CREATE TABLE "U" (id int PRIMARY KEY);
+      CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)`);
+    const found = async () =>
+      diagnosePostgres(await postgresFacts(client, 'my pub')).filter(({ check }) => check === 'publication');
+    expect(await found()).toMatchObject([
+      { verdict: 'warning', fix: expect.stringContaining('CREATE PUBLICATION "my pub" FOR ALL TABLES') },
+    ]);
+    for (const narrow of [
+      `FOR ALL TABLES WITH (publish = 'insert, update, delete', publish_via_partition_root = true)`,
+      'FOR ALL TABLES',
+      `FOR TABLE t, "U" WHERE (id > 1) WITH (publish_via_partition_root = true)`,
+      `FOR TABLE t (id), "U" (id) WITH (publish_via_partition_root = true)`,
+      'FOR ALL TABLES WITH (publish_generated_columns = stored, publish_via_partition_root = true)',
+      `FOR TABLE t (id), "U" WHERE (id > 1) WITH (publish = 'insert')`,
+    ]) {
+      await client.query(`DROP PUBLICATION IF EXISTS "my pub"; CREATE PUBLICATION "my pub" ${narrow}`);
+      await expect(prepareLeader(client, 'my pub', 'narrow')).rejects.toMatchObject({
+        code: 'PUBLICATION_UNFIT',
+        next: expect.stringContaining('ALTER PUBLICATION "my pub"'),
+      });
+      const failed = (await found()).filter(({ verdict }) => verdict === 'failed');
+      expect(failed.length, narrow).toBeGreaterThan(0);
+      for (const { fix } of failed) await client.query(fix);
+      expect((await found()).filter(({ verdict }) => verdict === 'failed')).toEqual([]);
+    }
+    const { rows } = await client.query(`SELECT FROM pg_replication_slots WHERE slot_name = 'narrow'`);
+    expect(rows).toEqual([]);
+    const published = await client.query(
+      `SELECT tablename FROM pg_publication_tables WHERE pubname = 'my pub' ORDER BY 1`,
+    );
+    expect(published.rows).toEqual([{ tablename: 'U' }, { tablename: 't' }]);
+    await client.query('ALTER PUBLICATION "my pub" ADD TABLE p');
+    expect(await found()).toMatchObject([{ verdict: 'warning', what: expect.stringMatching(/ public\.p /) }]);
+    await prepareLeader(client, 'my pub', 'narrow');
+    expect(
+      await runProgram(
+        `node understudy doctor --engine postgres --url ${url} --publication`.split(' ').concat('my pub'),
+      ),
+    ).toBe(0);
   });
 
   test('names what a role lacks', async () => {
