@@ -5,7 +5,8 @@ import { jsonLine } from '#lib/cli/json-line.ts';
 import type { Members } from '#lib/cli/synthesize.ts';
 import { table } from '#lib/cli/table.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
-import { billOf, DEFAULT_LOAD, globalTablesOf, type Load, unitsOf } from '#lib/domain/cost/bill.ts';
+import { alternativeOf, billOf, unitsOf } from '#lib/domain/cost/bill.ts';
+import { DATABASE_LOAD, DEFAULT_LOAD, type Load } from '#lib/domain/cost/load.ts';
 import { type BillLine, PRICES, totalOf } from '#lib/domain/cost/price-list.ts';
 import { factsOf, isOurs, type StackFacts } from '#lib/domain/cost/stack-facts.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
@@ -21,6 +22,7 @@ export type CostOptions = {
   provisioned?: boolean;
   utilization?: string;
   commits?: string;
+  natGateways?: string;
   idle?: boolean;
   json?: boolean;
 };
@@ -29,21 +31,17 @@ export type CostOptions = {
 const IDLE_GOAL = 10;
 const FOLLOWER_GOAL = 600;
 
-/** `understudy cost`: the monthly bill from the synthesized templates and a stated load, beside that of global tables. */
+/** `understudy cost`: the monthly bill from the synthesized templates and a stated load, beside that of AWS's own replication. */
 export async function costCommand(options: CostOptions): Promise<number> {
-  const load = loadOf(options);
+  const given = loadOf(options);
   const stacks = await stacksOf(options);
-  if (stacks.some(({ engine }) => engine === 'postgres')) {
-    throw new UnderstudyError(
-      'CONFIG_INVALID',
-      'the bill of a group of databases is not known',
-      'See docs/OPERATIONS.md, Deploy a group of databases, for what it is made of.',
-    );
-  }
+  const isOfTables = stacks.every(({ engine }) => engine === 'dynamodb');
+  refuseForeign(options, isOfTables);
+  const load: Load = { ...(isOfTables ? DEFAULT_LOAD : DATABASE_LOAD), ...given };
   const idle = totalOf(billOf(stacks, { ...load, records: 0 }));
   const idleBy = idleByProfile(stacks, load);
   const lines = billOf(stacks, load);
-  const others = globalTablesOf(stacks, load);
+  const others = alternativeOf(stacks, load);
   const follower = stacks.filter(({ replica }) => replica)[1]!.region;
   const followerUsd = totalOf(lines.filter(({ region }) => region === follower));
   const goals = [
@@ -55,16 +53,16 @@ export async function costCommand(options: CostOptions): Promise<number> {
       over: Math.max(0, followerUsd - FOLLOWER_GOAL),
     },
   ];
-  const totals = { total: totalOf(lines), idle, idleByProfile: idleBy, globalTables: totalOf(others) };
+  const totals = { total: totalOf(lines), idle, idleByProfile: idleBy, [others.key]: totalOf(others.lines) };
   if (options.json) {
-    console.log(jsonLine({ load, prices: PRICES.asOf, lines, totals, goals, globalTables: others }));
+    console.log(jsonLine({ load, prices: PRICES.asOf, lines, totals, goals, [others.key]: others.lines }));
     return 0;
   }
   for (const line of table(HEAD, [...lines].map(cells))) console.log(line);
-  console.log(`\nTotal ${usd(totals.total)} a month; idle ${usd(idle)}.`);
+  console.log(`\nTotal ${usd(totalOf(lines))} a month; idle ${usd(idle)}.`);
   const profiles = Object.entries(idleBy).map(([name, sum]) => `${name} ${usd(sum)}`);
   console.log(`Idle by profile: ${profiles.join(', ')}.`);
-  console.log(`Global tables, replication alone: ${usd(totals.globalTables)}.`);
+  console.log(`${others.name}, replication alone: ${usd(totalOf(others.lines))}.`);
   for (const { goal, limit, over } of goals) {
     const largest = [...(goal === 'idle' ? billOf(stacks, { ...load, records: 0 }) : lines)]
       .filter(({ region }) => goal === 'idle' || region === follower)
@@ -75,9 +73,14 @@ export async function costCommand(options: CostOptions): Promise<number> {
     console.log(`Goal ${goal}, at most ${usd(limit)}: ${verdict}.`);
   }
   const [stored, plain] = [unitsOf(load.bytes), Math.max(1, Math.ceil(load.bytes / 1_024))];
-  if (load.records > 0 && stored > plain) {
+  if (isOfTables && load.records > 0 && stored > plain) {
     console.log(
       `An item of ${load.bytes} bytes takes ${stored} write units and not ${plain}: the stamp adds 28 bytes.`,
+    );
+  }
+  if (!isOfTables) {
+    console.log(
+      'Not in it: the databases themselves, with what their storage takes for writes, and traffic between VPCs.',
     );
   }
   console.log(
@@ -114,30 +117,52 @@ function usd(amount: number): string {
   return `$${amount.toFixed(2)}`;
 }
 
-function loadOf(options: CostOptions): Load {
+/** Of the load, what is stated. */
+function loadOf(options: CostOptions): Partial<Load> {
   const number = (
-    name: 'records' | 'bytes' | 'inserts' | 'utilization' | 'commits',
+    name: 'records' | 'bytes' | 'inserts' | 'utilization' | 'commits' | 'natGateways',
     least: number,
     most: number,
   ) => {
     const text = options[name];
-    const value = text === undefined ? DEFAULT_LOAD[name] : Number(text);
-    if (text?.trim() !== '' && value >= least && value <= most) return value;
+    if (text === undefined) return {};
+    const value = Number(text);
+    if (text.trim() !== '' && value >= least && value <= most) return { [name]: value };
     throw new UnderstudyError(
       'CONFIG_INVALID',
-      `--${name} ${text} is not a number from ${least} to ${most}`,
-      `Give one, or leave it out for ${DEFAULT_LOAD[name]}.`,
+      `--${kebab(name)} ${text} is not a number from ${least} to ${most}`,
+      'Give one, or leave it out for what --help says.',
     );
   };
   return {
-    ...DEFAULT_LOAD,
-    records: options.idle ? 0 : number('records', 0, 1e6),
-    bytes: number('bytes', 1, 409_600),
-    inserts: number('inserts', 0, 1),
-    utilization: number('utilization', 0.01, 1),
-    commits: number('commits', 0.01, 100),
-    capacity: options.provisioned ? 'provisioned' : 'on-demand',
+    ...number('records', 0, 1e6),
+    ...number('bytes', 1, 409_600),
+    ...number('inserts', 0, 1),
+    ...number('utilization', 0.01, 1),
+    ...number('commits', 0.01, 100),
+    ...number('natGateways', 0, 10),
+    ...(options.idle && { records: 0 }),
+    ...(options.provisioned && { capacity: 'provisioned' }),
   };
+}
+
+/** What says something of a kind of store that the group does not have would be left out of the bill without a word. */
+function refuseForeign(options: CostOptions, isOfTables: boolean): void {
+  const foreign = isOfTables
+    ? (['natGateways'] as const)
+    : (['inserts', 'provisioned', 'utilization'] as const);
+  const given = foreign.find((name) => options[name] !== undefined);
+  if (given === undefined) return;
+  const [here, there] = isOfTables ? ['tables', 'databases'] : ['databases', 'tables'];
+  throw new UnderstudyError(
+    'CONFIG_INVALID',
+    `--${kebab(given)} is of groups of ${there}, and this is one of ${here}`,
+    'Leave it out.',
+  );
+}
+
+function kebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** The stacks of a synthesized app; without one, those that the config describes, in the Regions that are stated. */

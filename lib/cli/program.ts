@@ -98,17 +98,20 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .action(run(verifyCommand));
   program
     .command('cost')
-    .description('reckon the monthly bill of a group, beside that of DynamoDB global tables')
+    .description(
+      'reckon the monthly bill of a group, beside that of DynamoDB global tables or an Aurora global database',
+    )
     .option('--app <folder>', 'a synthesized app (cdk.out); without it, one is made from the config')
     .option('--config <file>', 'the config file', 'understudy.config.json')
     .option('--regions <list>', 'Regions of the replicas, with commas, in place of those of the config')
     .option('--witness <list>', 'Regions of the witnesses, in place of those of the config')
     .option('--records <n>', 'changes a second (default: 1000)')
-    .option('--bytes <n>', 'size of an item (default: 1024)')
+    .option('--bytes <n>', 'size of an item or a row (default: 1024)')
     .option('--inserts <share>', 'share of the changes that are new items, 0 to 1 (default: 0)')
     .option('--provisioned', "followers' tables with provisioned capacity, not on demand")
     .option('--utilization <share>', 'share of provisioned capacity that is used (default: 1)')
-    .option('--commits <n>', 'appends a second at most (default: 4)')
+    .option('--commits <n>', 'appends a second at most (default: 4; of databases 20)')
+    .option('--nat-gateways <n>', 'of databases: in each Region, those not there already (default: 1)')
     .option('--idle', 'while nobody writes')
     .option(...json)
     .action(run((options: CostOptions) => costCommand(options)));

@@ -1,6 +1,7 @@
 import { App } from 'aws-cdk-lib';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { propsOf, readDeployment } from '#lib/constructs/config.ts';
+import type { Engine } from '#lib/constructs/engine.ts';
 import { ReplicationGroup } from '#lib/constructs/replication-group.ts';
 
 /** Other Regions than those that a config names. */
@@ -8,6 +9,8 @@ export type Members = {
   readonly regions: readonly string[];
   readonly witnesses?: readonly string[] | undefined;
 };
+
+type PostgresEngine = Extract<Engine, { readonly kind: 'postgres' }>;
 
 /** Synthesizes the group of a config file into a folder, without its functions' code: for looking at, not to deploy. */
 export function synthesizeTo(outdir: string, config: string, members?: Members): void {
@@ -20,11 +23,13 @@ export function synthesizeTo(outdir: string, config: string, members?: Members):
 
 /** The same group in other Regions: what is said of a Region by name stays where that Region stays. */
 function movedTo(props: ReturnType<typeof propsOf>, { regions, witnesses }: Members) {
-  const { dns, hostFence: _, ...rest } = props;
+  const { dns, engine, hostFence: _, ...rest } = props;
+  const witness = witnesses ?? props.witness.filter((each) => !regions.includes(each));
   return {
     ...rest,
+    engine: engine.kind === 'postgres' ? databasesIn(engine, regions, [...regions, ...witness]) : engine,
     regions: regions.map((region) => ({ region })),
-    witness: witnesses ?? props.witness.filter((witness) => !regions.includes(witness)),
+    witness,
     ...(dns && {
       dns: {
         ...dns,
@@ -36,5 +41,29 @@ function movedTo(props: ReturnType<typeof propsOf>, { regions, witnesses }: Memb
         ),
       },
     }),
+  };
+}
+
+/** The databases of other Regions, where the config names none: in name alone, as nobody deploys this. */
+function databasesIn(engine: PostgresEngine, regions: readonly string[], members: readonly string[]): Engine {
+  const [database] = Object.values(engine.databases);
+  const filled = <T>(names: readonly string[], of: (region: string) => T) =>
+    Object.fromEntries(names.map((region) => [region, of(region)]));
+  return {
+    ...engine,
+    databases: filled(
+      regions,
+      (region) =>
+        engine.databases[region] ?? {
+          server: { host: `${region}.invalid` },
+          database: database!.database,
+          role: database!.role,
+          secret: 'understudy',
+        },
+    ),
+    network: filled(
+      members,
+      (region) => engine.network[region] ?? { vpc: { vpcId: 'vpc-00000000' }, subnets: ['subnet-00000000'] },
+    ),
   };
 }

@@ -1,90 +1,27 @@
 import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { Duration } from 'aws-cdk-lib';
 import { AttributeType } from 'aws-cdk-lib/aws-dynamodb';
-import * as z from 'zod';
+import type * as z from 'zod';
+import { databasesFile, type drillSchema, tablesFile } from '#lib/constructs/config-schema.ts';
+import { planDatabases } from '#lib/constructs/database-plan.ts';
 import { Engine } from '#lib/constructs/engine.ts';
 import type { DrillProps, ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import { tableNames } from '#lib/constructs/names.ts';
 import { Register, registerOf } from '#lib/constructs/register.ts';
 import { type FailoverConfig, parseFailover } from '#lib/domain/control/failover-config.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
-import { parseGroupId } from '#lib/domain/ids.ts';
+import { type GroupId, parseGroupId } from '#lib/domain/ids.ts';
 import { parseRetention, type RetentionPolicy } from '#lib/domain/retention.ts';
-import { type DynamoEngineConfig, type GroupConfig, parseGroup, refuseTooFew } from '#lib/domain/topology.ts';
+import { type EngineConfig, type GroupConfig, parseGroup, refuseTooFew } from '#lib/domain/topology.ts';
 
 const KEYS = { S: 'STRING', N: 'NUMBER', B: 'BINARY' } as const;
 
-const keyAttribute = z.strictObject({ name: z.string().min(1).max(255), type: z.enum(['S', 'N', 'B']) });
-
-/** With a version or an alias, or without. */
-const LAMBDA_ARN = /^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?$/;
-
-const topicName = z.string().regex(/^[a-zA-Z0-9_-]{1,256}$/, 'is not the name of an SNS topic');
-
-const failoverSchema = z.strictObject({
-  profile: z.enum(['fast', 'balanced', 'cautious']).default('balanced'),
-  record: z
-    .strictObject({
-      zoneId: z.string().regex(/^[A-Z0-9]{1,32}$/, 'is not the id of a hosted zone'),
-      name: z.string().min(1),
-      ttlSeconds: z.int().positive().default(10),
-      flip: z.enum(['control-plane', 'data-plane']).exactOptional(),
-    })
-    .exactOptional(),
-  targets: z.record(z.string(), z.string().min(1)).default({}),
-  priorities: z.record(z.string(), z.int()).exactOptional(),
-  noFailover: z.array(z.string()).exactOptional(),
-  countedWrites: z.boolean().exactOptional(),
-  onLeaseLost: z.enum(['fence', 'continue']).exactOptional(),
-  hostFence: z
-    .strictObject({
-      functions: z.record(z.string(), z.string().regex(LAMBDA_ARN, 'is not the ARN of a Lambda function')),
-      timeoutSeconds: z.number().positive().default(3),
-    })
-    .exactOptional(),
-});
-
-const retentionSchema = z.strictObject({
-  days: z.number().exactOptional(),
-  maxBytes: z.number().exactOptional(),
-  restoreWindowDays: z.number().exactOptional(),
-  holdDays: z.number().exactOptional(),
-  graceHours: z.number().exactOptional(),
-});
-
-/** As the prop `drill`, which checks it. */
-const drillSchema = z.strictObject({
-  schedule: z.string(),
-  timezone: z.string().exactOptional(),
-  approvedBy: z.string(),
-  keepDays: z.number().exactOptional(),
-});
-
-const schema = z.strictObject({
-  group: z.string(),
-  table: z.string().regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is not the name of a DynamoDB table'),
-  key: z.union(
-    [z.tuple([keyAttribute]), z.tuple([keyAttribute, keyAttribute])],
-    'must be one or two attributes',
-  ),
-  regions: z.array(z.strictObject({ name: z.string(), follows: z.string().optional() })),
-  witnesses: z.array(z.string()).optional(),
-  register: z.enum(['quorum', 'mrsc']).default('quorum'),
-  account: z
-    .string()
-    .regex(/^\d{12}$/, 'is not an account number of 12 digits')
-    .optional(),
-  failover: failoverSchema.prefault({}),
-  retention: retentionSchema.prefault({}),
-  alarmTopic: topicName.optional(),
-  pageTopic: topicName.optional(),
-  dashboard: z.boolean().default(true),
-  drill: drillSchema.exactOptional(),
-});
-
 /** What one config file deploys. */
 export type Deployment = {
-  readonly config: GroupConfig<DynamoEngineConfig>;
+  readonly config: GroupConfig;
+  /** What is replicated, as the construct takes it. */
+  readonly engine: Engine;
   readonly failover: FailoverConfig;
   readonly retention: RetentionPolicy;
   /** Where to; without it, the account that the CDK finds credentials for. */
@@ -105,35 +42,26 @@ export function readDeployment(path: string): Deployment {
 
 /** Checks the content of a config file; `source` is what errors call it. */
 export function parseDeployment(value: unknown, source: string): Deployment {
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const where = issue?.path.length ? issue.path.join('.') : 'the top level';
-    throw invalid(`${source}: ${where}: ${issue?.message}`, `Correct ${where} in ${source}.`);
-  }
-  const { group, table, key, regions, witnesses, account, alarmTopic, dashboard, drill, pageTopic } =
-    parsed.data;
-  if (key.length === 2 && key[0].name === key[1].name) {
-    throw invalid(`${source}: key: both attributes are ${key[0].name}`, 'Give the sort key its own name.');
-  }
+  const isOfDatabases = typeof value === 'object' && value !== null && 'engine' in value;
+  const file = isOfDatabases ? parse(databasesFile, value, source) : parse(tablesFile, value, source);
+  const { regions, witnesses = [], account, alarmTopic, dashboard, drill, pageTopic } = file;
+  const group = parseGroupId(file.group);
+  const names = regions.map(({ name }) => name);
+  const { engine, config: engineConfig } =
+    'engine' in file ? databasesOf(file.engine, source, names, witnesses) : tableOf(file, source, group);
   const config = parseGroup({
     group,
-    engine: { kind: 'dynamodb', table, key },
+    engine: engineConfig,
     regions,
     witnesses,
-    register: registerOf(parsed.data.register, parseGroupId(group)),
+    register: registerOf(file.register, group),
   });
   refuseTooFew(config);
-  if (Object.values(tableNames(config.group)).includes(table)) {
-    throw invalid(
-      `${source}: table: ${table} is a table of Understudy's own`,
-      'Give the table another name.',
-    );
-  }
-  const failover = parseFailover(parsed.data.failover, config.regions);
-  const retention = parseRetention(parsed.data.retention);
+  const failover = parseFailover(file.failover, config.regions);
+  const retention = parseRetention(file.retention);
   return {
     config,
+    engine,
     failover,
     retention,
     account,
@@ -142,6 +70,45 @@ export function parseDeployment(value: unknown, source: string): Deployment {
     dashboard,
     drill: drill && drillPropsOf(drill),
   };
+}
+
+type EngineOf = { readonly engine: Engine; readonly config: EngineConfig };
+
+function tableOf({ table, key }: z.infer<typeof tablesFile>, source: string, group: GroupId): EngineOf {
+  const [partitionKey, sortKey] = key.map(({ name, type }) => ({ name, type: AttributeType[KEYS[type]] }));
+  if (partitionKey!.name === sortKey?.name) {
+    throw invalid(`${source}: key: both attributes are ${sortKey.name}`, 'Give the sort key its own name.');
+  }
+  if (Object.values(tableNames(group)).includes(table)) {
+    throw invalid(
+      `${source}: table: ${table} is a table of Understudy's own`,
+      'Give the table another name.',
+    );
+  }
+  const engine = Engine.dynamodb({ table, partitionKey: partitionKey!, ...(sortKey && { sortKey }) });
+  return { engine, config: { kind: 'dynamodb', table, key } };
+}
+
+/** Errors name what is wrong as a prop, which is where it is in the file. */
+function databasesOf(
+  { authority: file, kind: _, ...rest }: z.infer<typeof databasesFile>['engine'],
+  source: string,
+  replicas: readonly string[],
+  witnesses: readonly string[],
+): EngineOf {
+  const authority =
+    file === undefined ? undefined : read(resolve(dirname(source), file), 'Correct engine.authority.');
+  const props = { ...rest, ...(authority !== undefined && { authority }) };
+  const { config } = planDatabases(props, replicas, [...replicas, ...witnesses]);
+  return { engine: Engine.postgres(props), config };
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown, source: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const where = issue?.path.length ? issue.path.join('.') : 'the top level';
+  throw invalid(`${source}: ${where}: ${issue?.message}`, `Correct ${where} in ${source}.`);
 }
 
 function drillPropsOf({ keepDays, ...drill }: z.infer<typeof drillSchema>): DrillProps {
@@ -153,6 +120,7 @@ export function propsOf({
   config,
   dashboard,
   drill,
+  engine,
   failover,
   retention,
   account,
@@ -169,10 +137,6 @@ export function propsOf({
     record,
     targets,
   } = failover;
-  const [partitionKey, sortKey] = config.engine.key.map(({ name, type }) => ({
-    name,
-    type: AttributeType[KEYS[type]],
-  }));
   const topic = alarmTopic ?? pageTopic;
   return {
     group: config.group,
@@ -185,11 +149,7 @@ export function propsOf({
     witness: config.witnesses,
     register: config.register?.kind ?? Register.quorum,
     countedWrites,
-    engine: Engine.dynamodb({
-      table: config.engine.table,
-      partitionKey: partitionKey!,
-      ...(sortKey && { sortKey }),
-    }),
+    engine,
     ...(record && {
       dns: {
         zone: { hostedZoneId: record.zoneId },
@@ -215,15 +175,14 @@ export function propsOf({
   } satisfies ReplicationGroupProps;
 }
 
-function read(path: string): string {
+function read(
+  path: string,
+  next = 'Name a config file: -c config=FILE with the CDK, --config FILE with understudy cost.',
+): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw invalid(
-      `${path} cannot be read`,
-      'Name a config file: -c config=FILE with the CDK, --config FILE with understudy cost.',
-      cause,
-    );
+    throw invalid(`${path} cannot be read`, next, cause);
   }
 }
 

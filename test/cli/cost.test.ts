@@ -1,12 +1,16 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { databasesFileOf } from '../constructs/stacks.ts';
 import { jsonLines, understudy } from './run.ts';
 
 let tmp: string;
+let databases: string;
 beforeAll(async () => {
   tmp = await mkdtemp(join(tmpdir(), 'cli-'));
+  databases = join(tmp, 'databases.json');
+  await writeFile(databases, JSON.stringify(databasesFileOf()));
 });
 afterAll(() => rm(tmp, { recursive: true }));
 
@@ -52,7 +56,53 @@ test('the Regions may be stated: each has its lines, and a witness costs little'
   expect(sums.get('us-west-2')).toBeLessThan(sums.get('ca-central-1')! / 5);
 }, 60_000);
 
+test('the bill of a group of databases has its lines, and says what is not in it', async () => {
+  const { status, stderr, stdout } = await cost('--config', databases, '--json');
+  expect([status, stderr]).toEqual([0, '']);
+  const [bill] = jsonLines(stdout) as {
+    load: { commits: number };
+    lines: { region: string; what: string; usd: number }[];
+    totals: { total: number; globalDatabase: number };
+    goals: { goal: string }[];
+    globalDatabase: { usd: number }[];
+  }[];
+  expect(bill!.load.commits).toBe(20);
+  expect(bill!.lines.reduce((sum, { usd }) => sum + usd, 0)).toBeCloseTo(bill!.totals.total, 6);
+  expect(bill!.globalDatabase.reduce((sum, { usd }) => sum + usd, 0)).toBeCloseTo(
+    bill!.totals.globalDatabase,
+    6,
+  );
+  expect(bill!.goals.map(({ goal }) => goal)).toEqual(['idle', 'follower us-east-1']);
+  const text = await cost(
+    '--config',
+    databases,
+    '--idle',
+    '--nat-gateways',
+    '0',
+    '--regions',
+    'sa-east-1,ap-south-1',
+  );
+  expect([text.status, text.stderr]).toEqual([0, '']);
+  expect(text.stdout).toContain('capture, reading the slot all the time');
+  for (const region of ['sa-east-1', 'ap-south-1', 'eu-central-1']) expect(text.stdout).toContain(region);
+  expect(text.stdout).toContain('Aurora global database, replication alone: $0.00.');
+  expect(text.stdout).toContain('Not in it: the databases themselves');
+  expect(text.stdout).not.toContain('gateway hours');
+}, 60_000);
+
+test.each([['--provisioned'], ['--inserts', '0.5'], ['--utilization', '0.5']])(
+  '%s is of tables, and refused for databases',
+  async (...args) => {
+    const { status, stderr, stdout } = await cost('--config', databases, ...args);
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toContain(`${args[0]} is of groups of tables, and this is one of databases`);
+  },
+  60_000,
+);
+
 test.each([
+  [['--nat-gateways', '1'], '--nat-gateways is of groups of databases'],
+  [['--nat-gateways', 'some'], '--nat-gateways some is not a number from 0 to 10'],
   [['--regions', 'eu-west-1,mars-north-1,us-east-1'], 'regions[1]: AWS has no Region mars-north-1'],
   [['--regions', 'eu-west-1,us-east-1', '--witness', 'us-east-1'], 'witness: us-east-1 is a replica, too'],
   [['--witness', 'us-east-1'], '--witness goes with --regions'],

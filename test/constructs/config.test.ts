@@ -1,9 +1,13 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bucketName } from '#lib/constructs/bucket-name.ts';
 import { parseDeployment, propsOf, readDeployment } from '#lib/constructs/config.ts';
 import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import { DEFAULT_RETENTION } from '#lib/domain/retention.ts';
-import { fileOf } from './stacks.ts';
+import { temporaryDirectory } from '../local/until.ts';
+import { makeCertificates } from '../support/postgres-tls.ts';
+import { databasesFileOf, fileOf } from './stacks.ts';
 
 describe('a config file', () => {
   it('gives the group that it describes', () => {
@@ -23,6 +27,15 @@ describe('a config file', () => {
         engine: { kind: 'dynamodb', table: 'orders-data', key: file.key },
         regions,
         witnesses,
+      },
+      engine: {
+        kind: 'dynamodb',
+        table: 'orders-data',
+        key: [
+          { name: 'pk', type: 'S' },
+          { name: 'sk', type: 'N' },
+        ],
+        existing: false,
       },
       failover,
       dashboard: true,
@@ -170,5 +183,57 @@ describe('a config file', () => {
       bucketName(parseGroupId(group), '111122223333', parseRegionId('ap-southeast-2'));
     expect(() => name('g'.repeat(40))).toThrow('at most 24 characters');
     expect(name('g'.repeat(24))).toHaveLength(63);
+  });
+});
+
+describe('a config file of databases', () => {
+  it('gives the group that it describes, as the construct takes it', () => {
+    const file = databasesFileOf();
+    const { config, engine } = parseDeployment(file, 'f.json');
+    expect(config).toMatchObject({
+      group: 'orders',
+      witnesses: ['eu-central-1'],
+      engine: {
+        kind: 'postgres',
+        databases: {
+          'eu-west-1': 'postgres://understudy@eu-west-1.example.com:5432/orders',
+          'us-east-1': 'postgres://understudy@us-east-1.example.com:5432/orders',
+        },
+        logins: { 'eu-west-1': { kind: 'secret', id: 'orders' } },
+        applicationRoles: ['app'],
+      },
+    });
+    expect(engine).toEqual(file.engine);
+    expect(propsOf(parseDeployment(file, 'f.json')).engine).toEqual(file.engine);
+  });
+
+  it('names the file of an authority, from where it is itself', async () => {
+    await using folder = await temporaryDirectory();
+    const [authority] = await makeCertificates(folder.path);
+    await writeFile(join(folder.path, 'ours.pem'), authority);
+    const file = databasesFileOf({ authority: 'ours.pem' });
+    expect(parseDeployment(file, join(folder.path, 'f.json')).engine).toMatchObject({ authority });
+    expect(() => parseDeployment(file, 'f.json')).toThrow('ours.pem cannot be read');
+  });
+
+  it.each([
+    ['another engine', { kind: 'mysql' }, 'engine.kind'],
+    ['a misspelt field', { databses: {} }, 'databses'],
+    ['no database for a Region', { databases: {} }, 'engine.databases: it says nothing of eu-west-1'],
+    ['no network for a witness', { network: {} }, 'engine.network: it says nothing of eu-west-1'],
+    ['a guard that is none', { guard: 'maybe' }, 'engine.guard'],
+    ['the name of a slot that is none', { slot: 'Under-Study' }, 'engine.slot'],
+  ])('is refused with %s, by where that is', (_, engine, naming) => {
+    expect(() => parseDeployment(databasesFileOf(engine), 'f.json')).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(naming) }),
+    );
+  });
+
+  it('is refused with a table beside them, and with a password', () => {
+    const file = databasesFileOf();
+    expect(() => parseDeployment({ ...file, table: 'orders' }, 'f.json')).toThrow('"table"');
+    const [database] = Object.values(file.engine.databases);
+    const databases = { ...file.engine.databases, 'eu-west-1': { ...database, password: 'x' } };
+    expect(() => parseDeployment(databasesFileOf({ databases }), 'f.json')).toThrow('"password"');
   });
 });

@@ -11,7 +11,6 @@ import {
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '#lib/aws/config.ts';
-import { costCommand } from '#lib/cli/cost.ts';
 import { Engine } from '#lib/constructs/engine.ts';
 import type { ReplicationGroupProps } from '#lib/constructs/group-props.ts';
 import type { PostgresEngineProps } from '#lib/constructs/postgres-props.ts';
@@ -237,22 +236,6 @@ describe('a group of databases', () => {
   it('leaves no finding of the AWS Solutions checks unexplained', () => {
     const { app } = made({}, { drill: { schedule: 'cron(0 10 1 * ? *)', approvedBy: 'the test' } });
     expect(new AwsSolutionsChecks(app).validateScope(app).violations).toEqual([]);
-  });
-
-  it('gets no bill that is for tables', async () => {
-    await using folder = await temporaryDirectory();
-    const app = new App({
-      outdir: folder.path,
-      context: { '@aws-cdk/core:validateAgainstDefaultRules': false },
-    });
-    new ReplicationGroup(app, 'orders', {
-      regions: ['eu-west-1', 'us-east-1'],
-      witness: 'eu-central-1',
-      engine: Engine.postgres(PROPS),
-      code: CODE,
-    });
-    app.synth();
-    await expect(costCommand({ app: folder.path })).rejects.toThrow('the bill of a group of databases');
   });
 
   it('refers to nothing of another Region when it is deployed', () => {

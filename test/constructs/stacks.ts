@@ -32,6 +32,36 @@ export function fileOf(changes: object = {}) {
   };
 }
 
+/** That of a group of databases, with what a test wants otherwise in `engine`. */
+export function databasesFileOf(engine: object = {}) {
+  const { group } = fileOf();
+  const regions = ['eu-west-1', 'us-east-1'];
+  const network = { vpc: { vpcId: 'vpc-0123abcd' }, subnets: ['subnet-0123aaaa', 'subnet-0123bbbb'] };
+  return {
+    group,
+    engine: {
+      kind: 'postgres',
+      databases: Object.fromEntries(
+        regions.map((region) => [
+          region,
+          {
+            server: { host: `${region}.example.com` },
+            database: 'orders',
+            role: 'understudy',
+            secret: 'orders',
+          },
+        ]),
+      ),
+      network: Object.fromEntries([...regions, 'eu-central-1'].map((region) => [region, network])),
+      applicationRoles: ['app'],
+      ...engine,
+    },
+    regions: regions.map((name) => ({ name })),
+    witnesses: ['eu-central-1'],
+    failover: {},
+  };
+}
+
 /** Where things were created, and CloudFormation's own rules: both slow, and covered by the test of the app. */
 const WITHOUT = { 'aws:cdk:disable-stack-trace': true, '@aws-cdk/core:validateAgainstDefaultRules': false };
 

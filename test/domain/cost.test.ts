@@ -1,13 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import {
-  appendUnits,
-  billOf,
-  commitsOf,
-  DEFAULT_LOAD,
-  globalTablesOf,
-  type Load,
-  unitsOf,
-} from '#lib/domain/cost/bill.ts';
+import { alternativeOf, appendUnits, billOf, globalTablesOf, unitsOf } from '#lib/domain/cost/bill.ts';
+import { commitsOf, DATABASE_LOAD, DEFAULT_LOAD, type Load } from '#lib/domain/cost/load.ts';
 import { PRICES, totalOf } from '#lib/domain/cost/price-list.ts';
 import { factsOf, isOurs, type StackFacts } from '#lib/domain/cost/stack-facts.ts';
 import { appOf, fileOf } from '../constructs/stacks.ts';
@@ -133,6 +126,63 @@ describe('the bill', () => {
     ]);
     expect(lines[0]!.usd).toBeCloseTo(474.5, 6);
     expect(totalOf(globalTablesOf(group, IDLE))).toBe(0);
+  });
+});
+
+describe('the bill of databases', () => {
+  const databases = group.map((stack): StackFacts => ({ ...stack, engine: 'postgres' }));
+  const line = (load: Load, region: string, what: string) =>
+    totalOf(billOf(databases, load).filter((each) => each.region === region && each.what === what));
+
+  test('has the function that reads the slot of the leader all the time, and a look a minute elsewhere', () => {
+    const month = 730 * 3600;
+    expect(line(DATABASE_LOAD, 'eu-west-1', 'capture, reading the slot all the time')).toBeCloseTo(
+      month * (75 / 60) * 0.0000133334,
+      6,
+    );
+    expect(line(DATABASE_LOAD, 'us-east-1', 'capture, looking at the slot each minute')).toBeCloseTo(
+      (month / 60) * 0.5 * 0.0000133334,
+      6,
+    );
+  });
+
+  test('has no table for the store, and of its figures those of the slot, too', () => {
+    const whats = new Set(billOf(databases, DATABASE_LOAD).map(({ what }) => what));
+    for (const what of ['changes applied', 'canaries', 'position']) expect(whats).not.toContain(what);
+    const figures = (stacks: readonly StackFacts[]) =>
+      billOf(stacks, IDLE).find(({ region, what }) => region === 'us-east-1' && what === 'metrics')!.quantity;
+    expect(figures(databases)).toBe(figures(group) + 1);
+  });
+
+  test('has the way out of every Region, that of a witness, too, unless it is there already', () => {
+    for (const { region } of databases) {
+      expect(line(DATABASE_LOAD, region, 'NAT gateways')).toBeCloseTo(730 * 0.045, 6);
+      expect(line({ ...DATABASE_LOAD, natGateways: 0 }, region, 'NAT gateways')).toBe(0);
+    }
+    const twice = { ...DATABASE_LOAD, records: 2 * DATABASE_LOAD.records };
+    const grows = (region: string) =>
+      line(twice, region, 'through NAT gateways') - line(DATABASE_LOAD, region, 'through NAT gateways');
+    expect(grows('us-east-1')).toBeCloseTo(((1_000 * 1_024 * 730 * 3600) / 1e9) * 0.045, 6);
+    expect(grows('eu-central-1')).toBe(0);
+  });
+
+  test('pays for appends one after the other, and for no more hints of them than Lambda takes', () => {
+    const appended = line(DATABASE_LOAD, 'us-east-1', 'log appended');
+    expect(appended).toBeCloseTo(20 * 730 * 3600 * 4 * 0.625e-6, 6);
+    const invocations = (commits: number) => line({ ...DATABASE_LOAD, commits }, 'us-east-1', 'invocations');
+    expect(invocations(20)).toBe(invocations(4));
+    expect(invocations(2)).toBeLessThan(invocations(4));
+  });
+
+  test('stands beside that of a global database for the same load', () => {
+    const { key, lines } = alternativeOf(databases, DATABASE_LOAD);
+    expect(key).toBe('globalDatabase');
+    expect(lines.map(({ region, what }) => [region, what])).toEqual([
+      ['us-east-1', 'replicated writes'],
+      ['eu-west-1', 'writes to the replicas'],
+    ]);
+    expect(lines[0]!.usd).toBeCloseTo(1_000 * 730 * 3600 * 0.2e-6, 6);
+    expect(alternativeOf(group, DEFAULT_LOAD).key).toBe('globalTables');
   });
 });
 

@@ -1,41 +1,18 @@
 import { HEALTH_CHECK } from '#lib/domain/control/flip-set.ts';
 import { PROFILES } from '#lib/domain/control/profile.ts';
 import { MRSC } from '#lib/domain/control/register-config.ts';
+import {
+  databaseInvocations,
+  databaseLines,
+  globalDatabaseOf,
+  networkLines,
+} from '#lib/domain/cost/database-lines.ts';
+import { commitsOf, DURATION_S, GB, gbSeconds, type Load, MONTH_S } from '#lib/domain/cost/load.ts';
 import { type BillLine, lineOf, type PriceId } from '#lib/domain/cost/price-list.ts';
 import type { StackFacts } from '#lib/domain/cost/stack-facts.ts';
 import { SMALL_SEGMENT } from '#lib/domain/log.ts';
 import { METRICS } from '#lib/domain/metrics.ts';
 
-/** A steady load; what the application's own writes at the leader cost is not part of the bill. */
-export type Load = {
-  /** Changes a second, all of them updates but for `inserts`. */
-  readonly records: number;
-  /** Size of an item, without the stamp. */
-  readonly bytes: number;
-  /** The share of the changes that make a new item: applied in a transaction, at twice the price. */
-  readonly inserts: number;
-  /** How a follower's table is billed. */
-  readonly capacity: 'on-demand' | 'provisioned';
-  /** The share of provisioned capacity that is used. */
-  readonly utilization: number;
-  /** Appends a second at most: how often Lambda polls a shard of the stream. */
-  readonly commits: number;
-  /** Days for which the log is kept, and what has been unlinked. */
-  readonly logDays: number;
-};
-
-export const DEFAULT_LOAD: Load = {
-  records: 1_000,
-  bytes: 1_024,
-  inserts: 0,
-  capacity: 'on-demand',
-  utilization: 1,
-  commits: 4,
-  logDays: 8,
-};
-
-const MONTH_S = 730 * 3_600;
-const GB = 1e9;
 /** The reserved attribute of a replicated item; see ADR 3. */
 const STAMP_BYTES = 28;
 /** An entry of the log, without a segment in it. */
@@ -43,8 +20,6 @@ const ENTRY_BYTES = 460;
 /** A segment's frame, and what a canary takes in it. */
 const SEGMENT_BYTES = 230;
 const CANARY_BYTES = 60;
-/** How long an invocation takes, s: assumed, not measured. What a real group takes is in its `Duration` metrics. */
-const DURATION_S = { capture: 0.06, push: 0.2, relay: 0.03, apply: 0.08, idle: 0.02 };
 /** Checkers of Route 53 that ask an endpoint, each by itself: about so many, as AWS does not say. */
 const CHECKERS = 16;
 /** What an invocation writes to its log: three lines of Lambda's and one or two of its own. */
@@ -57,11 +32,6 @@ const REPORT_S = 30;
 /** Write units of an item as a follower stores it. */
 export function unitsOf(bytes: number): number {
   return Math.max(1, Math.ceil((bytes + STAMP_BYTES) / 1_024));
-}
-
-/** Appends a second: those of the load, or the canaries alone. */
-export function commitsOf({ records, commits }: Load, { profile }: StackFacts): number {
-  return Math.max(1_000 / PROFILES[profile].beatMs, Math.min(records, commits));
 }
 
 /** Bytes of a segment of the load: its records taken to compress to what their frames take. */
@@ -83,6 +53,7 @@ export function billOf(stacks: readonly StackFacts[], load: Load): readonly Bill
   return stacks
     .flatMap((stack) => [
       ...watchLines(stack),
+      ...(stack.engine === 'postgres' ? networkLines(stack, load) : []),
       ...(stack.replica ? replicaLines(stack, load, stack === leader, replicas.length - 1) : []),
     ])
     .filter(({ usd }) => usd > 0);
@@ -121,18 +92,20 @@ function watchLines(stack: StackFacts): readonly BillLine[] {
 }
 
 function replicaLines(stack: StackFacts, load: Load, leads: boolean, followers: number): readonly BillLine[] {
-  const { beatMs } = PROFILES[stack.profile];
   const line = liner(stack.region);
   const commits = commitsOf(load, stack) * MONTH_S;
-  const minutes = MONTH_S / 60;
   const segment = segmentBytes(load, stack);
   const small = segment <= SMALL_SEGMENT && !stack.locksSegments ? segment : 0;
   const objects = small > 0 ? 0 : commits;
   const logged = (load.records * load.bytes * MONTH_S) / GB;
-  // Capture, relay and apply at the leader; relay and apply elsewhere. All but capture tick every minute.
-  const invocations = commits * (leads ? 3 : 2) + 3 * minutes;
-  const metrics = Object.values(METRICS).filter(({ sent }) =>
-    leads ? sent === 'leader' : sent === 'follower',
+  const invocations =
+    stack.engine === 'postgres'
+      ? databaseInvocations(load, stack)
+      : // Capture, relay and apply at the leader; relay and apply elsewhere. All but capture tick every minute.
+        commits * (leads ? 3 : 2) + 3 * (MONTH_S / 60);
+  const metrics = Object.values(METRICS).filter(
+    ({ sent }) =>
+      sent === (leads ? 'leader' : 'follower') || (sent === 'database' && stack.engine === 'postgres'),
   ).length;
   const common = [
     line('S3', 'segments put', objects, 's3.put'),
@@ -150,18 +123,35 @@ function replicaLines(stack: StackFacts, load: Load, leads: boolean, followers: 
     ),
     line('X-Ray', 'traces', stack.traced ? tracesOf(invocations) : 0, 'xray.trace'),
   ];
-  if (leads) {
-    return [
-      ...common,
-      line('DynamoDB', 'canaries', (MONTH_S * 1_000) / beatMs, 'dynamodb.wru'),
-      line('Lambda', 'capture', gbSeconds(stack, 'capture', commits * DURATION_S.capture), 'lambda.arm'),
-      line('Lambda', 'relay', gbSeconds(stack, 'relay', commits * DURATION_S.push), 'lambda.arm'),
-      line('Lambda', 'apply', gbSeconds(stack, 'apply', commits * DURATION_S.idle), 'lambda.arm'),
-      line('S3', 'segments read', objects, 's3.get'),
-      line('Transfer', 'log to the followers', logged * followers, 'transfer.region'),
-    ];
-  }
-  const writes = Math.max(load.records, 1_000 / beatMs) * (1 + load.inserts);
+  return [
+    ...common,
+    line('S3', 'segments read', objects, 's3.get'),
+    line('Transfer', 'log to the followers', leads ? logged * followers : 0, 'transfer.region'),
+    ...(stack.engine === 'postgres'
+      ? databaseLines(stack, load, leads)
+      : leads
+        ? leaderLines(stack, load)
+        : followerLines(stack, load)),
+  ];
+}
+
+/** What a leader's table, and what reads it, costs. */
+function leaderLines(stack: StackFacts, load: Load): readonly BillLine[] {
+  const line = liner(stack.region);
+  const commits = commitsOf(load, stack) * MONTH_S;
+  return [
+    line('DynamoDB', 'canaries', (MONTH_S * 1_000) / PROFILES[stack.profile].beatMs, 'dynamodb.wru'),
+    line('Lambda', 'capture', gbSeconds(stack, 'capture', commits * DURATION_S.capture), 'lambda.arm'),
+    line('Lambda', 'relay', gbSeconds(stack, 'relay', commits * DURATION_S.push), 'lambda.arm'),
+    line('Lambda', 'apply', gbSeconds(stack, 'apply', commits * DURATION_S.idle), 'lambda.arm'),
+  ];
+}
+
+/** What a follower's table, and what writes it, costs. */
+function followerLines(stack: StackFacts, load: Load): readonly BillLine[] {
+  const line = liner(stack.region);
+  const commits = commitsOf(load, stack) * MONTH_S;
+  const writes = Math.max(load.records, 1_000 / PROFILES[stack.profile].beatMs) * (1 + load.inserts);
   const units = writes * unitsOf(load.records === 0 ? 100 : load.bytes);
   const applied =
     load.capacity === 'provisioned'
@@ -173,13 +163,22 @@ function replicaLines(stack: StackFacts, load: Load, leads: boolean, followers: 
         )
       : line('DynamoDB', 'changes applied', units * MONTH_S, 'dynamodb.wru');
   return [
-    ...common,
     applied,
     line('DynamoDB', 'position', commits, 'dynamodb.wru'),
     line('Lambda', 'relay', gbSeconds(stack, 'relay', commits * DURATION_S.relay), 'lambda.arm'),
     line('Lambda', 'apply', gbSeconds(stack, 'apply', commits * applySeconds(load, stack)), 'lambda.arm'),
-    line('S3', 'segments read', objects, 's3.get'),
   ];
+}
+
+/** What AWS has for the same: its name, and its bill for the same load, replication alone, as for a follower here. */
+export function alternativeOf(stacks: readonly StackFacts[], load: Load) {
+  return stacks.some(({ engine }) => engine === 'postgres')
+    ? ({
+        key: 'globalDatabase',
+        name: 'Aurora global database',
+        lines: globalDatabaseOf(stacks, load),
+      } as const)
+    : ({ key: 'globalTables', name: 'Global tables', lines: globalTablesOf(stacks, load) } as const);
 }
 
 /** DynamoDB global tables for the same load: replication alone, as for a follower here. */
@@ -216,10 +215,6 @@ function applySeconds(load: Load, stack: StackFacts): number {
 
 function tracesOf(invocations: number): number {
   return Math.min(invocations, MONTH_S) + Math.max(0, invocations - MONTH_S) * TRACE_SHARE;
-}
-
-function gbSeconds({ memory }: StackFacts, name: string, seconds: number): number {
-  return ((memory[name] ?? 0) / 1_024) * seconds;
 }
 
 function liner(region: string) {

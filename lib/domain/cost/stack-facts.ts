@@ -6,7 +6,7 @@ export type StackFacts = {
   /** A witness has no log. */
   readonly replica: boolean;
   readonly profile: Profile['name'];
-  /** The bill knows tables alone. */
+  /** What the group replicates. */
   readonly engine: 'dynamodb' | 'postgres';
   /** MiB of each function, by its name without the group's. */
   readonly memory: Readonly<Record<string, number>>;
