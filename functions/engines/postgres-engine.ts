@@ -1,13 +1,14 @@
 import { isFailure } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import { type Epoch, parseEpoch } from '#lib/domain/lsn.ts';
-import type { GroupConfig, GuardMode, PostgresEngineConfig, Role } from '#lib/domain/topology.ts';
+import type { GroupConfig, GuardMode, Leadership, PostgresEngineConfig, Role } from '#lib/domain/topology.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { guard } from '#lib/engines/postgres/lease-guard.ts';
 import { PolledSlot } from '#lib/engines/postgres/polled-slot.ts';
 import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
 import { PostgresDigest } from '#lib/engines/postgres/postgres-digest.ts';
 import { PostgresFence } from '#lib/engines/postgres/postgres-fence.ts';
+import { openPair } from '#lib/engines/postgres/postgres-pair.ts';
 import { PostgresReplica } from '#lib/engines/postgres/postgres-replica.ts';
 import { PostgresRewinder } from '#lib/engines/postgres/postgres-rewinder.ts';
 import { advanceSequences } from '#lib/engines/postgres/sequences.ts';
@@ -15,8 +16,9 @@ import { slotShard } from '#lib/engines/postgres/slot-session.ts';
 import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
 import { beat, checkSlot } from '#lib/engines/postgres/write-path.ts';
 import type { ChangeStream } from '#lib/ports/change-stream.ts';
-import type { DigestSource } from '#lib/ports/digest-source.ts';
+import type { DigestSource, PairedDigests } from '#lib/ports/digest-source.ts';
 import type { Changes, Engine } from '#lib/ports/engine.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { EngineFence, StoreLease } from '#lib/ports/sentinel-ports.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
 
@@ -100,6 +102,22 @@ export class PostgresEngine implements Engine {
 
   digest(at: RegionId): DigestSource {
     return new PostgresDigest(this.#connectTo(at));
+  }
+
+  pair(
+    { leader, epoch }: Leadership,
+    at: RegionId,
+    log: (at: RegionId) => ReplicaLog,
+  ): Promise<PairedDigests> {
+    return openPair({
+      leader: this.#connectTo(leader),
+      follower: this.#connectTo(at),
+      publication: this.#group.engine.publication,
+      shard: slotShard(leader, this.#group.engine),
+      epoch,
+      leaderLog: log(leader),
+      followerLog: log(at),
+    });
   }
 
   async beat(at: RegionId, atMs: number, lease?: StoreLease): Promise<number | undefined> {

@@ -89,6 +89,7 @@ export const ERRORS = {
   LOAD_LINE_MALFORMED: { summary: 'A line of the load file is not an item, or not SQL', retry: 'never' },
   LOAD_STATEMENT_FAILED: { summary: 'A database refused a statement of the load file', retry: 'never' },
   LOAD_KEY_MISSING: { summary: 'An item lacks a key attribute, or a table a key', retry: 'never' },
+  VERIFY_BEHIND: { summary: 'Two stores did not come to one position in time', retry: 'later' },
   REPLICAS_DIFFER: { summary: 'Replicas do not hold the same items', retry: 'later' },
   DNS_RECORD_FOREIGN: { summary: "The leader's DNS record was changed by hand", retry: 'never' },
   DNS_TARGET_UNKNOWN: { summary: 'A DNS record was to name a target that it may not name', retry: 'never' },

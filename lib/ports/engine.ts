@@ -1,11 +1,12 @@
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
-import type { Role } from '#lib/domain/topology.ts';
+import type { Leadership, Role } from '#lib/domain/topology.ts';
 import type { CaptureEngine } from '#lib/ports/capture-engine.ts';
 import type { ChangeSource } from '#lib/ports/change-source.ts';
 import type { ChangeStream } from '#lib/ports/change-stream.ts';
-import type { DigestSource } from '#lib/ports/digest-source.ts';
+import type { DigestSource, PairedDigests } from '#lib/ports/digest-source.ts';
 import type { WayBack } from '#lib/ports/divergences.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { ReplicaStore } from '#lib/ports/replica-store.ts';
 import type { EngineFence, StoreLease } from '#lib/ports/sentinel-ports.ts';
 
@@ -35,6 +36,8 @@ export interface Engine {
   /** By what it is proven that the writes of the store of `at` are logged. */
   stream(at: RegionId): ChangeStream;
   digest(at: RegionId): DigestSource;
+  /** The stores of a leader and of a follower at one position; undefined where each can only be read as it is just then. */
+  pair?(leader: Leadership, at: RegionId, log: (at: RegionId) => ReplicaLog): Promise<PairedDigests>;
   /**
    * A heartbeat of a moment, Unix ms: a small write through the store, which goes the way of users' changes. Resolves once
    * it is committed; throws if the store refuses or does not answer.

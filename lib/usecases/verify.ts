@@ -1,4 +1,4 @@
-import type { DigestSource } from '#lib/ports/digest-source.ts';
+import type { BucketDigest, DigestSource } from '#lib/ports/digest-source.ts';
 
 /** Keys that one comparison names at most. */
 const MAX_KEYS = 20;
@@ -29,24 +29,46 @@ export async function verify(
   other: DigestSource,
   options: { readonly rechecks: number; readonly pause: () => Promise<void> },
 ): Promise<Verified> {
-  const [ours, theirs] = await Promise.all([reference.buckets(), other.buckets()]);
-  const suspect = new Set<number>();
-  ours.forEach((bucket, index) => {
-    if (bucket.digest !== theirs[index]?.digest) suspect.add(index);
-  });
-  let differing = suspect.size === 0 ? [] : await compareRows(reference, other, suspect);
+  const first = await differingRows(reference, other);
+  let { differing } = first;
   for (let i = 0; i < options.rechecks && differing.length > 0; i++) {
     await options.pause();
     const keys = differing.map(({ key }) => key);
     const [left, right] = await Promise.all([reference.recheck(keys), other.recheck(keys)]);
     differing = keys.flatMap((key) => difference(key, left.get(key), right.get(key)));
   }
+  return summary(first.buckets, first.suspects, differing);
+}
+
+/** The buckets of `other`, the number of those that differ, and the rows that differ in them. */
+export async function differingRows(
+  reference: DigestSource,
+  other: DigestSource,
+): Promise<{
+  readonly buckets: readonly BucketDigest[];
+  readonly suspects: number;
+  readonly differing: readonly Difference[];
+}> {
+  const [ours, theirs] = await Promise.all([reference.buckets(), other.buckets()]);
+  const suspect = new Set<number>();
+  ours.forEach((bucket, index) => {
+    if (bucket.digest !== theirs[index]?.digest) suspect.add(index);
+  });
+  const differing = suspect.size === 0 ? [] : await compareRows(reference, other, suspect);
+  return { buckets: theirs, suspects: suspect.size, differing };
+}
+
+export function summary(
+  buckets: readonly BucketDigest[],
+  suspects: number,
+  differing: readonly Difference[],
+): Verified {
   return {
     equal: differing.length === 0,
-    rows: theirs.reduce((sum, { rows }) => sum + rows, 0),
-    digest: fold(theirs.map(({ digest }) => digest)),
-    buckets: ours.length,
-    differingBuckets: suspect.size,
+    rows: buckets.reduce((sum, { rows }) => sum + rows, 0),
+    digest: fold(buckets.map(({ digest }) => digest)),
+    buckets: buckets.length,
+    differingBuckets: suspects,
     differing: differing.length,
     differences: differing.slice(0, MAX_KEYS),
   };
@@ -62,7 +84,8 @@ async function compareRows(
   return keys.flatMap((key) => difference(key, left.get(key), right.get(key)));
 }
 
-function difference(key: string, ours: string | undefined, theirs: string | undefined): Difference[] {
+/** What is to be said of a row's digests, if they differ. */
+export function difference(key: string, ours: string | undefined, theirs: string | undefined): Difference[] {
   if (ours === theirs) return [];
   if (theirs === undefined) return [{ key, kind: 'missing' }];
   return [{ key, kind: ours === undefined ? 'extra' : 'differs' }];

@@ -1,9 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import { lastOf } from '#lib/domain/log.ts';
 import { advance, type Epoch, type Lsn } from '#lib/domain/lsn.ts';
 import type { ApplySession } from '#lib/engines/postgres/apply-session.ts';
 import { applySteps } from '#lib/engines/postgres/apply-steps.ts';
-import type { DescribedTable } from '#lib/engines/postgres/captured-change.ts';
+import { commitLsnOf, type DescribedTable } from '#lib/engines/postgres/captured-change.ts';
 import { RunReader, type TransactionEnd } from '#lib/engines/postgres/run-reader.ts';
 import { TargetTables } from '#lib/engines/postgres/target-tables.ts';
 import type { TouchedRows } from '#lib/engines/postgres/touched-rows.ts';
@@ -13,6 +14,9 @@ import type { PlacedSegment } from '#lib/ports/replica-store.ts';
 /** Bytes of records that one transaction at the follower takes in at most; and those that are written at a time. */
 const WINDOW_BYTES = 512 << 20;
 const RUN_BYTES = 8 << 20;
+/** How long the leader's log may take to come to a moment that has just been, ms. */
+const PATIENCE_MS = 10_000;
+const PAUSE_MS = 50;
 /** Entries that are read at a time. */
 const PAGE = 50;
 
@@ -61,6 +65,24 @@ export async function readWindow(
     }
     if (entries.length === 0)
       return (await log.head(LANE_0)).firstLsn > advance(from, 1) ? 'unknown' : 'behind';
+  }
+}
+
+/** Reads a window once the log has come to the moment; `behind` if it does not in time. */
+export async function awaitWindow(
+  log: ReplicaLog,
+  from: Lsn,
+  moment: Moment,
+  patienceMs = PATIENCE_MS,
+): Promise<Window | 'behind' | 'unknown'> {
+  const until = performance.now() + patienceMs;
+  for (;;) {
+    // The mark says how far the leader's capture is; only then is the log worth reading.
+    const mark = (await log.head(LANE_0)).marks[moment.shard];
+    const isThere = mark !== undefined && commitLsnOf(mark.sequence) >= moment.position;
+    const window = isThere ? await readWindow(log, from, moment) : 'behind';
+    if (window !== 'behind' || performance.now() > until) return window;
+    await sleep(PAUSE_MS);
   }
 }
 

@@ -45,13 +45,7 @@ export class PostgresCheckpoints implements ApplyStates {
   }
 
   applyState(lane: LaneId): Promise<ApplyState> {
-    return this.#with(async (client) => {
-      const { rows } = await client.query<{ state: StoredState }>(
-        'SELECT state FROM understudy.checkpoint WHERE lane = $1',
-        [lane],
-      );
-      return rows[0] === undefined ? {} : readState(rows[0].state);
-    });
+    return this.#with((client) => readCheckpoint(client, lane));
   }
 
   /** Ends the session of the applier before, wherever it stands, so that its locks are gone too. */
@@ -93,6 +87,15 @@ export class PostgresCheckpoints implements ApplyStates {
       await client.end();
     }
   }
+}
+
+/** What a database has applied, as a session sees it. */
+export async function readCheckpoint(client: pg.Client, lane: LaneId): Promise<ApplyState> {
+  const { rows } = await client.query<{ state: StoredState }>(
+    'SELECT state FROM understudy.checkpoint WHERE lane = $1',
+    [lane],
+  );
+  return rows[0] === undefined ? {} : readState(rows[0].state);
 }
 
 type StoredState = {

@@ -27,19 +27,27 @@ const PAGES = 8_192;
  * database that is in use: piece by piece, and idle between two for as long as the first has taken.
  */
 export class PostgresDigest implements DigestSource {
-  readonly #connect: Connect;
+  readonly #source: Connect | pg.Client;
   readonly #pages: number;
   readonly #rest: (busyMs: number) => Promise<unknown>;
+  readonly #only: ReadonlySet<string> | undefined;
 
   /**
+   * @param source whom to ask: each read has a moment of its own; or where a transaction is open, whose moment all reads have.
    * @param options.pages of a table that one statement reads.
    * @param options.rest waits after a statement that has taken so long.
+   * @param options.only names of the tables that are read; all, if not given.
    */
   constructor(
-    connect: Connect,
-    options: { readonly pages?: number; readonly rest?: (busyMs: number) => Promise<unknown> } = {},
+    source: Connect | pg.Client,
+    options: {
+      readonly pages?: number;
+      readonly rest?: (busyMs: number) => Promise<unknown>;
+      readonly only?: ReadonlySet<string>;
+    } = {},
   ) {
-    this.#connect = connect;
+    this.#source = source;
+    this.#only = options.only;
     this.#pages = options.pages ?? PAGES;
     this.#rest = options.rest ?? sleep;
   }
@@ -125,15 +133,21 @@ export class PostgresDigest implements DigestSource {
 
   /** All tables of one read are seen at one moment. */
   async #read<T>(work: (client: pg.Client, tables: readonly Table[]) => Promise<T>): Promise<T> {
-    const client = await this.#connect({ applicationName: 'understudy verify' });
+    const source = this.#source;
+    const isOpen = typeof source !== 'function';
+    const client = isOpen ? source : await source({ applicationName: 'understudy verify' });
     try {
-      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      if (!isOpen) await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
       await client.query(`SET LOCAL timezone = 'UTC'`);
-      return await work(client, await tablesOf(client));
+      const tables = await tablesOf(client);
+      return await work(
+        client,
+        tables.filter(({ name }) => this.#only?.has(name) ?? true),
+      );
     } catch (error) {
       throw postgresFailure(error, 'compute digests');
     } finally {
-      await client.end();
+      if (!isOpen) await client.end();
     }
   }
 }

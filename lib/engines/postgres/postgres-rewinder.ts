@@ -1,16 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { isFailure } from '#lib/domain/errors.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import type { Entry } from '#lib/domain/log.ts';
 import { advance, LSN_ZERO, type Lsn } from '#lib/domain/lsn.ts';
 import { ApplySession } from '#lib/engines/postgres/apply-session.ts';
-import { commitLsnOf } from '#lib/engines/postgres/captured-change.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { type PostgresChange, readChanges } from '#lib/engines/postgres/divergent-change.ts';
 import { liftForeignKeys } from '#lib/engines/postgres/foreign-keys.ts';
 import { type Keys, LeaderRows, removeRows } from '#lib/engines/postgres/leader-rows.ts';
-import { forEachRow, readWindow, type Window, writeWindow } from '#lib/engines/postgres/leader-window.ts';
+import { awaitWindow, forEachRow, type Window, writeWindow } from '#lib/engines/postgres/leader-window.ts';
 import { Pipeline } from '#lib/engines/postgres/pipeline.ts';
 import { checkpointValues, LEASE_LOST, MOVE_CHECKPOINT } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
@@ -29,9 +27,6 @@ import type { TransactionRewinder } from '#lib/ports/divergences.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
 
-/** How long the leader's log may take to come to a moment that has just been, ms. */
-const PATIENCE_MS = 10_000;
-const PAUSE_MS = 50;
 const WHOLE_BYTES = 256 << 20;
 /** How long a table's lock is waited for: whoever wants to write waits behind. */
 const LOCK_TIMEOUT_MS = 2_000;
@@ -146,17 +141,8 @@ export class PostgresRewinder implements TransactionRewinder {
 
   /** The leader's log up to the moment, which it may not have come to yet. */
   async #windowOf({ from, log, epoch }: Onto, position: bigint): Promise<Window | 'lost' | 'unknown'> {
-    const until = performance.now() + PATIENCE_MS;
-    const moment = { position, shard: this.#deps.leaderShard, epoch };
-    for (;;) {
-      // The mark says how far the leader's capture is; only then is the log worth reading.
-      const mark = (await log.head(LANE_0)).marks[moment.shard];
-      const isThere = mark !== undefined && commitLsnOf(mark.sequence) >= position;
-      const window = isThere ? await readWindow(log, from.lsn, moment) : 'behind';
-      if (window !== 'behind') return window;
-      if (performance.now() > until) return 'lost';
-      await sleep(PAUSE_MS);
-    }
+    const window = await awaitWindow(log, from.lsn, { position, shard: this.#deps.leaderShard, epoch });
+    return window === 'behind' ? 'lost' : window;
   }
 
   async #replace(
