@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PostgresDigest } from '#lib/engines/postgres/postgres-digest.ts';
 import { openPair, type PairDeps } from '#lib/engines/postgres/postgres-pair.ts';
 import { verifyAtLsn } from '#lib/usecases/verify-at-lsn.ts';
 import { intercepted } from '../../support/intercepted-log.ts';
@@ -133,6 +134,35 @@ describe('a leader and a follower, read at one LSN', () => {
       await replicate();
     };
     expect(await verify(2, write, write, write)).toMatchObject({ equal: true, changing: 1 });
+  });
+
+  test('are parted exactly: what the leader commits once the position is known is in the log after it, and not in its rows', async () => {
+    const { leader, follower, open } = await pair();
+    await leader.client.query(ROWS);
+    const keys = ['public.t {1}', 'public.t {2}', 'public.t {301}'];
+    const before = await new PostgresDigest(leader.connect).recheck(keys);
+    let connections = 0;
+    const { ours, changes, close } = await open({
+      leader: async (options) => {
+        // The slot is there, the transaction is not.
+        if (++connections === 2)
+          await leader.client.query(
+            `UPDATE t SET v = 'x' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (301)`,
+          );
+        return leader.connect(options);
+      },
+      follower: async (options) => {
+        await follower.apply();
+        return follower.connect(options);
+      },
+    });
+    expect(await ours.recheck(keys)).toEqual(before);
+    expect(Object.fromEntries((await changes()).rows)).toEqual({
+      'public.t {1}': 'there',
+      'public.t {2}': 'gone',
+      'public.t {301}': 'there',
+    });
+    await close();
   });
 
   test('are not taken to differ for a TRUNCATE that comes after, which a snapshot can not keep out', async () => {
