@@ -12,8 +12,10 @@ import { surveyBy } from '#functions/survey.ts';
 import { theWorkflow } from '#functions/workflow.ts';
 import { lambdaTick } from '#lib/aws/lambda-tick.ts';
 import type { Plan } from '#lib/domain/control/plan.ts';
+import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
+import { applyLog } from '#lib/usecases/apply.ts';
 import { FenceKeeper } from '#lib/usecases/control/fence-keeper.ts';
 import { type Fitness, noteFitness } from '#lib/usecases/control/note-fitness.ts';
 import { planGroup } from '#lib/usecases/control/plan-group.ts';
@@ -65,6 +67,7 @@ export const handler = middy<z.infer<typeof tick>, void>()
       ...(config.failover.onLeaseLost && { onLeaseLost: config.failover.onLeaseLost }),
       ...(holdsData && {
         control,
+        drain,
         workflow: theWorkflow(),
         hasCandidate: async () => (await planNow()).winner !== undefined,
       }),
@@ -108,6 +111,13 @@ export const handler = middy<z.infer<typeof tick>, void>()
     const patience = sleep(context.getRemainingTimeInMillis() - RESERVE_MS / 2, undefined, { ref: false });
     await Promise.race([Promise.all(duties.map(({ done }) => done)), patience]);
   });
+
+/** Brings the store of this Region up to its log. */
+function drain(mayGoOn: () => boolean) {
+  const { region, peers, engine, control, telemetry } = theRuntime();
+  const storeOf = (leader: RegionId) => engine.replica(region, leader);
+  return applyLog({ region, peers, control, storeOf, telemetry }, mayGoOn);
+}
 
 /** Of databases, on AWS: whoever leads anew reads the slot from then on, and not from the next tick. */
 function captureNow(): (() => Promise<void>) | undefined {

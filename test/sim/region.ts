@@ -150,6 +150,15 @@ export class RegionTwin {
       fence: { raise: (epoch) => store.raise(epoch), lower: (epoch) => store.lower(epoch) },
       // The service of the own Region: reached as its tables are. A witness has none.
       ...(world.site(this.region).replica && {
+        drain: (mayGoOn) => {
+          const peers = {
+            log: (each: RegionId) => world.log(process, each),
+            control: (each: RegionId) => world.control(process, each),
+          };
+          const control = peers.control(this.region);
+          const telemetry = this.#telemetry(process);
+          return applyLog({ region: this.region, peers, control, storeOf: () => store, telemetry }, mayGoOn);
+        },
         workflow: {
           start: (input: FailoverInput) =>
             world.network.call(process, this.region, 'control', 'workflow.start', [input], () =>

@@ -39,6 +39,8 @@ export class Watchers {
   hasCandidate: () => Promise<boolean> = async () => true;
   /** What the store of a Region needs before it leads. */
   makeReady: (region: RegionId, epoch: Epoch) => Promise<void> = async () => {};
+  /** How a Region brings its store up to its log by itself, if it does. */
+  drain: ((region: RegionId, mayGoOn: () => boolean) => Promise<unknown>) | undefined;
   /** Called before a Region casts its own vote. */
   beforeVote: (region: RegionId) => Promise<void> = async () => {};
   /** Called when a beat is about to arrive in a Region. */
@@ -140,6 +142,7 @@ export class Watchers {
       },
       fence: group.fenceAt(region),
       makeReady: (epoch) => this.makeReady(region, epoch),
+      ...(!witness && { drain: async (mayGoOn) => this.drain?.(region, mayGoOn) }),
       countsWrites: this.onLeaseLost === 'fence',
       onLeaseLost: this.onLeaseLost,
       telemetry: group.telemetry,

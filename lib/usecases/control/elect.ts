@@ -45,13 +45,23 @@ export function rulesOf(deps: FailoverDeps, { claim, input }: FailoverState) {
   };
 }
 
-/** @param hearing what the Regions have heard of the old leader: see `hear`. */
-export async function electAmong(
+async function electAmong(
   deps: FailoverDeps,
   state: FailoverState,
   candidates: readonly Candidate[],
-  hearing: Promise<Answers<Acceptor>>,
+  hearing: Hearing,
 ): Promise<ElectResult> {
+  const { given, result } = await choose(deps, state, candidates, hearing);
+  return decided(deps, state, 'elect', given, result);
+}
+
+/** The election's outcome, and what it goes by, before it is noted: see `decided`. */
+export async function choose(
+  deps: FailoverDeps,
+  state: FailoverState,
+  candidates: readonly Candidate[],
+  hearing: Hearing,
+): Promise<{ readonly given: unknown; readonly result: ElectResult }> {
   const rules = rulesOf(deps, state);
   const election = elect(candidates, rules);
   const reports = candidates.map((each) => {
@@ -66,19 +76,18 @@ export async function electAmong(
     };
   });
   const given = { candidates: candidates.map(plain), rules };
-  if (election.winner === undefined) {
-    return decided(deps, state, 'elect', given, { outcome: 'none', candidates: reports });
-  }
+  if (election.winner === undefined) return { given, result: { outcome: 'none', candidates: reports } };
   const furthest = candidates.find(({ region }) => region === (election.pullFrom[0] ?? election.winner))!;
-  const loss = mostLost(deps, state, furthest, await hearing);
-  return decided(deps, state, 'elect', given, {
+  const loss = await mostLost(deps, state, furthest, hearing);
+  const result = {
     outcome: 'elected',
     winner: election.winner,
     pullFrom: election.pullFrom,
     followers: election.followers,
     candidates: reports,
     rpo: { records: loss.records ?? null, ms: loss.ms ?? null },
-  });
+  } as const;
+  return { given, result };
 }
 
 /** Where each of the Regions stands that answer. */
@@ -156,42 +165,50 @@ async function lagAlarmOf(deps: FailoverDeps, region: RegionId): Promise<string 
 }
 
 /** The most that is lost if the log of `furthest` goes on. */
-function mostLost(
+async function mostLost(
   deps: FailoverDeps,
   state: FailoverState,
   furthest: Candidate,
-  heard: Answers<Acceptor>,
-): Loss {
+  { all, old }: Hearing,
+): Promise<Loss> {
   const { yield: yielded } = state;
   if (yielded?.outcome === 'yielded' && yielded.unproven !== undefined) return UNKNOWN;
-  if (holdsAll(state, furthest, heard)) return { records: 0, ms: 0 };
+  if (holdsAll(state, furthest, await old)) return { records: 0, ms: 0 };
   if (deps.continues === true) return UNKNOWN;
   const { lastEpoch, lastLsn: lsn, lastCommitMs: commitMs } = furthest;
   const epoch = (state.claim?.outcome === 'claimed' ? state.claim.led : undefined) ?? EPOCH_ZERO;
-  const end = heardEnd([...heard.values()], epoch, deps.acceptors.members.length);
+  const end = heardEnd([...(await all).values()], epoch, deps.acceptors.members.length);
   const lost = { epoch, end, leaseEndMs: deps.clock.now() };
   return lossOf(lost, { epoch: lastEpoch, lsn, commitMs }, deps.profile.marginMs);
 }
 
 /** True if the old leader has said where its log ends, has lent no lease since, and a survivor reaches as far. */
-function holdsAll(state: FailoverState, { lastLsn }: Candidate, heard: Answers<Acceptor>): boolean {
+function holdsAll(state: FailoverState, { lastLsn }: Candidate, old: Acceptor | undefined): boolean {
   const { claim, input, yield: yielded } = state;
   if (yielded?.outcome !== 'yielded' || claim?.outcome !== 'claimed') return false;
-  const own = heard.get(claim.from);
-  return own?.vote === input.epoch && own.voteBy === yielded.by && lastLsn >= BigInt(yielded.lsn);
+  return old?.vote === input.epoch && old.voteBy === yielded.by && lastLsn >= BigInt(yielded.lsn);
 }
 
-/** What the Regions have heard of the old leader. */
-export async function hear(deps: FailoverDeps, state: FailoverState): Promise<Answers<Acceptor>> {
-  const old = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
+/** What the Regions have heard of the old leader, and what its own item says, which is known first where that is at hand. */
+export type Hearing = {
+  readonly all: Promise<Answers<Acceptor>>;
+  readonly old: Promise<Acceptor | undefined>;
+};
+
+/** Asks for it. A switchover whose leader has kept its word waits for that word alone: see `holdsAll`. */
+export function hear(deps: FailoverDeps, { claim }: FailoverState): Hearing {
+  const from = claim?.outcome === 'claimed' ? claim.from : undefined;
+  const isHere = from === deps.region;
   // One that hands over is there to say so, and coordinates; one that was lost holds up nobody.
-  const awaited = deps.acceptors.members.filter((region) => region !== old || region === deps.region);
-  return gather(
+  const awaited = deps.acceptors.members.filter((region) => region !== from || isHere);
+  const all = gather(
     deps,
     (acceptor) => acceptor.read(),
     (each) => awaited.every((region) => each.has(region)),
     { patienceMs: PATIENCE_MS },
   );
+  const heard = () => all.then((each) => (from === undefined ? undefined : each.get(from)));
+  return { all, old: isHere ? deps.acceptors.of(from).read().catch(heard) : heard() };
 }
 
 /** Positions as text: the decision log is JSON. */

@@ -8,7 +8,7 @@ import type { LeaderInDns } from '#lib/ports/leader-record.ts';
 import { type Begun, beginChange } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import { coverShards } from '#lib/usecases/control/cover-shards.ts';
-import { electAmong, hear } from '#lib/usecases/control/elect.ts';
+import { choose, hear } from '#lib/usecases/control/elect.ts';
 import {
   type ClaimResult,
   decided,
@@ -210,7 +210,13 @@ async function finish(
     fencing.catch(() => {});
     const standing = candidates.map((each) => (each.region === region ? endingAt(each, end) : each));
     // As it was asked for: with why each of the others was not taken.
-    const elected = await electAmong(deps, { ...state, input: asked }, standing, begun.hearing);
+    const { given, result: elected } = await choose(
+      deps,
+      { ...state, input: asked },
+      standing,
+      begun.hearing,
+    );
+    const chosen = decided(deps, { ...state, input: asked }, 'elect', given, elected);
     if (elected.outcome !== 'elected' || elected.winner !== successor) return undefined;
     // It leads once it has the rest of the log: the two travel at the same time.
     const promote = await promoteWinner(
@@ -220,7 +226,7 @@ async function finish(
     );
     const repoint =
       promote.outcome === 'promoted' ? await pointClients(deps, epoch, successor, begun.named) : undefined;
-    await noted;
+    await Promise.all([chosen, noted]);
     return { fence: await fencing, elect: elected, promote, ...(repoint && { repoint }) };
   } catch (error) {
     telemetry.event('handover-delayed', { epoch: epochOfRun(state), why: String(error) });

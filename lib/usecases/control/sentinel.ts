@@ -27,6 +27,11 @@ export type SentinelDeps = WatcherDeps & {
   readonly fence: EngineFence;
   /** Does what the store of this Region needs before its first write as the leader of an epoch; throws if it is not done. */
   readonly makeReady?: (epoch: Epoch) => Promise<void>;
+  /**
+   * Applies what the log of this Region holds, while `mayGoOn`: who is to lead does not wait until its applier hears that
+   * the log is complete. Without it, the applier does it all.
+   */
+  readonly drain?: (mayGoOn: () => boolean) => Promise<unknown>;
   /** What a leader does whose lease is over; `fence` if it is not given. `continue` may diverge. */
   readonly onLeaseLost?: 'fence' | 'continue';
 };
@@ -174,24 +179,32 @@ export class Sentinel {
   }
 
   /** Who has been made the leader leads once its store holds all of its log: until then its applier goes on. */
-  async #isDrained({ epoch, leader, leadsFrom = '0', phase }: Register): Promise<boolean> {
+  async #isDrained({ epoch, leader, leadsFrom: from = '0', phase }: Register): Promise<boolean> {
     const { clock, control, profile, region, sleep, telemetry } = this.#deps;
     if (control === undefined || phase !== 'leading' || leader !== region || this.#inPlace === epoch)
       return true;
     // Both are asked for at once: everybody waits for this.
-    const standing = this.#standing(BigInt(leadsFrom));
+    const leadsFrom = BigInt(from);
+    const standing = this.#standing(leadsFrom);
     standing.catch(() => {});
     const role = await roleOf(control);
     if (role !== undefined && role.leader !== region) {
       this.#isNext = true;
       const untilMs = clock.steadyMs() + profile.lookMs;
       let at = await standing;
+      let { drain } = this.#deps;
       while (!at.isDrained) {
         if (this.#awaited !== epoch) telemetry.event('drain-awaited', { epoch, ...at.told });
         this.#awaited = epoch;
         if (clock.steadyMs() >= untilMs) return false;
-        await sleep(NEXT_MS);
-        at = await this.#standing(BigInt(leadsFrom), at.head);
+        if (drain !== undefined && at.head.lastLsn >= leadsFrom) {
+          // Once a look: this takes the applier's lease, and who took it by turns would both come to nothing.
+          await drain(() => clock.steadyMs() < untilMs).catch((error) =>
+            telemetry.event('drain-failed', { epoch, why: String(error) }),
+          );
+          drain = undefined;
+        } else await sleep(NEXT_MS);
+        at = await this.#standing(leadsFrom, at.head);
       }
       this.#drained = at.head;
     }

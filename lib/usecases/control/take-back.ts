@@ -45,11 +45,14 @@ export async function takeBack(
     (saved?.takenBack !== undefined && state.applied === undefined) ||
     state.snapshot !== undefined ||
     common.kind === 'unknown';
+  const isAhead = led === undefined && (state.applied?.lsn ?? 0n) > head.lastLsn;
   const back = isLost
     ? 'unknown'
-    : 'takeOver' in rewinder
-      ? await takeOver({ rewinder, isDue }, role, { ...at, common }, { lease, state }, changes)
-      : await putBack({ control, rewinder }, role, { ...at, common }, { lease, state }, changes);
+    : isAhead
+      ? await keepCopy(at, state)
+      : 'takeOver' in rewinder
+        ? await takeOver({ rewinder, isDue }, role, { ...at, common }, { lease, state }, changes)
+        : await putBack({ control, rewinder }, role, { ...at, common }, { lease, state }, changes);
   if (back === 'lost') return 'lost';
   if (back === 'unknown') {
     // It begins anew, as there is no position. Why stays noted, so that another call knows that the store is not whole:
@@ -60,6 +63,16 @@ export async function takeBack(
   }
   if (report !== undefined) await divergences.save(tailEpoch, { ...report, takenBack: epoch });
   return { divergent: changes.length, rebuilding: back === 'unknown' };
+}
+
+/**
+ * A store that was copied has rows that its own log is yet to get. They stay where the leader's log has them, too, and the
+ * store then waits for its log; nothing of a tail that its log may have is in it.
+ */
+async function keepCopy({ leader }: Logs, { applied }: ApplyState): Promise<'done' | 'unknown'> {
+  // An epoch has one log: where it has reached an LSN, it is that record.
+  const theirs = await leader.entryAt(LANE_0, applied!.lsn);
+  return theirs?.epoch === applied!.epoch ? 'done' : 'unknown';
 }
 
 /** Rows that bear stamps are put back one by one, then the position. */

@@ -6,7 +6,7 @@ import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
 import { claimEpoch } from '#lib/usecases/control/claim.ts';
 import { electLeader } from '#lib/usecases/control/elect.ts';
-import type { FailoverState } from '#lib/usecases/control/failover-deps.ts';
+import { type FailoverState, PATIENCE_MS } from '#lib/usecases/control/failover-deps.ts';
 import { fenceOld } from '#lib/usecases/control/fence.ts';
 import { handOver } from '#lib/usecases/control/hand-over.ts';
 import { abandonSwitchover, giveUpLease } from '#lib/usecases/control/yield.ts';
@@ -102,6 +102,41 @@ describe('a switchover', () => {
         : acceptors.of(region);
     const result = await group.run(handOver({ ...deps, acceptors: { ...acceptors, of } }, STATE));
     expect(result).toMatchObject({ outcome: 'handed-over', elect: { rpo: { records: 0, ms: 0 } } });
+  });
+
+  test('waits for no Region but its own to say what is lost', async () => {
+    group.put(EU, 'c', 4);
+    const deps = group.failoverDeps(EU);
+    const { acceptors } = deps;
+    const of = (region: RegionId) =>
+      region === EU ? acceptors.of(region) : differing(acceptors.of(region), { read: () => never });
+    const result = await group.run(handOver({ ...deps, acceptors: { ...acceptors, of } }, STATE));
+    expect(result).toMatchObject({ outcome: 'handed-over', elect: { rpo: { records: 0, ms: 0 } } });
+    const steps = await group.history.of(E2);
+    const atOf = (step: string) => steps.find((each) => each.step === step)!.atMs;
+    expect(atOf('elect') - atOf('claim')).toBeLessThan(PATIENCE_MS);
+  });
+
+  test('has the successor bring its store up to its log by itself, once a look, and lead', async () => {
+    group.put(EU, 'c', 4);
+    expect((await run()).outcome).toBe('handed-over');
+    const watchers = new Watchers(group);
+    for (const region of [EU, AP]) watchers.asleep.add(region);
+    let tries = 0;
+    watchers.drain = async (region, mayGoOn) => {
+      expect(mayGoOn()).toBe(true);
+      tries += 1;
+      if (tries < 3) throw new Error('its lease was taken');
+      await group.apply(region);
+    };
+    await watchers.pass(2 * PROFILES.fast.lookMs);
+    expect(tries).toBe(2);
+    expect(watchers.leaseLeftMs(US)).toBe(0);
+    await watchers.pass(2 * PROFILES.fast.lookMs);
+    expect(tries).toBe(3);
+    expect(await group.control(US).role()).toMatchObject({ leader: US, epoch: E2 });
+    expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
+    expect(watchers.events('drain-failed')).toBe(2);
   });
 
   test('leaves the successor to lead once its store has drained: its sentinel waits for that', async () => {

@@ -485,6 +485,45 @@ describe('a follower', () => {
   });
 });
 
+describe('a follower whose store was copied, and is ahead of its own log,', () => {
+  /** AP has copied the store of US in epoch 2; its log ends where that of epoch 1 did. */
+  const copied = async () => {
+    const group = await divided({ longer: true });
+    expect(await reattached(group, AP)).toEqual({ kind: 'attached', divergent: 0 });
+    for (const item of group.store(US).contents().values()) group.store(AP).put(item);
+    await group.capture(AP);
+    const { lastLsn: lsn, lastEpoch: epoch, ...end } = await group.own(US).head(LANE_0);
+    const { lease } = await group.control(AP).takeLease(LANE_0);
+    const state = { applied: { lsn, epoch, totalBytes: end.totalBytes, commitMs: end.lastCommitMs } };
+    await group.control(AP).saveApplyState(lease, state);
+    expect(lsn).toBeGreaterThan((await group.own(AP).head(LANE_0)).lastLsn);
+    return { group, state };
+  };
+
+  test('keeps its copy where the next leader has all of it', async () => {
+    const { group, state } = await copied();
+    await group.own(US).seal(LANE_0, E3);
+    await group.lead(US, E3);
+    expect(await reattached(group, AP)).toEqual({ kind: 'attached', divergent: 0 });
+    expect(await group.control(AP).applyState(LANE_0)).toEqual(state);
+    await expectFollows(group, AP, US);
+  });
+
+  test('copies anew where the next leader never got it', async () => {
+    const { group } = await copied();
+    await group.own(EU).seal(LANE_0, E3);
+    await group.lead(EU, E3);
+    group.put(EU, 'third', 3);
+    for (let value = 0; value < 30; value++) {
+      group.put(EU, 'new', value);
+      await group.capture(EU);
+    }
+    const back = await reattached(group, AP, group.now(), depsOf(group, AP, undefined, EU));
+    expect(back).toEqual({ kind: 'rebuilding', divergent: 0 });
+    await expectFollows(group, AP, EU);
+  });
+});
+
 test("what a later leader wrote on top of a former leader's log, and took with it, was never in its store", async () => {
   const group = await divided({ uncaptured: true, pushed: true });
   await group.own(AP).seal(LANE_0, E3);
