@@ -22,11 +22,14 @@ const SECRET_MS = 3_000;
 /** Opens a group of PostgreSQL databases. */
 export function openDatabases(resources: Resources, { from, telemetry }: OpenGroupOptions): OpenGroup {
   const known = new Map<RegionId, Connect>();
-  const connectTo = (at: RegionId) => {
-    const connect = known.get(at) ?? connectorOf(resources, at);
-    known.set(at, connect);
-    return connect;
-  };
+  // Of a Region without one, such as a witness's, the database is missed only by who wants a session there.
+  const connectTo =
+    (at: RegionId): Connect =>
+    async (options) => {
+      const connect = known.get(at) ?? connectorOf(resources, at);
+      known.set(at, connect);
+      return connect(options);
+    };
   const positionsOf = (at: RegionId) => new PostgresCheckpoints(connectTo(at));
   return {
     peers: new AwsPeers(resources, STAMP_ATTRIBUTE, { ...(from && { from }), positionsOf }),

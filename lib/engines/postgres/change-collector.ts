@@ -44,7 +44,13 @@ export class ChangeCollector {
   #bytes = 0;
   /** The transaction in progress. */
   #transaction:
-    | { readonly head: string; readonly commitMs: number; ordinal: number; last: readonly DescribedTable[] }
+    | {
+        readonly head: string;
+        readonly commitMs: number;
+        ordinal: number;
+        last: readonly DescribedTable[];
+        beatMs?: number;
+      }
     | undefined;
 
   /** @param checkType throws if columns of a type may not appear. */
@@ -84,7 +90,7 @@ export class ChangeCollector {
       case 'commit': {
         const transaction = this.#transaction;
         if (!transaction) throw malformed('ends a transaction that has not begun');
-        if (transaction.ordinal > 0) this.#add('marker', message, transaction.last);
+        if (transaction.ordinal > 0) this.#add('marker', message, transaction.last, transaction.beatMs);
         this.#transaction = undefined;
         this.#end = decoded.endLsn;
         return;
@@ -110,7 +116,7 @@ export class ChangeCollector {
         return;
       case 'message':
         // One that belongs to no transaction would stand before what was done before it.
-        if (decoded.transactional) this.#add('marker', message, [], heartbeatTime(decoded));
+        if (decoded.transactional) this.#addMessage(message, heartbeatTime(decoded));
         return;
       case 'origin':
         return;
@@ -146,6 +152,12 @@ export class ChangeCollector {
     this.#bytes += bytes.length + CHANGE_BYTES;
     const beat = beatMs === undefined ? undefined : { beatMs };
     this.#records.push({ kind, tables, sequence, commitMs: transaction.commitMs, ...beat, bytes });
+  }
+
+  /** A heartbeat is in with the end of its transaction: a log that is sealed in between has no whole one to show for it. */
+  #addMessage(message: Uint8Array, beatMs: number | undefined): void {
+    this.#add('marker', message, []);
+    if (beatMs !== undefined) this.#transaction!.beatMs = beatMs;
   }
 
   #table(oid: number): DescribedTable {

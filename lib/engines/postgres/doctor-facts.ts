@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { type GuardedTable, guardedTables } from '#lib/engines/postgres/lease-guard.ts';
-import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
+import { isOfUsers, PUBLISHED_CLASS } from '#lib/engines/postgres/own-names.ts';
 import { type PublicationFault, publicationFaults } from '#lib/engines/postgres/publication.ts';
 import { fixedSequences } from '#lib/engines/postgres/sequences.ts';
 
@@ -87,7 +87,7 @@ export async function postgresFacts(client: pg.Client, publication = 'understudy
   const faults = await publicationFaults(client, publication);
   const partitioned = await client.query<{ table: string }>(
     `SELECT format('%I.%I', p.schemaname, p.tablename) AS "table" FROM pg_publication_tables p
-       JOIN pg_class c ON c.oid = format('%I.%I', p.schemaname, p.tablename)::regclass
+       ${PUBLISHED_CLASS}
       WHERE p.pubname = $1 AND c.relkind = 'p' ORDER BY 1`,
     [publication],
   );

@@ -11,3 +11,11 @@ export const OWN_WRITES = 'understudy.writes';
 export function isOfUsers(schema: string): string {
   return `(${schema} !~ '^pg_' AND ${schema} NOT IN ('information_schema', '${OWN_SCHEMA}'))`;
 }
+
+/**
+ * Joins the relation `c` of each row `p` of pg_publication_tables, and its schema `n`. By names: a cast to regclass may be made
+ * for tables that are not published, too, as the planner likes it, and fails for a role that may not use their schema, as any
+ * but a superuser that of TOAST tables.
+ */
+export const PUBLISHED_CLASS = `JOIN pg_namespace n ON n.nspname = p.schemaname
+       JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename`;

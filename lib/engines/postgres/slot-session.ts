@@ -3,6 +3,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { parseWal } from '#lib/engines/postgres/captured-change.ts';
+import { PUBLISHED_CLASS } from '#lib/engines/postgres/own-names.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import {
   checkPublication,
@@ -100,7 +101,8 @@ export async function binaryFit(
   const types = await client.query<{ oid: string }>(PORTABLE_TYPES);
   const others = await client.query(
     `SELECT 1 FROM pg_publication_tables p
-       JOIN pg_attribute a ON a.attrelid = format('%I.%I', p.schemaname, p.tablename)::regclass
+       ${PUBLISHED_CLASS}
+       JOIN pg_attribute a ON a.attrelid = c.oid
       WHERE p.pubname = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid::bigint <> ALL ($2) LIMIT 1`,
     [publication, types.rows.map(({ oid }) => oid)],
   );

@@ -3,7 +3,7 @@ import { UnderstudyError } from '#lib/domain/errors.ts';
 import { parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { copyAcross } from '#lib/engines/postgres/copy-across.ts';
-import { OWN_SCHEMA } from '#lib/engines/postgres/own-names.ts';
+import { OWN_SCHEMA, PUBLISHED_CLASS } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { quote, tableName } from '#lib/engines/postgres/quote.ts';
 import { binaryFit } from '#lib/engines/postgres/slot-session.ts';
@@ -47,8 +47,9 @@ export type Published = {
 /** The tables that are published, but for Understudy's own, with the columns that travel. */
 export async function publishedTables(client: pg.Client, publication: string): Promise<readonly Published[]> {
   const { rows } = await client.query<Omit<Published, 'oid'> & { readonly oid: string }>(
-    `SELECT format('%I.%I', p.schemaname, p.tablename)::regclass::oid::bigint AS oid, p.schemaname AS schema, p.tablename AS name, coalesce(p.attnames::text[], '{}') AS columns
-       FROM pg_publication_tables p WHERE p.pubname = $1 AND p.schemaname <> $2 ORDER BY 1, 2`,
+    `SELECT c.oid::bigint AS oid, p.schemaname AS schema, p.tablename AS name, coalesce(p.attnames::text[], '{}') AS columns
+       FROM pg_publication_tables p ${PUBLISHED_CLASS}
+      WHERE p.pubname = $1 AND p.schemaname <> $2 ORDER BY 1, 2`,
     [publication, OWN_SCHEMA],
   );
   return rows.map((row) => ({ ...row, oid: Number(row.oid) }));
@@ -58,7 +59,7 @@ export async function publishedTables(client: pg.Client, publication: string): P
 export async function estimateRows(client: pg.Client, publication: string): Promise<number> {
   const { rows } = await client.query<{ rows: string }>(
     `SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint AS rows FROM pg_publication_tables p
-       JOIN pg_class c ON c.oid = format('%I.%I', p.schemaname, p.tablename)::regclass
+       ${PUBLISHED_CLASS}
       WHERE p.pubname = $1 AND p.schemaname <> $2`,
     [publication, OWN_SCHEMA],
   );
