@@ -1,4 +1,5 @@
 import { Token } from 'aws-cdk-lib';
+import type { IDatabaseCluster, IDatabaseInstance } from 'aws-cdk-lib/aws-rds';
 import { refuseAuthority } from '#lib/constructs/check-authority.ts';
 import { type NetworkPlan, networkOf } from '#lib/constructs/network-plan.ts';
 import type { DatabaseHost, DatabaseProps, PostgresEngineProps } from '#lib/constructs/postgres-props.ts';
@@ -13,11 +14,16 @@ export type LoginGrant =
   | { readonly kind: 'secret'; readonly id: string; readonly key: string | undefined }
   | { readonly kind: 'iam'; readonly resourceId: string; readonly role: string };
 
+/** What is to be let in to a database: by its security groups, at its port. */
+export type Admission = { readonly securityGroupIds: readonly string[]; readonly port: number };
+
 /** What the props of the databases come to, checked. */
 export type DatabasePlan = {
   readonly kind: 'postgres';
   readonly logins: Readonly<Record<string, LoginGrant>>;
   readonly networks: Readonly<Record<string, NetworkPlan>>;
+  /** By Region, the security groups of a database that is made in the same app: those of the functions there are let in. */
+  readonly admits: Readonly<Record<string, Admission>>;
   /** Of the servers of all Regions. */
   readonly ports: readonly number[];
   readonly authority: string | undefined;
@@ -69,17 +75,25 @@ export function planDatabases(
       networks: Object.fromEntries(
         members.map((region) => [region, networkOf(region, props.network[region]!)]),
       ),
+      admits: Object.fromEntries(
+        found.flatMap(([region, { admission }]) => (admission ? [[region, admission]] : [])),
+      ),
       ports: [...new Set(found.map(([, { port }]) => port))].sort((a, b) => a - b),
       authority,
     },
   };
 }
 
-type Database = { readonly url: string; readonly port: number; readonly login: LoginGrant };
+type Database = {
+  readonly url: string;
+  readonly port: number;
+  readonly login: LoginGrant;
+  readonly admission: Admission | undefined;
+};
 
 function databaseOf(region: string, props: DatabaseProps): Database {
   const prop = `engine.databases.${region}`;
-  const { host, port, resourceId } = serverOf(`${prop}.server`, props);
+  const { admission, host, port, resourceId } = serverOf(region, prop, props);
   if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(host)) {
     throw invalidProp(
       `${prop}.server`,
@@ -95,19 +109,36 @@ function databaseOf(region: string, props: DatabaseProps): Database {
     throw invalidProp(`${prop}.${name}`, 'it is no name', 'Use 1 to 63 characters.');
   }
   const url = `postgres://${encodeURIComponent(props.role)}@${host}:${port}/${encodeURIComponent(props.database)}`;
-  return { url, port, login: loginOf(region, prop, props, resourceId) };
+  return { url, port, login: loginOf(region, prop, props, resourceId), admission };
 }
 
-/** Where a server is. What is known only once another stack is deployed is refused: no Region may wait for another. */
-function serverOf(prop: string, { server }: DatabaseProps) {
+/** Where a server is. What is known only once another stack is deployed is not told to other Regions: none may wait for another. */
+function serverOf(region: string, prop: string, { address, server }: DatabaseProps) {
   const found = placeOf(server);
   const known = !Token.isUnresolved(found.host) && !Token.isUnresolved(found.port);
-  if (known) return { ...found, host: found.host.toLowerCase() };
-  throw invalidProp(
-    prop,
-    'its address is known only once it is deployed, and a Region must not wait for another',
-    'Deploy the databases first, and import them by their addresses, or give { host }.',
-  );
+  if (known && address !== undefined) {
+    throw invalidProp(
+      `${prop}.address`,
+      'server says where it is',
+      'Leave it out: it is for a server that is made in the same app.',
+    );
+  }
+  if (known) return { ...found, host: found.host.toLowerCase(), admission: undefined };
+  const made = server as IDatabaseCluster | IDatabaseInstance;
+  const { region: where } = made.stack;
+  if (!Token.isUnresolved(where) && where !== region) {
+    throw invalidProp(`${prop}.server`, `it is made in ${where}`, `Give one of ${region}.`);
+  }
+  if (address === undefined || Token.isUnresolved(address.host) || Token.isUnresolved(address.port ?? 0)) {
+    throw invalidProp(
+      `${prop}.address`,
+      `where ${made.node.path} is, is known only once it is deployed, and the stacks of other Regions must not wait for it`,
+      `Give it as text: deploy ${made.stack.stackName} first, without the group, and read it from aws rds describe-db-clusters or describe-db-instances.`,
+    );
+  }
+  const port = address.port ?? 5432;
+  const securityGroupIds = made.connections.securityGroups.map((each) => each.securityGroupId);
+  return { ...found, host: address.host.toLowerCase(), port, admission: { securityGroupIds, port } };
 }
 
 function placeOf(server: DatabaseProps['server']) {
@@ -149,6 +180,13 @@ function loginOf(
     );
   }
   const resourceId = given ?? readable(known);
+  if (resourceId !== undefined && Token.isUnresolved(resourceId)) {
+    throw invalidProp(
+      `${prop}.resourceId`,
+      'it is known only once the database is deployed, and the stacks of other Regions must not wait for it',
+      'Give it as text (cluster-… or db-…, from aws rds describe-db-clusters or describe-db-instances), or a secret by its name.',
+    );
+  }
   if (resourceId !== undefined && /^(cluster|db|prx)-[A-Za-z0-9]+$/.test(resourceId)) {
     return { kind: 'iam', resourceId, role };
   }
@@ -169,6 +207,13 @@ function readable(known: (() => string | undefined) | undefined): string | undef
 }
 
 function refuseSecret(region: string, prop: string, secret: string, key: string | undefined): void {
+  if (Token.isUnresolved(secret) || Token.isUnresolved(key)) {
+    throw invalidProp(
+      `${prop}.${Token.isUnresolved(secret) ? 'secret' : 'secretKey'}`,
+      'it is known only once it is deployed, and the stacks of other Regions must not wait for it',
+      'Give it as text: a secret that is made in the same app by the name that it is given (secretName), a key by its ARN.',
+    );
+  }
   const isName = /^[\w/+=.@-]{1,512}$/.test(secret);
   const arn = /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):\d{12}:secret:[\w/+=.@-]+-[A-Za-z0-9]{6}$/.exec(
     secret,

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ArnFormat, Stack } from 'aws-cdk-lib';
-import { CfnSecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import { CfnSecurityGroup, CfnSecurityGroupIngress } from 'aws-cdk-lib/aws-ec2';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Code, LayerVersion } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
@@ -36,6 +36,7 @@ export class DatabaseStore extends Construct {
       securityGroupIds: securityGroupIds.length > 0 ? securityGroupIds : [this.#ownGroup(vpcId, asksDns)],
       ...(plan.authority !== undefined && { layers: [this.#layer(plan.authority)] }),
     };
+    this.#enterDatabase();
   }
 
   /** Being let into the database here. */
@@ -46,6 +47,25 @@ export class DatabaseStore extends Construct {
   /** Being let into the database of every Region. */
   grantEverywhere(handler: Handler): void {
     this.#grant(handler, Object.keys(this.#plan.logins));
+  }
+
+  /** The way into the database of this Region, where that is made in the same app: the rule is of this stack. */
+  #enterDatabase(): void {
+    const admission = this.#plan.admits[this.#place.region];
+    if (admission === undefined) return;
+    const { port, securityGroupIds } = admission;
+    for (const [at, groupId] of securityGroupIds.entries()) {
+      for (const [index, sourceSecurityGroupId] of this.network.securityGroupIds.entries()) {
+        new CfnSecurityGroupIngress(this, `Ingress${at}-${index}`, {
+          groupId,
+          sourceSecurityGroupId,
+          ipProtocol: 'tcp',
+          fromPort: port,
+          toPort: port,
+          description: `Understudy: functions of group ${this.#place.config.group}`,
+        });
+      }
+    }
   }
 
   /** All Regions in one statement: none of them is needed where it is lost. */

@@ -8,10 +8,16 @@ export type DatabaseHost = { readonly host: string; readonly port?: number };
 /** The database of a Region, and how functions are let in: by a secret, or by IAM. */
 export type DatabaseProps = {
   /**
-   * A cluster of Aurora or an instance of RDS that is there already, such as
-   * `DatabaseCluster.fromDatabaseClusterAttributes(…)`, or any host by its name, which must be in its certificate.
+   * A cluster of Aurora or an instance of RDS, imported such as by `DatabaseCluster.fromDatabaseClusterAttributes(…)` or made in
+   * the same app, or any host by its name, which must be in its certificate. One that is made in the app lets functions of its
+   * own Region in by their security group.
    */
   readonly server: IDatabaseCluster | IDatabaseInstance | DatabaseHost;
+  /**
+   * Of a server that is made in the same app: where it is, as text. Its endpoint is known only once it is deployed, and the stacks
+   * of other Regions, which are told it, too, must not wait for that.
+   */
+  readonly address?: DatabaseHost;
   /** Name of the database. */
   readonly database: string;
   /** The role as which functions log in; a secret that names another goes before it. */

@@ -245,6 +245,16 @@ describe('a group of databases', () => {
   });
 });
 
+/** A cluster with a network of its own in a stack of an app's. */
+function madeIn(app: App, region: string): DatabaseCluster {
+  const stack = new Stack(app, `Theirs-${region}`, { env: { account: ACCOUNT, region } });
+  return new DatabaseCluster(stack, 'Cluster', {
+    engine: DatabaseClusterEngine.auroraPostgres({ version: AuroraPostgresEngineVersion.VER_16_4 }),
+    vpc: new Vpc(stack, 'Vpc') as unknown as IVpc,
+    writer: ClusterInstance.serverlessV2('writer'),
+  });
+}
+
 describe('a group takes', () => {
   it('clusters and instances that were imported, with the ids by which IAM knows them', () => {
     const stack = new Stack(new App(), 'Theirs', { env: { account: ACCOUNT, region: 'eu-west-1' } });
@@ -278,6 +288,59 @@ describe('a group takes', () => {
         'eu-west-1': 'postgres://understudy@orders.cluster-c1.eu-west-1.rds.amazonaws.com:5432/orders',
       },
     });
+  });
+
+  it('a cluster and a network that are made in the same app: it lets functions in, and other Regions wait for nothing', () => {
+    const { app, templates } = testApp();
+    const server = madeIn(app, 'eu-west-1');
+    const made = new ReplicationGroup(app, 'orders', {
+      regions: ['eu-west-1', 'us-east-1'],
+      witness: 'eu-central-1',
+      engine: Engine.postgres({
+        ...PROPS,
+        databases: {
+          ...PROPS.databases,
+          'eu-west-1': {
+            server,
+            address: { host: 'Orders.cluster-c1.eu-west-1.rds.amazonaws.com' },
+            database: 'orders',
+            role: 'understudy',
+            secret: 'orders/understudy',
+          },
+        },
+        network: { ...PROPS.network, 'eu-west-1': { vpc: server.vpc } },
+      }),
+      account: ACCOUNT,
+      code: CODE,
+    });
+    const violations = new AwsSolutionsChecks(app).validateScope(made).violations;
+    expect(violations).toEqual([]);
+    const [eu, us, witness] = templates(made);
+    const imported = (name: string) => ({ 'Fn::ImportValue': Match.stringLikeRegexp(name) });
+    eu!.resourceCountIs('AWS::EC2::SecurityGroupIngress', 1);
+    eu!.hasResourceProperties('AWS::EC2::SecurityGroupIngress', {
+      GroupId: imported('ClusterSecurityGroup'),
+      SourceSecurityGroupId: { 'Fn::GetAtt': [Match.stringLikeRegexp('^DatabasesSecurityGroup'), 'GroupId'] },
+      IpProtocol: 'tcp',
+      FromPort: 5432,
+      ToPort: 5432,
+    });
+    eu!.hasResourceProperties('AWS::EC2::SecurityGroup', { VpcId: imported('Vpc') });
+    for (const template of [eu!, us!, witness!]) {
+      const { engine } = readConfig({
+        UNDERSTUDY_CONFIG: settingsOf(template, 'understudy-orders-sentinel'),
+      });
+      expect(engine).toMatchObject({
+        databases: {
+          'eu-west-1': 'postgres://understudy@orders.cluster-c1.eu-west-1.rds.amazonaws.com:5432/orders',
+        },
+      });
+      // What the cluster's own password is, nobody is told.
+      expect(JSON.stringify(template.toJSON())).not.toMatch(/resolve:secretsmanager|SecretString/);
+    }
+    for (const template of [us!, witness!]) {
+      expect(JSON.stringify(template.toJSON())).not.toMatch(/Fn::ImportValue|Fn::GetStackOutput/);
+    }
   });
 
   it('a VPC of its Region, of which it uses the private subnets that have a way out, and security groups', () => {
@@ -344,6 +407,7 @@ describe('a group of databases is refused, by the name of the prop, with', () =>
     vpc: new Vpc(new Stack(new App(), 'Other'), 'Vpc') as unknown as IVpc,
     writer: ClusterInstance.serverlessV2('writer'),
   });
+  const elsewhere = madeIn(new App(), 'us-east-1');
   const prop = 'engine.databases.eu-west-1';
 
   it.each<[string, object, string]>([
@@ -359,9 +423,39 @@ describe('a group of databases is refused, by the name of the prop, with', () =>
       'engine.network: it says nothing of eu-central-1',
     ],
     [
-      'a cluster that is made by the same app',
+      'a cluster that is made by the same app, and no address',
       database({ server: deployed }),
-      `${prop}.server: its address is known only`,
+      `${prop}.address: where Theirs/Cluster is, is known only once it is deployed`,
+    ],
+    [
+      'an address that is known only once it is deployed',
+      database({ server: deployed, address: { host: deployed.clusterEndpoint.hostname } }),
+      `${prop}.address: where`,
+    ],
+    [
+      'an address beside a host',
+      database({ address: { host: 'db' } }),
+      `${prop}.address: server says where it is`,
+    ],
+    [
+      'a cluster that is made in another Region',
+      database({ server: elsewhere, address: { host: 'db' } }),
+      `${prop}.server: it is made in us-east-1`,
+    ],
+    [
+      'a secret that is made by the same app, by its ARN',
+      database({
+        server: deployed,
+        address: { host: 'db' },
+        secret: deployed.secret!.secretArn,
+        secretKey: undefined,
+      }),
+      `${prop}.secret: it is known only once it is deployed`,
+    ],
+    [
+      'a cluster that is made by the same app, and no id for IAM',
+      without(['secret', 'secretKey'], { server: deployed, address: { host: 'db' } }),
+      `${prop}.resourceId: it is known only once`,
     ],
     [
       'an address in place of a host',
