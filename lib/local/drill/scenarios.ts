@@ -89,12 +89,16 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
 
   // A Region that does not lead is lost, and with it one voice of three: the group goes on as it is.
   'register-minority': async (stage) => {
-    const { cloud, leader } = stage;
+    const { cloud, leader, writer } = stage;
     const lost = cloud.group.regions.map(({ name }) => name).find((name) => name !== leader)!;
     await cloud.loseRegion(lost);
     stage.begin('fault', `${lost}, which does not lead, is lost: two voices of three are left`);
     await stage.calm();
     await stage.calm();
+    const sinceMs = Date.now();
+    await stage.until('no write comes through while a Region is away that does not lead', () =>
+      writer.acknowledged.some(({ atMs }) => atMs >= sinceMs),
+    );
     stage.note({ phase: 'heal', at: lost, what: 'it comes back' });
     await cloud.restoreRegion(lost);
     await takenBack(stage);
