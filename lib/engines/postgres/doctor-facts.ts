@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { type GuardedTable, guardedTables } from '#lib/engines/postgres/lease-guard.ts';
+import { OWN_TRIGGERS } from '#lib/engines/postgres/lease-guard-sql.ts';
 import { isOfUsers, PUBLISHED_CLASS } from '#lib/engines/postgres/own-names.ts';
 import { type PublicationFault, publicationFaults } from '#lib/engines/postgres/publication.ts';
 import { fixedSequences } from '#lib/engines/postgres/sequences.ts';
@@ -10,7 +11,10 @@ export type TableFacts = {
   readonly identity: 'default' | 'nothing' | 'full' | 'index';
   readonly hasPrimaryKey: boolean;
   readonly unlogged: boolean;
+  /** Triggers of users' own. */
   readonly triggers: number;
+  /** Foreign keys that the role could not drop and make anew. */
+  readonly heldKeys: readonly string[];
 };
 
 /** What a database says about itself, as far as replication asks. */
@@ -75,7 +79,10 @@ export async function postgresFacts(client: pg.Client, publication = 'understudy
             CASE c.relreplident WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' WHEN 'i' THEN 'index' ELSE 'default' END AS identity,
             EXISTS (SELECT FROM pg_constraint p WHERE p.conrelid = c.oid AND p.contype = 'p') AS "hasPrimaryKey",
             c.relpersistence = 'u' AS unlogged,
-            (SELECT count(*)::int FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')) AS triggers
+            (SELECT count(*)::int FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+               AND t.tgname NOT IN ${OWN_TRIGGERS}) AS triggers,
+            ARRAY(SELECT f.conname::text FROM pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f'
+                     AND NOT (pg_has_role(c.relowner, 'USAGE') AND has_table_privilege(f.confrelid, 'REFERENCES')) ORDER BY 1) AS "heldKeys"
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition
         AND ${isOfUsers('n.nspname')} ORDER BY 1`,

@@ -23,6 +23,7 @@ export function diagnosePostgres(facts: PostgresFacts): readonly Finding[] {
     ...publicationFindings(facts),
     ...roleFindings(facts),
     ...facts.tables.flatMap(tableFindings),
+    ...(facts.mayBeReplica ? [] : facts.tables.flatMap((table) => actionFindings(table, facts.role))),
     ...restFindings(facts),
     ...guardFindings(facts),
   ];
@@ -174,6 +175,22 @@ function tableFindings({ table, identity, hasPrimaryKey, unlogged }: TableFacts)
     ];
   }
   return [];
+}
+
+/** What a table does by itself, and a role can't switch off. */
+function actionFindings({ table, triggers, heldKeys }: TableFacts, role: string): Finding[] {
+  const right = `GRANT SET ON PARAMETER session_replication_role TO ${quote(role)};`;
+  const findings: Finding[] = [];
+  if (triggers > 0) {
+    const what = `triggers of table ${table} would fire for what is copied and applied: nothing is`;
+    findings.push({ verdict: 'failed', check: 'triggers', what, fix: `${right} or disable them here.` });
+  }
+  if (heldKeys.length > 0) {
+    const what = `foreign keys ${heldKeys.join(', ')} of table ${table} would refuse rows while tables are copied, and the role may not lift them`;
+    const fix = `${right} or ALTER TABLE ${table} OWNER TO ${quote(role)}; and GRANT REFERENCES on the tables that it refers to.`;
+    findings.push({ verdict: 'failed', check: 'foreign keys', what, fix });
+  }
+  return findings;
 }
 
 function restFindings({ fixedSequences, largeObjects, oldestTransaction }: PostgresFacts): Finding[] {

@@ -5,6 +5,7 @@ import { commitConflict } from '#lib/engines/postgres/apply-conflict.ts';
 import { ApplySession } from '#lib/engines/postgres/apply-session.ts';
 import { applySteps } from '#lib/engines/postgres/apply-steps.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
+import { liftUntilCopied, restoreLifted } from '#lib/engines/postgres/foreign-keys.ts';
 import { LeaderCatalog } from '#lib/engines/postgres/leader-catalog.ts';
 import { applierFailure } from '#lib/engines/postgres/lock-holders.ts';
 import { Pipeline, type Statement } from '#lib/engines/postgres/pipeline.ts';
@@ -95,7 +96,12 @@ export class PostgresReplica implements ReplicaStore {
       try {
         const { lastLsn: lsn, lastEpoch: epoch, totalBytes, lastCommitMs: commitMs } = at;
         const rowsEstimated = await estimateRows(leader, this.#publication);
-        await this.#targets!.begin(epoch, await publishedTables(leader, this.#publication));
+        const published = await publishedTables(leader, this.#publication);
+        if (!session.isReplica) {
+          await session.client.query('BEGIN');
+          await liftUntilCopied(session.client, published);
+        }
+        await this.#targets!.begin(epoch, published);
         return await this.#commit(session, {
           applied: { lsn, epoch, totalBytes, commitMs },
           snapshot: { phase: 'copy', startLsn: lsn, startEpoch: epoch, rowsCopied: 0, rowsEstimated },
@@ -151,7 +157,12 @@ export class PostgresReplica implements ReplicaStore {
     const { snapshot, ...rest } = state;
     const applied = appliedAt(end, state.applied);
     const isSettled = snapshot === undefined || end.commitLsn >= settledAt(copiedOf(snapshot));
-    return this.#commit(session, { ...rest, applied, ...(isSettled ? {} : { snapshot }) });
+    if (!isSettled) return this.#commit(session, { ...rest, applied, snapshot });
+    const isRestored = snapshot !== undefined && (await restoreLifted(session.client));
+    const outcome = await this.#commit(session, { ...rest, applied });
+    // What was known of the tables is without their foreign keys.
+    if (isRestored) await this.#drop();
+    return outcome;
   }
 
   /** Moves the checkpoint and commits, or neither. */

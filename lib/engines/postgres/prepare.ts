@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { FENCE_SCHEMA } from '#lib/engines/postgres/fence-state.ts';
+import { LIFTED_SCHEMA } from '#lib/engines/postgres/foreign-keys.ts';
 import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { checkPublication, createPublication, publicationFaults } from '#lib/engines/postgres/publication.ts';
@@ -12,6 +13,7 @@ export async function prepareFollower(client: pg.Client, origin: string): Promis
   try {
     await client.query(CHECKPOINT_SCHEMA);
     await client.query(SEEN_SCHEMA);
+    await client.query(LIFTED_SCHEMA);
     await client.query(SEQUENCES_SCHEMA);
     await client.query(
       `SELECT pg_replication_origin_create($1)

@@ -54,6 +54,103 @@ async function load(
   await client.end();
 }
 
+/** Two tables that refer to each other, one that refers to itself, and one whose rows go with those of another. */
+const TANGLED = `
+  CREATE TABLE z (id int PRIMARY KEY, a int);
+  CREATE TABLE a (id int PRIMARY KEY, z int REFERENCES z, above int REFERENCES a);
+  ALTER TABLE z ADD FOREIGN KEY (a) REFERENCES a DEFERRABLE;
+  CREATE TABLE m (id int PRIMARY KEY, z int NOT NULL REFERENCES z ON DELETE CASCADE ON UPDATE CASCADE)`;
+const TANGLE = `
+  BEGIN; INSERT INTO z SELECT generate_series(1, 50); INSERT INTO a SELECT n, n, 51 - n FROM generate_series(1, 50) n;
+  UPDATE z SET a = id; INSERT INTO m SELECT n, n FROM generate_series(1, 50) n; COMMIT`;
+const KEYS = `
+  SELECT conrelid::regclass::text AS at, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' ORDER BY 1, 2`;
+
+describe('a follower whose role may not switch off foreign keys', () => {
+  async function tangled(more = '') {
+    const leader = await PostgresLeader.start(postgres, TANGLED);
+    await leader.client.query(TANGLE);
+    await leader.capture();
+    const follower = await PostgresFollower.start(postgres, `${TANGLED};${more}`, leader.log, leader.connect);
+    // What was there before is taken out in any order, too.
+    await follower.client.query(TANGLE);
+    const role = `plain_${leader.slot}`;
+    await follower.client.query(`
+      CREATE ROLE ${role} LOGIN PASSWORD 'p'; GRANT USAGE, CREATE ON SCHEMA public, understudy TO ${role};
+      GRANT ALL ON ALL TABLES IN SCHEMA understudy, public TO ${role};
+      GRANT EXECUTE ON FUNCTION pg_replication_origin_session_setup(text) TO ${role};
+      GRANT EXECUTE ON FUNCTION pg_replication_origin_session_is_setup() TO ${role}`);
+    const url = Object.assign(new URL(follower.url), { username: role, password: 'p' });
+    const plain = await follower.as(url.href);
+    plain.reach(leader.connect);
+    return { leader, follower, plain, role };
+  }
+  const own = (role: string) =>
+    ['a', 'm', 'z'].map((table) => `ALTER TABLE ${table} OWNER TO ${role}`).join(';');
+
+  test('copies what is its own, in whatever order, while rows come and go, and has its foreign keys again', async () => {
+    const { leader, follower, plain, role } = await tangled();
+    await follower.client.query(own(role));
+    const keys = await follower.client.query(KEYS);
+    const phases: string[] = [];
+    for (let n = 100; ; n++) {
+      let turns = 0;
+      await applyLog(plain.deps(), () => ++turns <= 1);
+      if (n % 2 === 0) await plain.restart();
+      const { snapshot } = await plain.checkpoints.applyState(LANE_0);
+      phases.push(snapshot?.phase ?? 'done');
+      if (snapshot === undefined) break;
+      // Refers to rows that the copies before have not.
+      await leader.client.query(`
+        BEGIN; INSERT INTO z VALUES (${n}); INSERT INTO a VALUES (${n}, ${n}, ${n}); UPDATE z SET a = ${n} WHERE id = ${n};
+        INSERT INTO m VALUES (${n}, ${n}); UPDATE a SET z = NULL WHERE id = ${n - 99}; DELETE FROM z WHERE id = ${n - 99}; COMMIT`);
+      await leader.capture();
+    }
+    expect(phases.filter((phase) => phase === 'copy').length).toBeGreaterThanOrEqual(3);
+    expect((await follower.client.query(KEYS)).rows).toEqual(keys.rows);
+    await leader.client.query(
+      'DELETE FROM z WHERE id = 40 AND a IS NULL; UPDATE a SET z = NULL WHERE id = 41; DELETE FROM z WHERE id = 41',
+    );
+    await leader.capture();
+    await plain.apply();
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+    await expect(follower.client.query('INSERT INTO m VALUES (999, 999)')).rejects.toMatchObject({
+      code: '23503',
+    });
+    await plain.restart();
+  });
+
+  test.each([
+    ['a foreign key', '', (role: string) => `GRANT SET ON PARAMETER session_replication_role TO ${role}`],
+    [
+      'a trigger',
+      `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+       CREATE TRIGGER no BEFORE INSERT ON m FOR EACH ROW EXECUTE FUNCTION no()`,
+      (role: string) => `${own(role)}; ALTER TABLE m DISABLE TRIGGER no`,
+    ],
+  ])(
+    'says before anything is copied what to do about %s that it can not lift, and goes on',
+    async (_, more, mend) => {
+      const { leader, follower, plain, role } = await tangled(more);
+      const before = await contents(follower.client);
+      for (let tries = 0; tries < 2; tries++) {
+        await expect(plain.apply()).rejects.toMatchObject({
+          code: 'POSTGRES_REFUSED',
+          message: expect.stringContaining('GRANT SET ON PARAMETER session_replication_role'),
+        });
+      }
+      expect(await contents(follower.client)).toEqual(before);
+      await follower.client.query(mend(role));
+      await plain.apply();
+      await leader.capture();
+      await plain.apply();
+      expect((await plain.checkpoints.applyState(LANE_0)).snapshot).toBeUndefined();
+      expect(await contents(follower.client)).toEqual(await contents(leader.client));
+      await plain.restart();
+    },
+  );
+});
+
 describe('a follower without a position', () => {
   test('copies every table under load and ends up equal, whatever it held before', async () => {
     const leader = await PostgresLeader.start(postgres, SCHEMA);
