@@ -123,7 +123,9 @@ function uncaptured<R>(
   shard: string,
   records: readonly R[],
 ): readonly R[] {
-  if (head.marks[shard] === undefined) return records;
+  // In a shard they come in order.
+  const first = records[0] && engine.sequenceOf(records[0]);
+  if (first !== undefined && !isCaptured(head.marks, shard, first)) return records;
   return records.filter((record) => {
     const sequence = engine.sequenceOf(record);
     return sequence === undefined || !isCaptured(head.marks, shard, sequence);

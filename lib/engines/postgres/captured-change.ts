@@ -18,8 +18,8 @@ export type CapturedChange = {
   /** WAL position of the transaction's commit and ordinal in the transaction: grows within a slot. */
   readonly sequence: string;
   readonly commitMs: number;
-  /** The moment of a heartbeat, Unix ms; absent from all else. */
-  readonly beatMs?: number;
+  /** The moment of a heartbeat, Unix ms; undefined for all else. */
+  readonly beatMs: number | undefined;
   readonly bytes: Uint8Array;
 };
 

@@ -27,6 +27,22 @@ const FIRST_USER_OID = 16_384;
 /** What a change takes in memory beside its bytes, about: of small rows a batch is as heavy as of large ones. */
 const CHANGE_BYTES = 256;
 const MAX_ORDINAL = 10 ** ORDINAL_DIGITS;
+/** The last digits of an ordinal, ready made. */
+const LOW_DIGITS = 3;
+const LOW = Array.from({ length: 10 ** LOW_DIGITS }, (_, n) => String(n).padStart(LOW_DIGITS, '0'));
+
+/** A table as a session describes it, and as the tables of a change that is of it alone. */
+type KnownTable = { readonly table: DescribedTable; readonly alone: readonly DescribedTable[] };
+type Transaction = {
+  readonly head: string;
+  readonly commitMs: number;
+  ordinal: number;
+  /** Of the heartbeat that it brings. */
+  beatMs?: number;
+  /** The digits of the next sequence but for the last few. */
+  high: string;
+  last: readonly DescribedTable[];
+};
 
 /**
  * Makes batches of the messages of one session of a slot (pgoutput without streaming and two-phase commit). It keeps
@@ -34,24 +50,20 @@ const MAX_ORDINAL = 10 ** ORDINAL_DIGITS;
  */
 export class ChangeCollector {
   readonly #checkType: (type: number) => void;
-  readonly #tables = new Map<number, DescribedTable>();
+  readonly #tables = new Map<number, KnownTable>();
   readonly #types = new Map<number, Uint8Array>();
-  readonly #done: ChangeBatch[] = [];
+  readonly #done: { readonly batch: ChangeBatch; readonly bytes: number }[] = [];
   #records: CapturedChange[] = [];
   /** By name and by OID. */
   #used = new Map<string | number, DescribedTable>();
+  /** The tables of the last change, which the batch in progress has. */
+  #last: readonly DescribedTable[] | undefined;
   #end: bigint | undefined;
   #bytes = 0;
+  /** Of the batch in progress. */
+  #batchBytes = 0;
   /** The transaction in progress. */
-  #transaction:
-    | {
-        readonly head: string;
-        readonly commitMs: number;
-        ordinal: number;
-        last: readonly DescribedTable[];
-        beatMs?: number;
-      }
-    | undefined;
+  #transaction: Transaction | undefined;
 
   /** @param checkType throws if columns of a type may not appear. */
   constructor(checkType: (type: number) => void = () => {}) {
@@ -68,12 +80,12 @@ export class ChangeCollector {
     return this.#bytes;
   }
 
-  /** Takes a copy of a message. Throws PGOUTPUT_MALFORMED. */
+  /** Takes a message, whose bytes must stay as they are. Throws PGOUTPUT_MALFORMED. */
   push(message: Uint8Array): void {
     const kind = ROW_KINDS.get(message[0] ?? 0);
     if (kind !== undefined) {
-      const table = this.#table(relationOf(message, 0, message.length));
-      if (table.relation.schema !== OWN_SCHEMA) this.#add(kind, message, [table]);
+      const { table, alone } = this.#table(relationOf(message, 0, message.length));
+      if (table.relation.schema !== OWN_SCHEMA) this.#add(kind, message, alone);
       return;
     }
     const decoded = decodeMessage(message);
@@ -84,6 +96,7 @@ export class ChangeCollector {
           head: `${decoded.commitLsn}`,
           commitMs: Number(decoded.atUs / 1000n),
           ordinal: 0,
+          high: '',
           last: [],
         };
         return;
@@ -101,7 +114,8 @@ export class ChangeCollector {
           type < FIRST_USER_OID ? [] : (this.#types.get(type) ?? []),
         );
         const bytes = Buffer.from(message);
-        this.#tables.set(decoded.oid, { name: tableName(decoded), relation: decoded, message: bytes, types });
+        const table = { name: tableName(decoded), relation: decoded, message: bytes, types };
+        this.#tables.set(decoded.oid, { table, alone: [table] });
         return;
       }
       case 'type':
@@ -111,7 +125,7 @@ export class ChangeCollector {
         this.#add(
           'statement',
           message,
-          decoded.relations.map((oid) => this.#table(oid)),
+          decoded.relations.map((oid) => this.#table(oid).table),
         );
         return;
       case 'message':
@@ -128,30 +142,28 @@ export class ChangeCollector {
   /** The oldest changes not taken yet; undefined if there is nothing, not even a transaction's end. */
   take(): ChangeBatch | undefined {
     if (this.#done.length === 0) this.#close();
-    const batch = this.#done.shift();
-    for (const { bytes } of batch?.records ?? []) this.#bytes -= bytes.length + CHANGE_BYTES;
-    return batch;
+    const done = this.#done.shift();
+    this.#bytes -= done?.bytes ?? 0;
+    return done?.batch;
   }
 
-  #add(kind: ChangeKind, message: Uint8Array, tables: readonly DescribedTable[], beatMs?: number): void {
+  #add(kind: ChangeKind, bytes: Uint8Array, tables: readonly DescribedTable[], beatMs?: number): void {
     const transaction = this.#transaction;
     if (!transaction) throw malformed('changes something outside of a transaction');
-    for (const table of tables) {
-      const [named, numbered] = [this.#used.get(table.name), this.#used.get(table.relation.oid)];
-      if ((named ?? table) !== table || (numbered ?? table) !== table) {
-        this.#close();
-        break;
-      }
+    if (tables !== this.#last) this.#use(tables);
+    const ordinal = transaction.ordinal++;
+    if (ordinal >= MAX_ORDINAL) throw malformed('belongs to a transaction of too many changes');
+    const low = ordinal % LOW.length;
+    if (low === 0) {
+      const high = String((ordinal - low) / LOW.length);
+      transaction.high = transaction.head + high.padStart(ORDINAL_DIGITS - LOW_DIGITS, '0');
     }
-    for (const table of tables) this.#used.set(table.name, table).set(table.relation.oid, table);
-    if (transaction.ordinal >= MAX_ORDINAL) throw malformed('belongs to a transaction of too many changes');
-    const ordinal = String(transaction.ordinal++).padStart(ORDINAL_DIGITS, '0');
-    const sequence = transaction.head + ordinal;
+    const sequence = transaction.high + LOW[low]!;
+    const { commitMs } = transaction;
     transaction.last = tables;
-    const bytes = Buffer.from(message);
+    this.#batchBytes += bytes.length + CHANGE_BYTES;
     this.#bytes += bytes.length + CHANGE_BYTES;
-    const beat = beatMs === undefined ? undefined : { beatMs };
-    this.#records.push({ kind, tables, sequence, commitMs: transaction.commitMs, ...beat, bytes });
+    this.#records.push({ kind, tables, sequence, commitMs, beatMs, bytes });
   }
 
   /** A heartbeat is in with the end of its transaction: a log that is sealed in between has no whole one to show for it. */
@@ -160,7 +172,21 @@ export class ChangeCollector {
     if (beatMs !== undefined) this.#transaction!.beatMs = beatMs;
   }
 
-  #table(oid: number): DescribedTable {
+  /** The batch in progress ends before tables that it has otherwise. */
+  #use(tables: readonly DescribedTable[]): void {
+    const isOther = (known: DescribedTable | undefined, table: DescribedTable) => (known ?? table) !== table;
+    const used = this.#used;
+    if (
+      tables.some(
+        (table) => isOther(used.get(table.name), table) || isOther(used.get(table.relation.oid), table),
+      )
+    )
+      this.#close();
+    for (const table of tables) this.#used.set(table.name, table).set(table.relation.oid, table);
+    this.#last = tables;
+  }
+
+  #table(oid: number): KnownTable {
     const table = this.#tables.get(oid);
     if (table === undefined) throw malformed(`refers to table ${oid}, which was not described`);
     return table;
@@ -168,7 +194,9 @@ export class ChangeCollector {
 
   #close(): void {
     if (this.#records.length === 0 && this.#end === undefined) return;
-    this.#done.push({ records: this.#records, end: this.#end });
+    this.#done.push({ batch: { records: this.#records, end: this.#end }, bytes: this.#batchBytes });
+    this.#batchBytes = 0;
+    this.#last = undefined;
     this.#records = [];
     this.#used = new Map();
     this.#end = undefined;

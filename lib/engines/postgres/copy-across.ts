@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { copyOut, type Wire, wireOf } from '#lib/engines/postgres/copy-out.ts';
+import { copyOut } from '#lib/engines/postgres/copy-out.ts';
+import { type Wire, wireOf } from '#lib/engines/postgres/wire.ts';
 
 /** A COPY ... FROM STDIN that is fed while it runs. */
 class CopyFeed {
@@ -58,9 +59,9 @@ export async function copyAcross(
   const source = wireOf(from).stream;
   const sink = wireOf(to);
   try {
-    await copyOut(from, `COPY (${select}) TO STDOUT (FORMAT ${format})`, (chunk) => {
-      // The chunk's buffer is used again by its reader before the socket has sent it.
-      sink.sendCopyFromChunk(Buffer.from(chunk));
+    await copyOut(from, `COPY (${select}) TO STDOUT (FORMAT ${format})`, (frames) => {
+      // What comes out is what goes in, message by message.
+      sink.stream.write(frames);
       if (!sink.stream.writableNeedDrain) return;
       source.pause();
       sink.stream.once('drain', () => source.resume());

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Wire } from '#lib/engines/postgres/copy-out.ts';
+import type { Wire } from '#lib/engines/postgres/wire.ts';
 
 /** Bytes of one message to the server. */
 const CHUNK_BYTES = 256 << 10;

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Wire } from '#lib/engines/postgres/copy-out.ts';
+import type { Wire } from '#lib/engines/postgres/wire.ts';
 
 /** A statement that is prepared once a session. `types`: OIDs of its parameters, or none to let the server find out. */
 export type Statement = { readonly text: string; readonly types: readonly number[] };

@@ -3,7 +3,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
 import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
-import { copyOutBytes, processOf, wireOf } from '#lib/engines/postgres/copy-out.ts';
+import { copyOutBytes } from '#lib/engines/postgres/copy-out.ts';
 import { onPublicationSkipped } from '#lib/engines/postgres/publication.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
 import {
@@ -20,6 +20,7 @@ import {
   TextNeeded,
   typeCheck,
 } from '#lib/engines/postgres/slot-session.ts';
+import { processOf, wireOf } from '#lib/engines/postgres/wire.ts';
 import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
 

@@ -5,7 +5,6 @@ import { LANE_0 } from '#lib/domain/ids.ts';
 import type { Epoch, Lsn } from '#lib/domain/lsn.ts';
 import { parseWal } from '#lib/engines/postgres/captured-change.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
-import { processOf } from '#lib/engines/postgres/copy-out.ts';
 import { awaitWindow } from '#lib/engines/postgres/leader-window.ts';
 import { loggedChanges } from '#lib/engines/postgres/logged-changes.ts';
 import { MESSAGE_PREFIX } from '#lib/engines/postgres/own-names.ts';
@@ -14,6 +13,7 @@ import { PostgresDigest } from '#lib/engines/postgres/postgres-digest.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { rewrittenTables } from '#lib/engines/postgres/rewritten-tables.ts';
 import { leaderTables, strayTables } from '#lib/engines/postgres/stray-tables.ts';
+import { processOf } from '#lib/engines/postgres/wire.ts';
 import type { LoggedChanges, PairedDigests } from '#lib/ports/digest-source.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 

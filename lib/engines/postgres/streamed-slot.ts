@@ -1,7 +1,6 @@
 import type pg from 'pg';
 import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
 import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
-import { processOf, type Wire, wireOf } from '#lib/engines/postgres/copy-out.ts';
 import { BATCH_BYTES, type SlotDeps } from '#lib/engines/postgres/polled-slot.ts';
 import { onPublicationSkipped } from '#lib/engines/postgres/publication.ts';
 import { literal, quote } from '#lib/engines/postgres/quote.ts';
@@ -16,6 +15,7 @@ import {
   TextNeeded,
   typeCheck,
 } from '#lib/engines/postgres/slot-session.ts';
+import { forEachCopyData, processOf, tapCopyData, type Wire, wireOf } from '#lib/engines/postgres/wire.ts';
 import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
 
 /** How often the server hears of us at least; it gives up on a reader after 60 s by default. */
@@ -126,25 +126,9 @@ class WalStream {
   }
 
   submit(connection: Wire): void {
+    tapCopyData(connection, (frames) => this.#takeFrames(frames));
     connection.query(this.#command);
     this.#started = true;
-  }
-
-  handleCopyData({ chunk }: { chunk: Buffer }): void {
-    if (this.#ended) return;
-    try {
-      if (chunk[0] === XLOG_DATA) {
-        this.#collector.push(chunk.subarray(DATA_HEADER_BYTES));
-        this.#owed = true;
-      } else if (chunk[0] === KEEPALIVE) {
-        this.#seen = chunk.readBigUInt64BE(1);
-        if (chunk[17] === 1 || !this.#owed) this.#feedback();
-      }
-    } catch (error) {
-      this.fail(error);
-    }
-    if (this.#collector.bytes >= BATCH_BYTES) wireOf(this.#client).stream.pause();
-    this.#wake?.();
   }
 
   handleRowDescription(): void {}
@@ -158,6 +142,27 @@ class WalStream {
 
   handleError(error: unknown): void {
     this.fail(error);
+  }
+
+  #takeFrames(frames: Buffer): void {
+    if (this.#ended) return;
+    try {
+      forEachCopyData(frames, (bytes, start, end) => this.#take(bytes, start, end));
+    } catch (error) {
+      this.fail(error);
+    }
+    if (this.#collector.bytes >= BATCH_BYTES) wireOf(this.#client).stream.pause();
+    this.#wake?.();
+  }
+
+  #take(bytes: Buffer, start: number, end: number): void {
+    if (bytes[start] === XLOG_DATA) {
+      this.#collector.push(bytes.subarray(start + DATA_HEADER_BYTES, end));
+      this.#owed = true;
+    } else if (bytes[start] === KEEPALIVE) {
+      this.#seen = bytes.readBigUInt64BE(start + 1);
+      if (bytes[start + 17] === 1 || !this.#owed) this.#feedback();
+    }
   }
 
   /** What has arrived since the last call, as soon as there is something; undefined once ended. */

@@ -203,7 +203,7 @@ function* putInserts(
   const command = `COPY ${target.sql} (${columns}) FROM STDIN`;
   if (binaries > 0) {
     binary.u16(0xffff);
-    yield { command: `${command} (FORMAT binary)`, data: Buffer.from(binary.view()), rows: binaries };
+    yield { command: `${command} (FORMAT binary)`, data: binary.view(), rows: binaries };
   }
   if (text.length > 0) yield { command, data: Buffer.from(text.join('')), rows: text.length };
 }
