@@ -96,6 +96,8 @@ export class StreamedSlot implements ChangeSource<CapturedChange> {
 const XLOG_DATA = 0x77;
 const KEEPALIVE = 0x6b;
 const DATA_HEADER_BYTES = 25;
+/** A transaction below this comes whole, bytes: the server sends it once it has committed, so its end is right behind. */
+const WHOLE_BYTES = 256 << 10;
 
 /** The walsender's side of the conversation, as a thing that a client of `pg` can be given. */
 class WalStream {
@@ -165,12 +167,13 @@ class WalStream {
     }
   }
 
-  /** What has arrived since the last call, as soon as there is something; undefined once ended. */
+  /** What has arrived since the last call, as soon as there is something, small transactions whole; undefined once ended. */
   async next() {
     for (;;) {
       if (this.#error !== undefined) throw this.#error;
       if (this.#ended) return undefined;
-      const batch = this.#collector.take();
+      const isCut = this.#collector.isInTransaction && this.#collector.bytes < WHOLE_BYTES;
+      const batch = isCut ? undefined : this.#collector.take();
       if (this.#collector.bytes < BATCH_BYTES) wireOf(this.#client).stream.resume();
       if (batch !== undefined) return batch;
       const { promise, resolve } = Promise.withResolvers<void>();

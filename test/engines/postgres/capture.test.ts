@@ -1,13 +1,18 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import { LSN_ZERO } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
 import { commitLsnOf } from '#lib/engines/postgres/captured-change.ts';
+import { connector } from '#lib/engines/postgres/connect.ts';
 import { takeTables } from '#lib/engines/postgres/segment-tables.ts';
+import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
 import { captureSource } from '#lib/usecases/capture-source.ts';
 import { until } from '../../local/until.ts';
 import { intercepted } from '../../support/intercepted-log.ts';
-import { E2 } from '../../support/log-history.ts';
+import { E1, E2 } from '../../support/log-history.ts';
 import { startTestPostgres, type TestPostgres } from '../../support/postgres.ts';
 import { HOME, PostgresLeader } from '../../support/postgres-leader.ts';
 
@@ -256,4 +261,46 @@ test('a reader of a newer epoch ends one of an older epoch, and not the other wa
   await leader.control.nameLeader({ leader: HOME, epoch: E2 });
   await captureSource(leader.deps(), LANE_0, leader.source('polled', E2), new AbortController().signal);
   expect(await kinds(leader)).toEqual(['insert', 'marker']);
+});
+
+test('a small transaction is one entry, however its bytes arrive', async () => {
+  const leader = await PostgresLeader.start(postgres, SCHEMA);
+  const { port } = new URL(leader.url);
+  // Delivers a few bytes at a time, as a connection may that is encrypted.
+  const pieces = createServer({ noDelay: true }, (socket) => {
+    const server = connect(Number(port), '127.0.0.1');
+    socket.pipe(server);
+    for (const [one, other] of [
+      [socket, server],
+      [server, socket],
+    ] as const)
+      one.on('error', () => {}).on('close', () => other.destroy());
+    let sent = Promise.resolve();
+    server.on('data', (chunk: Buffer) => {
+      sent = sent.then(async () => {
+        for (let at = 0; at < chunk.length; at += 20) {
+          socket.write(chunk.subarray(at, at + 20));
+          await setImmediate();
+        }
+      });
+    });
+  });
+  await once(pieces.listen(0, '127.0.0.1'), 'listening');
+  try {
+    const url = new URL(leader.url);
+    url.port = String((pieces.address() as AddressInfo).port);
+    const { slot, telemetry } = leader;
+    const deps = { slot, publication: 'understudy', region: HOME, epoch: E1, telemetry };
+    const source = new StreamedSlot({ ...deps, connect: connector({ connectionString: url.href }) });
+    const stop = new AbortController();
+    const reading = captureSource(leader.deps(), LANE_0, source, stop.signal);
+    for (let i = 0; i < 5; i += 1) await leader.client.query(`INSERT INTO t VALUES (${i}, 'a row')`);
+    await until('all is logged', async () => (await leader.logged()).length === 10);
+    stop.abort();
+    await reading;
+    const entries = await leader.log.entries(LANE_0, LSN_ZERO, 100);
+    expect(entries.filter(({ count }) => count % 2 === 1)).toEqual([]);
+  } finally {
+    pieces.close();
+  }
 });
