@@ -46,7 +46,9 @@ beforeEach(async () => {
     CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (100);
     GRANT TRIGGER ON ALL TABLES IN SCHEMA public TO keeper; ALTER DEFAULT PRIVILEGES GRANT TRIGGER ON TABLES TO keeper; RESET ROLE`);
   const prepared = await postgres.connect(url);
-  await prepared.query('CREATE PUBLICATION understudy FOR ALL TABLES; SET SESSION AUTHORIZATION keeper');
+  await prepared.query(
+    'CREATE PUBLICATION understudy FOR ALL TABLES WITH (publish_via_partition_root); SET SESSION AUTHORIZATION keeper',
+  );
   await prepareLeader(prepared, 'understudy', `guard_${++databases}`);
   await prepared.end();
   app = await postgres.connect(as('app'));
