@@ -1,29 +1,19 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { LANE_0, parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
-import { EPOCH_ZERO, type Epoch, LSN_ZERO } from '#lib/domain/lsn.ts';
+import { LANE_0 } from '#lib/domain/ids.ts';
 import { connector } from '#lib/engines/postgres/connect.ts';
 import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
-import { PostgresCheckpoints } from '#lib/engines/postgres/postgres-checkpoints.ts';
-import { PostgresReplica } from '#lib/engines/postgres/postgres-replica.ts';
 import { prepareFollower, prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
 import { MemoryControl } from '#lib/local/memory/memory-control.ts';
 import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { MemoryLog } from '#lib/local/memory/memory-log.ts';
-import { type PostgresServer, startPostgresServer } from '#lib/local/postgres-server.ts';
-import { applyLog, type Holding } from '#lib/usecases/apply.ts';
+import type { PostgresServer } from '#lib/local/postgres-server.ts';
 import { captureSource } from '#lib/usecases/capture-source.ts';
+import { type BenchFollower, benchFollower } from './postgres-follower.ts';
+import { EPOCH, GROUP, HOME, SILENT, withServers } from './postgres-servers.ts';
 import type { BenchResult } from './result.ts';
-
-const GROUP = parseGroupId('bench');
-const HOME = parseRegionId('eu-west-1');
-const AWAY = parseRegionId('us-east-1');
-const EPOCH = 1 as Epoch;
-const SILENT = { event() {}, metrics() {} };
 
 const SCHEMA = `
   CREATE TABLE orders (id bigint PRIMARY KEY, customer text, status text, total numeric(12,2), quantity int, placed timestamptz);
@@ -32,6 +22,9 @@ const SCHEMA = `
 const FILL = `
   INSERT INTO orders SELECT n, 'customer-' || n % 999, 'placed', n % 1000 + 0.5, 3, '2026-11-25' FROM generate_series(1, 100000) n;
   INSERT INTO account SELECT n, 0, '2026-11-25' FROM generate_series(1, 10000) n`;
+
+const LARGE_ROWS = 1_000_000;
+const LARGE = `INSERT INTO orders SELECT n, 'customer-' || n % 999, 'placed', n % 1000 + 0.5, 3, '2026-11-25' FROM generate_series(1, ${LARGE_ROWS}) n`;
 
 /** What the leader does while nobody follows, and how many rows that changes. */
 const LOADS = {
@@ -58,43 +51,39 @@ const LOADS = {
   },
 } as const;
 
-/** Servers of a leader and a follower, with the same settings. */
-async function withServers<T>(
-  work: (leader: PostgresServer, follower: PostgresServer) => Promise<T>,
-): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'understudy-bench-'));
-  const settings = {
-    shared_buffers: '512MB',
-    max_wal_size: '4GB',
-    autovacuum: 'off',
-    synchronous_commit: 'off',
-  };
-  const folders = [await mkdtemp(join(folder, 'a-')), await mkdtemp(join(folder, 'b-'))];
-  await chmod(folder, 0o755);
-  const leader = await startPostgresServer({ directory: folders[0]!, settings });
-  const follower = await startPostgresServer({ directory: folders[1]!, settings });
-  try {
-    return await work(leader, follower);
-  } finally {
-    await Promise.all([leader.stop(), follower.stop()]);
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
 type Follow = {
   /** Gets ready while nothing is written. */
   readonly prepare: () => Promise<void>;
-  /** Catches up with all that the leader has by now. */
-  readonly catchUp: (position: string) => Promise<void>;
+  /** Catches up with all that the leader has by now; returns the slot that it reads. */
+  readonly catchUp: (position: string) => Promise<string>;
+  readonly end: () => Promise<void>;
 };
 
-/** Seconds that a catch-up takes, from the moment at which it may begin. */
+/** Processor time of whoever serves a slot, ms; undefined where the system does not tell. */
+async function senderMs(leader: pg.Client, slot: string): Promise<number | undefined> {
+  const { rows } = await leader.query('SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1', [
+    slot,
+  ]);
+  try {
+    const stat = await readFile(`/proc/${rows[0].active_pid}/stat`, 'utf8');
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13)
+      .map(Number);
+    return (user! + system!) * 10;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Seconds that a catch-up takes, from the moment at which it may begin, and what it costs the leader. */
 async function measured(
   leader: pg.Client,
   follower: pg.Client,
   sql: string,
   follow: Follow,
-): Promise<number> {
+): Promise<{ readonly seconds: number; readonly leaderMs: number | undefined }> {
   for (const client of [leader, follower]) {
     await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
     await client.query(SCHEMA);
@@ -107,18 +96,24 @@ async function measured(
   await leader.query('SELECT pg_switch_wal()');
   await Promise.all([leader.query('CHECKPOINT'), follower.query('CHECKPOINT')]);
   const start = performance.now();
-  await follow.catchUp(rows[0]!.at);
+  const slot = await follow.catchUp(rows[0]!.at);
   const seconds = (performance.now() - start) / 1000;
+  const leaderMs = await senderMs(leader, slot);
+  await follow.end();
   for (const table of ['orders', 'account', 'entry']) {
     const sum = `SELECT count(*)::text || md5(coalesce(sum(hashtextextended(t::text, 0)), 0)::text) AS d FROM ${table} t`;
     const [a, b] = [await leader.query(sum), await follower.query(sum)];
     if (a.rows[0].d !== b.rows[0].d) throw new Error(`${table} differs after the catch-up`);
   }
-  return seconds;
+  return { seconds, leaderMs };
+}
+
+function conninfoOf({ port }: PostgresServer): string {
+  return `host=127.0.0.1 port=${port} user=postgres password=local dbname=postgres`;
 }
 
 function native(leader: pg.Client, follower: pg.Client, server: PostgresServer): Follow {
-  const conninfo = `host=127.0.0.1 port=${server.port} user=postgres password=local dbname=postgres`;
+  const conninfo = conninfoOf(server);
   return {
     async prepare() {
       await leader.query('CREATE PUBLICATION native FOR TABLES IN SCHEMA public');
@@ -136,6 +131,9 @@ function native(leader: pg.Client, follower: pg.Client, server: PostgresServer):
         if (rows[0]?.done) break;
         await sleep(20);
       }
+      return 'native';
+    },
+    async end() {
       await follower.query('DROP SUBSCRIPTION native');
       await leader.query('DROP PUBLICATION native');
     },
@@ -149,17 +147,16 @@ function understudy(
   follower: pg.Client,
   urls: { leader: string; follower: string },
 ): Follow {
-  const connect = connector({ connectionString: urls.follower });
-  const checkpoints = new PostgresCheckpoints(connect);
   let slot = '';
+  let following: BenchFollower | undefined;
+  const ending = { stop: new AbortController(), capturing: Promise.resolve(0) };
   return {
     async prepare() {
       slot = `slot_${++slots}`;
       await prepareLeader(leader, 'understudy', slot);
       await prepareFollower(follower, 'understudy');
-      const { lease } = await checkpoints.takeLease(LANE_0);
-      const applied = { lsn: LSN_ZERO, epoch: EPOCH_ZERO, totalBytes: 0n, commitMs: 0 };
-      await checkpoints.saveApplyState(lease, { applied });
+      following = await benchFollower(urls);
+      await following.begin();
     },
     async catchUp(position) {
       const log = new MemoryLog(GROUP);
@@ -182,44 +179,73 @@ function understudy(
         rejects: { put: () => Promise.reject(new Error('rejected')) },
         telemetry: SILENT,
       };
-      const stop = new AbortController();
-      const capturing = captureSource(deps, LANE_0, source, stop.signal);
-      const replica = new PostgresReplica({
-        connect,
-        leader: connect,
-        publication: 'understudy',
-        origin: 'understudy',
-      });
-      const roles = new MemoryControl(AWAY);
-      await roles.nameLeader({ leader: HOME, epoch: EPOCH });
-      const own = {
-        role: () => roles.role(),
-        nameLeader: () => Promise.reject(new Error('not here')),
-        attach: () => Promise.reject(new Error('not here')),
-        applyState: checkpoints.applyState.bind(checkpoints),
-        takeLease: checkpoints.takeLease.bind(checkpoints),
-        saveApplyState: checkpoints.saveApplyState.bind(checkpoints),
-        noteRewound: () => Promise.reject(new Error('not here')),
-      };
-      const peers = { log: () => log, control: () => own };
-      let holding: Holding | undefined;
+      ending.stop = new AbortController();
+      ending.capturing = captureSource(deps, LANE_0, source, ending.stop.signal);
       for (let done = false; !done; ) {
         const { rows } = await leader.query(
           `SELECT confirmed_flush_lsn >= '${position}' AS done FROM pg_replication_slots WHERE slot_name = '${slot}'`,
         );
         done = rows[0].done;
-        holding = await applyLog(
-          { region: AWAY, peers, control: own, storeOf: () => replica, telemetry: SILENT },
-          () => true,
-          holding,
-        );
+        await following!.apply(log);
         if (!done) await sleep(5);
       }
-      stop.abort();
-      await capturing;
-      await replica.close();
+      return slot;
+    },
+    async end() {
+      ending.stop.abort();
+      await ending.capturing;
+      await following?.close();
+      await leader.query('DROP PUBLICATION understudy');
+      await leader.query(`SELECT pg_drop_replication_slot('${slot}')`).catch(() => {});
     },
   };
+}
+
+/** The first copy of a million rows against a native subscription's. */
+async function benchSnapshot(
+  leader: pg.Client,
+  follower: pg.Client,
+  urls: { leader: string; follower: string },
+  server: PostgresServer,
+): Promise<BenchResult> {
+  const ratios: number[] = [];
+  const empty = 'DROP SCHEMA public CASCADE; CREATE SCHEMA public';
+  await leader.query(`${empty}; ${SCHEMA}; ${LARGE}`);
+  for (let turn = 0; turn < 3; turn += 1) {
+    await follower.query(`${empty}; ${SCHEMA}; CHECKPOINT`);
+    const slot = `slot_${++slots}`;
+    await prepareLeader(leader, 'understudy', slot);
+    await prepareFollower(follower, 'understudy');
+    await follower.query('DELETE FROM understudy.checkpoint');
+    const following = await benchFollower(urls);
+    const start = performance.now();
+    await following.apply(new MemoryLog(GROUP));
+    if ((await following.state()).snapshot?.phase === 'copy') throw new Error('the copy is not whole');
+    const mine = performance.now() - start;
+    await following.close();
+    await leader.query(`DROP PUBLICATION understudy; SELECT pg_drop_replication_slot('${slot}')`);
+
+    await follower.query(`${empty}; ${SCHEMA}; CHECKPOINT`);
+    await leader.query('CREATE PUBLICATION native FOR TABLES IN SCHEMA public');
+    const began = performance.now();
+    await follower.query(
+      `CREATE SUBSCRIPTION native CONNECTION '${conninfoOf(server)}' PUBLICATION native
+         WITH (copy_data = true, binary = true, synchronous_commit = off)`,
+    );
+    for (let done = false; !done; await sleep(20)) {
+      const { rows } = await follower.query<{ done: boolean }>(
+        `SELECT bool_and(srsubstate IN ('s', 'r')) AS done FROM pg_subscription_rel`,
+      );
+      done = rows[0]!.done === true;
+    }
+    ratios.push((performance.now() - began) / mine);
+    const { rows } = await follower.query<{ count: string }>('SELECT count(*) FROM orders');
+    if (Number(rows[0]!.count) !== LARGE_ROWS) throw new Error('the native copy is not whole');
+    await follower.query('DROP SUBSCRIPTION native');
+    await leader.query('DROP PUBLICATION native');
+  }
+  const value = ratios.sort((a, b) => a - b)[ratios.length >> 1]!;
+  return { name: 'snapshot-vs-native', value, unit: 'ratio', goal: '>= 1.0' };
 }
 
 /** Catch-up against a native subscription, each load in turns of both, on the same two servers. */
@@ -230,19 +256,21 @@ export async function benchPostgresApply(turns = 3): Promise<readonly BenchResul
       client.on('error', () => {});
       await client.connect();
     }
-    const ours = understudy(leader, follower, { leader: leaderServer.url(), follower: followerServer.url() });
+    const urls = { leader: leaderServer.url(), follower: followerServer.url() };
+    const ours = understudy(leader, follower, urls);
     const theirs = native(leader, follower, leaderServer);
     const results: BenchResult[] = [];
     for (const [name, { rows, sql }] of Object.entries(LOADS)) {
       const ratios: number[] = [];
+      const costs: number[] = [];
       let best = Number.POSITIVE_INFINITY;
       for (let turn = 0; turn < turns; turn++) {
         const mine = await measured(leader, follower, sql, ours);
-        await leader.query('DROP PUBLICATION understudy');
-        await leader.query(`SELECT pg_drop_replication_slot('slot_${slots}')`).catch(() => {});
         const its = await measured(leader, follower, sql, theirs);
-        ratios.push(its / mine);
-        best = Math.min(best, mine);
+        ratios.push(its.seconds / mine.seconds);
+        best = Math.min(best, mine.seconds);
+        if (mine.leaderMs !== undefined && its.leaderMs !== undefined)
+          costs.push(mine.leaderMs / its.leaderMs);
       }
       const median = ratios.sort((a, b) => a - b)[ratios.length >> 1]!;
       results.push({ name: `${name}-vs-native`, value: median, unit: 'ratio', goal: '>= 1.5' });
@@ -252,7 +280,11 @@ export async function benchPostgresApply(turns = 3): Promise<readonly BenchResul
         unit: 'rows/s',
         goal: null,
       });
+      const value = costs.sort((a, b) => a - b)[costs.length >> 1];
+      if (value !== undefined)
+        results.push({ name: `${name}-leader-cpu-vs-native`, value, unit: 'ratio', goal: null });
     }
+    results.push(await benchSnapshot(leader, follower, urls, leaderServer));
     await Promise.all([leader.end(), follower.end()]);
     return results;
   });

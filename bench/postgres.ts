@@ -3,6 +3,7 @@ import { RowChange } from '#lib/engines/postgres/pgoutput/row-change.ts';
 import { messageBytes, rowBytes } from '../test/support/pgoutput-bytes.ts';
 import { benchLargeTransactions } from './large-transaction.ts';
 import { benchPostgresApply } from './postgres-apply.ts';
+import { benchPostgresLag } from './postgres-lag.ts';
 import type { BenchResult } from './result.ts';
 
 const RECORDS = 6_000_000;
@@ -87,5 +88,10 @@ function benchDecoder(): BenchResult {
 }
 
 export async function benchPostgres(): Promise<readonly BenchResult[]> {
-  return [benchDecoder(), ...(await benchPostgresApply()), ...(await benchLargeTransactions())];
+  return [
+    benchDecoder(),
+    ...(await benchPostgresApply()),
+    ...(await benchPostgresLag()),
+    ...(await benchLargeTransactions()),
+  ];
 }

@@ -1,0 +1,35 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
+import type { Epoch } from '#lib/domain/lsn.ts';
+import { type PostgresServer, startPostgresServer } from '#lib/local/postgres-server.ts';
+
+export const GROUP = parseGroupId('bench');
+export const HOME = parseRegionId('eu-west-1');
+export const AWAY = parseRegionId('us-east-1');
+export const EPOCH = 1 as Epoch;
+export const SILENT = { event() {}, metrics() {} };
+
+/** Servers of a leader and a follower, with the same settings. */
+export async function withServers<T>(
+  work: (leader: PostgresServer, follower: PostgresServer) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'understudy-bench-'));
+  const settings = {
+    shared_buffers: '512MB',
+    max_wal_size: '4GB',
+    autovacuum: 'off',
+    synchronous_commit: 'off',
+  };
+  const folders = [await mkdtemp(join(folder, 'a-')), await mkdtemp(join(folder, 'b-'))];
+  await chmod(folder, 0o755);
+  const leader = await startPostgresServer({ directory: folders[0]!, settings });
+  const follower = await startPostgresServer({ directory: folders[1]!, settings });
+  try {
+    return await work(leader, follower);
+  } finally {
+    await Promise.all([leader.stop(), follower.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
