@@ -23,15 +23,21 @@ async function play(
 ): Promise<DrillReport> {
   const { profile = 'fast', calmMs = 1_500, ...store } = options;
   const { engine, schema, sqlFile } = await demoEngineOf({ engine: 'postgres', ...store }, () => {});
-  const report = await playDrill({
-    scenario,
-    profile,
-    rate: 30,
-    calmMs,
-    engine,
-    schema: schema!,
-    ...(sqlFile !== undefined && { sqlFile }),
-    signal: new AbortController().signal,
+  const drill = () =>
+    playDrill({
+      scenario,
+      profile,
+      rate: 30,
+      calmMs,
+      engine,
+      schema: schema!,
+      ...(sqlFile !== undefined && { sqlFile }),
+      signal: new AbortController().signal,
+    });
+  // One that was too early for a busy machine has shown nothing yet.
+  const report = await drill().catch((error) => {
+    if (!/before anything was broken/.test(String(error))) throw error;
+    return drill();
   });
   expect(report.failures).toEqual([]);
   expect(report).toMatchObject({ ok: true, digestsEqual: true });
