@@ -2,17 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { LANE_0 } from '#lib/domain/ids.ts';
-import { connector } from '#lib/engines/postgres/connect.ts';
-import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
 import { prepareFollower, prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
-import { MemoryControl } from '#lib/local/memory/memory-control.ts';
-import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { MemoryLog } from '#lib/local/memory/memory-log.ts';
 import type { PostgresServer } from '#lib/local/postgres-server.ts';
 import { captureSource } from '#lib/usecases/capture-source.ts';
 import { type BenchFollower, benchFollower } from './postgres-follower.ts';
-import { EPOCH, GROUP, HOME, SILENT, withServers } from './postgres-servers.ts';
+import { captureAt, GROUP, withServers } from './postgres-servers.ts';
 import type { BenchResult } from './result.ts';
 
 const SCHEMA = `
@@ -160,27 +156,9 @@ function understudy(
     },
     async catchUp(position) {
       const log = new MemoryLog(GROUP);
-      const control = new MemoryControl(HOME);
-      await control.nameLeader({ leader: HOME, epoch: EPOCH });
-      const source = new StreamedSlot({
-        region: HOME,
-        epoch: EPOCH,
-        slot,
-        publication: 'understudy',
-        connect: connector({ connectionString: urls.leader }),
-        telemetry: SILENT,
-      });
-      const deps = {
-        region: HOME,
-        engine: new PostgresCapture(GROUP),
-        log,
-        control,
-        divergences: new MemoryDivergences(),
-        rejects: { put: () => Promise.reject(new Error('rejected')) },
-        telemetry: SILENT,
-      };
+      const { deps, slotDeps } = await captureAt(urls.leader, slot, log);
       ending.stop = new AbortController();
-      ending.capturing = captureSource(deps, LANE_0, source, ending.stop.signal);
+      ending.capturing = captureSource(deps, LANE_0, new StreamedSlot(slotDeps), ending.stop.signal);
       for (let done = false; !done; ) {
         const { rows } = await leader.query(
           `SELECT confirmed_flush_lsn >= '${position}' AS done FROM pg_replication_slots WHERE slot_name = '${slot}'`,

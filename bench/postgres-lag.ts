@@ -2,20 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { LANE_0 } from '#lib/domain/ids.ts';
 import { type Head, SMALL_SEGMENT } from '#lib/domain/log.ts';
-import { connector } from '#lib/engines/postgres/connect.ts';
 import { PolledSlot } from '#lib/engines/postgres/polled-slot.ts';
-import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
 import { prepareFollower, prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
 import { quantile } from '#lib/local/demo/lag-probe.ts';
-import { MemoryControl } from '#lib/local/memory/memory-control.ts';
-import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { MemoryLog } from '#lib/local/memory/memory-log.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import { captureSource } from '#lib/usecases/capture-source.ts';
 import { relay } from '#lib/usecases/relay.ts';
 import { benchFollower } from './postgres-follower.ts';
-import { EPOCH, GROUP, HOME, SILENT, withServers } from './postgres-servers.ts';
+import { captureAt, EPOCH, GROUP, withServers } from './postgres-servers.ts';
 import type { BenchResult } from './result.ts';
 
 /** Round trips to the own Region's log, and between Regions, ms. */
@@ -115,25 +111,12 @@ async function again(signal: AbortSignal, turn: () => Promise<unknown>): Promise
 }
 
 async function captureOn(mode: Mode, url: string, log: ReplicaLog, signal: AbortSignal): Promise<void> {
-  const control = new MemoryControl(HOME);
-  await control.nameLeader({ leader: HOME, epoch: EPOCH });
-  const deps = {
-    region: HOME,
-    engine: new PostgresCapture(GROUP),
-    log,
-    control,
-    divergences: new MemoryDivergences(),
-    rejects: { put: () => Promise.reject(new Error('rejected')) },
-    telemetry: SILENT,
-  };
-  const connect = connector({ connectionString: url });
-  const slot = { slot: 'bench', publication: 'understudy', region: HOME, epoch: EPOCH };
-  const source = { ...slot, connect, telemetry: SILENT };
+  const { deps, slotDeps } = await captureAt(url, 'bench', log);
   if (mode === 'resident') {
-    await captureSource(deps, LANE_0, new StreamedSlot(source), signal);
+    await captureSource(deps, LANE_0, new StreamedSlot(slotDeps), signal);
     return;
   }
-  const polled = new PolledSlot(source);
+  const polled = new PolledSlot(slotDeps);
   while (!signal.aborted) {
     await captureSource(deps, LANE_0, polled, signal);
     await sleep(POLL_MS);

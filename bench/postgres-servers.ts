@@ -3,13 +3,43 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseGroupId, parseRegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
+import { connector } from '#lib/engines/postgres/connect.ts';
+import { PostgresCapture } from '#lib/engines/postgres/postgres-capture.ts';
+import { MemoryControl } from '#lib/local/memory/memory-control.ts';
+import { MemoryDivergences } from '#lib/local/memory/memory-divergences.ts';
 import { type PostgresServer, startPostgresServer } from '#lib/local/postgres-server.ts';
+import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 
 export const GROUP = parseGroupId('bench');
 export const HOME = parseRegionId('eu-west-1');
 export const AWAY = parseRegionId('us-east-1');
 export const EPOCH = 1 as Epoch;
 export const SILENT = { event() {}, metrics() {} };
+
+/** What captures at the leader's Region into a log, and a slot of its database. */
+export async function captureAt(url: string, slot: string, log: ReplicaLog) {
+  const control = new MemoryControl(HOME);
+  await control.nameLeader({ leader: HOME, epoch: EPOCH });
+  const deps = {
+    region: HOME,
+    engine: new PostgresCapture(GROUP),
+    log,
+    control,
+    divergences: new MemoryDivergences(),
+    rejects: { put: () => Promise.reject(new Error('rejected')) },
+    telemetry: SILENT,
+  };
+  const connect = connector({ connectionString: url });
+  const slotDeps = {
+    slot,
+    publication: 'understudy',
+    region: HOME,
+    epoch: EPOCH,
+    connect,
+    telemetry: SILENT,
+  };
+  return { deps, slotDeps };
+}
 
 /** Servers of a leader and a follower, with the same settings. */
 export async function withServers<T>(

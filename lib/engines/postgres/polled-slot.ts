@@ -1,36 +1,20 @@
-import type { RegionId } from '#lib/domain/ids.ts';
-import type { Epoch } from '#lib/domain/lsn.ts';
 import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
 import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { copyOutBytes } from '#lib/engines/postgres/copy-out.ts';
 import { onPublicationSkipped } from '#lib/engines/postgres/publication.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
+import { openToRead, readOnAsText, type SlotDeps, TextNeeded } from '#lib/engines/postgres/slot-reading.ts';
 import {
-  binaryFit,
-  endSession,
-  openSlot,
   optionList,
   pgoutputOptions,
   readerName,
-  type SlotName,
   slotFailure,
   slotShard,
   slotStatus,
-  TextNeeded,
-  typeCheck,
 } from '#lib/engines/postgres/slot-session.ts';
 import { processOf, wireOf } from '#lib/engines/postgres/wire.ts';
 import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
-import type { Telemetry } from '#lib/ports/telemetry.ts';
-
-export type SlotDeps = SlotName & {
-  readonly region: RegionId;
-  /** In whose name the slot is read. */
-  readonly epoch: Epoch;
-  readonly connect: Connect;
-  readonly telemetry: Telemetry;
-};
 
 /** Changes of one look at the slot, at least a transaction; and bytes of one batch. */
 const LOOK_CHANGES = 200_000;
@@ -50,39 +34,29 @@ export class PolledSlot implements ChangeSource<CapturedChange> {
     this.shard = slotShard(deps.region, deps);
   }
 
-  async *batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {
-    const former = yield* this.#read(signal);
-    if (former !== undefined) yield* this.#read(signal, former);
+  batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {
+    return readOnAsText((former) => this.#read(signal, former));
   }
 
-  /**
-   * @param former the server's process of a session that met a type which must be read as text: it is to end, and this
-   *   one reads all as text.
-   * @returns its own, if it has met one.
-   */
   async *#read(
     signal: AbortSignal,
-    former?: number,
+    former: number | undefined,
   ): AsyncGenerator<SourceBatch<CapturedChange>, number | undefined> {
-    const { slot, publication, epoch, connect, telemetry } = this.#deps;
+    const { slot, publication, epoch, connect } = this.#deps;
     const client = await connect({ applicationName: readerName(epoch) });
     this.#confirmed = undefined;
     try {
-      if (former !== undefined) await endSession(client, former);
-      const { retainedBytes } = await openSlot(client, this.#deps, epoch);
-      telemetry.metrics({ SlotRetainedBytes: retainedBytes });
+      const read = await openToRead(client, this.#deps, former);
       let skipped: unknown;
       onPublicationSkipped(client, publication, (error) => {
         skipped = error;
       });
-      const types = await binaryFit(client, publication);
-      const read = former === undefined ? types : { ...types, fit: false };
-      const options = optionList(pgoutputOptions(this.#deps, read.fit));
+      const options = optionList(pgoutputOptions(this.#deps, read.binary));
       for (let found = true; found && !signal.aborted; ) {
         found = false;
         // What has been flushed by now is looked at in full below: if there is nothing in it, it may go.
         const { rows } = await client.query<{ end: string }>('SELECT pg_current_wal_flush_lsn() AS end');
-        const collector = new ChangeCollector(typeCheck(read));
+        const collector = new ChangeCollector(read.check);
         const look = new Look(wireOf(client).stream, collector);
         const select = `SELECT data FROM pg_logical_slot_peek_binary_changes(${literal(slot)}, NULL, ${LOOK_CHANGES}, ${options})`;
         const take = (message: Uint8Array) => {

@@ -109,21 +109,6 @@ export async function binaryFit(
   return { fit: others.rows.length === 0, portable: new Set(types.rows.map(({ oid }) => Number(oid))) };
 }
 
-/** Ends a session of binary forms that meets a table whose values must be text, be it as it once was. */
-export class TextNeeded extends Error {}
-
-/** What a session may be told of tables. */
-export function typeCheck({ fit, portable }: Awaited<ReturnType<typeof binaryFit>>): (type: number) => void {
-  return (type) => {
-    if (fit && !portable.has(type)) throw new TextNeeded(`type ${type}`);
-  };
-}
-
-/** Waits until a session of this role's has ended, and with it its hold of the slot. */
-export async function endSession(client: pg.Client, pid: number): Promise<void> {
-  await client.query('SELECT pg_terminate_backend($1, 5000)', [pid]);
-}
-
 /** The options with which pgoutput is asked. Applied changes have an origin, and are not sent again. */
 export function pgoutputOptions(
   { publication }: SlotName,

@@ -1,20 +1,11 @@
 import type pg from 'pg';
 import { type CapturedChange, parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
 import { ChangeCollector } from '#lib/engines/postgres/change-collector.ts';
-import { BATCH_BYTES, type SlotDeps } from '#lib/engines/postgres/polled-slot.ts';
+import { BATCH_BYTES } from '#lib/engines/postgres/polled-slot.ts';
 import { onPublicationSkipped } from '#lib/engines/postgres/publication.ts';
 import { literal, quote } from '#lib/engines/postgres/quote.ts';
-import {
-  binaryFit,
-  endSession,
-  openSlot,
-  pgoutputOptions,
-  readerName,
-  slotFailure,
-  slotShard,
-  TextNeeded,
-  typeCheck,
-} from '#lib/engines/postgres/slot-session.ts';
+import { openToRead, readOnAsText, type SlotDeps, TextNeeded } from '#lib/engines/postgres/slot-reading.ts';
+import { pgoutputOptions, readerName, slotFailure, slotShard } from '#lib/engines/postgres/slot-session.ts';
 import { forEachCopyData, processOf, tapCopyData, type Wire, wireOf } from '#lib/engines/postgres/wire.ts';
 import type { ChangeSource, SourceBatch } from '#lib/ports/change-source.ts';
 
@@ -35,38 +26,28 @@ export class StreamedSlot implements ChangeSource<CapturedChange> {
     this.shard = slotShard(deps.region, deps);
   }
 
-  async *batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {
-    const former = yield* this.#read(signal);
-    if (former !== undefined) yield* this.#read(signal, former);
+  batches(signal: AbortSignal): AsyncIterable<SourceBatch<CapturedChange>> {
+    return readOnAsText((former) => this.#read(signal, former));
   }
 
-  /**
-   * @param former the server's process of a session that met a type which must be read as text: it is to end, and this
-   *   one reads all as text.
-   * @returns its own, if it has met one.
-   */
   async *#read(
     signal: AbortSignal,
-    former?: number,
+    former: number | undefined,
   ): AsyncGenerator<SourceBatch<CapturedChange>, number | undefined> {
-    const { slot, publication, epoch, connect, telemetry } = this.#deps;
+    const { slot, publication, epoch, connect } = this.#deps;
     const plain = await connect({ applicationName: readerName(epoch) });
-    let types: Awaited<ReturnType<typeof binaryFit>>;
+    let read: Awaited<ReturnType<typeof openToRead>>;
     try {
-      if (former !== undefined) await endSession(plain, former);
-      const { retainedBytes } = await openSlot(plain, this.#deps, epoch);
-      telemetry.metrics({ SlotRetainedBytes: retainedBytes });
-      types = await binaryFit(plain, publication);
+      read = await openToRead(plain, this.#deps, former);
     } catch (error) {
       throw slotFailure(error, this.#deps);
     } finally {
       await plain.end();
     }
-    const read = former === undefined ? types : { ...types, fit: false };
-    const options = Object.entries(pgoutputOptions(this.#deps, read.fit));
+    const options = Object.entries(pgoutputOptions(this.#deps, read.binary));
     const list = options.map(([name, value]) => `${quote(name)} ${literal(value)}`).join(', ');
     const client = await connect({ replication: true, applicationName: readerName(epoch) });
-    const stream = new WalStream(client, new ChangeCollector(typeCheck(read)));
+    const stream = new WalStream(client, new ChangeCollector(read.check));
     this.#stream = stream;
     onPublicationSkipped(client, publication, (error) => stream.fail(error));
     const stop = () => stream.end();
