@@ -13,10 +13,11 @@ import { PostgresReplica } from '#lib/engines/postgres/postgres-replica.ts';
 import { PostgresRewinder } from '#lib/engines/postgres/postgres-rewinder.ts';
 import { advanceSequences } from '#lib/engines/postgres/sequences.ts';
 import { slotShard } from '#lib/engines/postgres/slot-session.ts';
+import { lookForStrays } from '#lib/engines/postgres/stray-tables.ts';
 import { StreamedSlot } from '#lib/engines/postgres/streamed-slot.ts';
 import { beat, checkSlot } from '#lib/engines/postgres/write-path.ts';
 import type { ChangeStream } from '#lib/ports/change-stream.ts';
-import type { DigestSource, PairedDigests } from '#lib/ports/digest-source.ts';
+import type { DigestSource, PairedDigests, Stray } from '#lib/ports/digest-source.ts';
 import type { Changes, Engine } from '#lib/ports/engine.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { EngineFence, StoreLease } from '#lib/ports/sentinel-ports.ts';
@@ -118,6 +119,12 @@ export class PostgresEngine implements Engine {
       leaderLog: log(leader),
       followerLog: log(at),
     });
+  }
+
+  strays({ leader, epoch }: Leadership, at: RegionId): Promise<readonly Stray[]> {
+    const { publication } = this.#group.engine;
+    const [from, to] = [this.#connectTo(leader), this.#connectTo(at)];
+    return lookForStrays({ leader: from, follower: to, publication }, epoch);
   }
 
   async beat(at: RegionId, atMs: number, lease?: StoreLease): Promise<number | undefined> {

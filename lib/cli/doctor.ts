@@ -50,7 +50,10 @@ export async function doctorCommand(options: GroupChoice & { json?: boolean }): 
   }
 }
 
-async function factsOf({ config, peers, register }: Connection, region: RegionId): Promise<RegionFacts> {
+async function factsOf(
+  { config, engine, peers, register, role }: Connection,
+  region: RegionId,
+): Promise<RegionFacts> {
   const inspector = new AwsInspector(peers.clients(region));
   const fact = async <T>(work: Promise<T>): Promise<Fact<T>> => {
     try {
@@ -66,14 +69,23 @@ async function factsOf({ config, peers, register }: Connection, region: RegionId
   const aheadMs = 'known' in clock ? clock.known : undefined;
   const shared = { region, control, ...(aheadMs !== undefined && { clockAheadMs: aheadMs }) };
   if (config.witnesses.includes(region)) return shared;
-  const [data, log, bucket, workflow] = await Promise.all([
+  const [data, log, bucket, strays, workflow] = await Promise.all([
     // Of a database, its own doctor tells more: --engine postgres --url …
     config.engine.kind === 'dynamodb' ? fact(inspector.table(config.engine.table)) : undefined,
     fact(inspector.table(config.logTable)),
     fact(inspector.bucket(config.buckets[region]!)),
+    engine.strays &&
+      fact(role().then((role) => (role.leader === region ? [] : engine.strays!(role, region)))),
     config.failover.stateMachineArn === undefined
       ? undefined
       : fact(inspector.workflow(workflowArnIn(config, region))),
   ]);
-  return { ...shared, ...(data && { data }), log, bucket, ...(workflow && { workflow }) };
+  return {
+    ...shared,
+    ...(data && { data }),
+    log,
+    bucket,
+    ...(strays && { strays }),
+    ...(workflow && { workflow }),
+  };
 }

@@ -23,6 +23,8 @@ export type RegionFacts = {
   readonly data?: Fact<InspectedTable | undefined>;
   readonly log?: Fact<InspectedTable | undefined>;
   readonly bucket?: Fact<InspectedBucket | undefined>;
+  /** Of a follower's database: tables that its leader no longer keeps up, and what to do about each. */
+  readonly strays?: Fact<readonly { readonly table: string; readonly what: string; readonly fix: string }[]>;
   /** Is the failover workflow there? */
   readonly workflow?: Fact<boolean>;
   /** How far the Region's clock is ahead of the observer's, ms; known to a second. */
@@ -73,6 +75,7 @@ export function diagnose(given: {
     if (each.log) check('log table', region, tableOf(each.log, LOG_KEY, 'KEYS_ONLY'));
     if (each.data) check('data table', region, dataTableOf(group, region, each.data));
     if (each.bucket) check('log bucket', region, bucketOf(each.bucket));
+    if (each.strays) check('stray tables', region, straysOf(each.strays));
     if (each.workflow) check('failover workflow', region, workflowOf(each.workflow));
     if (each.clockAheadMs !== undefined) check('clock', region, clockOf(each.clockAheadMs));
   }
@@ -160,6 +163,15 @@ function bucketOf(fact: Fact<InspectedBucket | undefined>): readonly Trouble[] {
     }
     return troubles;
   });
+}
+
+function straysOf(fact: NonNullable<RegionFacts['strays']>): readonly Trouble[] {
+  return of(fact, (strays) =>
+    strays.map(({ fix, table, what }) =>
+      // What is still on its way may be in it.
+      warning(`Table ${table}: ${what}.`, `Once understudy lag shows that it is where the leader is: ${fix}`),
+    ),
+  );
 }
 
 function workflowOf(fact: Fact<boolean>): readonly Trouble[] {

@@ -4,7 +4,7 @@ import type { Leadership, Role } from '#lib/domain/topology.ts';
 import type { CaptureEngine } from '#lib/ports/capture-engine.ts';
 import type { ChangeSource } from '#lib/ports/change-source.ts';
 import type { ChangeStream } from '#lib/ports/change-stream.ts';
-import type { DigestSource, PairedDigests } from '#lib/ports/digest-source.ts';
+import type { DigestSource, PairedDigests, Stray } from '#lib/ports/digest-source.ts';
 import type { WayBack } from '#lib/ports/divergences.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { ReplicaStore } from '#lib/ports/replica-store.ts';
@@ -38,6 +38,11 @@ export interface Engine {
   digest(at: RegionId): DigestSource;
   /** The stores of a leader and of a follower at one position; undefined where each can only be read as it is just then. */
   pair?(leader: Leadership, at: RegionId, log: (at: RegionId) => ReplicaLog): Promise<PairedDigests>;
+  /**
+   * What the store of a follower has that its leader no longer keeps up, as both are just now; undefined where there can be
+   * nothing of the kind. Throws where one of them does not answer.
+   */
+  strays?(leader: Leadership, at: RegionId): Promise<readonly Stray[]>;
   /**
    * A heartbeat of a moment, Unix ms: a small write through the store, which goes the way of users' changes. Resolves once
    * it is committed; throws if the store refuses or does not answer.

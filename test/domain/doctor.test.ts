@@ -123,6 +123,13 @@ describe('the doctor', () => {
       'unknown',
       /AccessDenied/,
     ],
+    [
+      'a table that the leader has dropped',
+      'stray tables',
+      { strays: { known: [{ table: 'public.t', what: 'the leader has dropped it', fix: 'DROP TABLE t;' }] } },
+      'warning',
+      /public\.t: the leader has dropped it/,
+    ],
     ['a bucket that is gone', 'log bucket', { bucket: { known: undefined } }, 'failed', /does not exist/],
     [
       'a bucket that takes plain HTTP',

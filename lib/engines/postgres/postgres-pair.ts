@@ -60,12 +60,12 @@ export async function openPair(deps: PairDeps): Promise<PairedDigests> {
     const lsn = window.end?.lsn ?? from;
     const { client: follower, applied } = await openFollower(deps.follower, lsn, patienceMs);
     clients.push(follower);
-    const only = new Set([...tables].flatMap(([name, isPublished]) => (isPublished ? [name] : [])));
+    const only = new Set([...tables].flatMap(([name, { isPublished }]) => (isPublished ? [name] : [])));
     return {
       lsn,
       ours: new PostgresDigest(leader, { only }),
       theirs: new PostgresDigest(follower, { only }),
-      strays: await strayTables(follower, publication, tables),
+      strays: await strayTables(follower, publication, tables, epoch),
       changes: async () => {
         const { rows, tables: touched } = await changesBetween(deps, lsn, applied);
         const rewritten = [

@@ -120,12 +120,14 @@ function renamedFrom(
   return { from, isSure };
 }
 
-function renameTo(from: string, to: string): string {
+/** The statement that gives a table another name, both as `tableName` has them. */
+export function renameTo(from: string, to: string): string {
   // Both with their schema; a table that has moved to another schema is moved before it is renamed.
   const [schema, name] = splitName(to);
-  return splitName(from)[0] === schema
-    ? `ALTER TABLE ${from} RENAME TO ${name}`
-    : `ALTER TABLE ${from} SET SCHEMA ${schema}; ALTER TABLE ${schema}.${splitName(from)[1]} RENAME TO ${name}`;
+  const [formerSchema, formerName] = splitName(from);
+  if (formerSchema === schema) return `ALTER TABLE ${from} RENAME TO ${name}`;
+  const moved = `ALTER TABLE ${from} SET SCHEMA ${schema}`;
+  return formerName === name ? moved : `${moved}; ALTER TABLE ${schema}.${formerName} RENAME TO ${name}`;
 }
 
 function splitName(name: string): readonly [string, string] {

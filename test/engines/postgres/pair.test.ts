@@ -213,4 +213,25 @@ describe('a leader and a follower, read at one LSN', () => {
     await leader.client.query('INSERT INTO t VALUES (2)');
     await replicate();
   });
+
+  test('tell a table that the leader has renamed from one that it has dropped', async () => {
+    const { leader, follower, replicate, verify } = await pair();
+    await leader.client.query(
+      `INSERT INTO t VALUES (1); INSERT INTO f VALUES (1); INSERT INTO "K" VALUES (now(), '', 'sad')`,
+    );
+    await replicate();
+    await leader.client.query(
+      'CREATE SCHEMA s; ALTER TABLE t RENAME TO "T"; ALTER TABLE f SET SCHEMA s; DROP TABLE "K"',
+    );
+    const { strays } = await verify();
+    expect(strays.map(({ what }) => what)).toEqual([
+      'the leader has dropped it',
+      'the leader calls it s.f now',
+      'the leader calls it public."T" now',
+    ]);
+    await follower.client.query(
+      `CREATE SCHEMA s; ${strays.map(({ fix }) => fix.slice('Here: '.length)).join(' ')}`,
+    );
+    expect(await verify()).toMatchObject({ equal: true, strays: [] });
+  });
 });
