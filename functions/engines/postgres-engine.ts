@@ -48,10 +48,11 @@ export class PostgresEngine implements Engine {
     this.changes = {
       kind: 'fetched',
       engine: new PostgresCapture(group.group),
-      source: (at: RegionId, { epoch, leader }: Role) => {
+      source: (at: RegionId, { epoch, leader, led }: Role) => {
         const { publication, slot } = group.engine;
         const given = { region: at, epoch, connect: deps.connectTo(at), publication, slot };
-        const source = { ...given, telemetry: deps.telemetry };
+        const follows = leader !== at && led === undefined;
+        const source = { ...given, telemetry: deps.telemetry, follows };
         // Whoever follows has nothing to say: what is in its slot is looked through, so that the server may forget it.
         return leader === at ? new StreamedSlot(source) : new PolledSlot(source);
       },

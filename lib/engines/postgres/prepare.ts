@@ -4,6 +4,7 @@ import { LIFTED_SCHEMA } from '#lib/engines/postgres/foreign-keys.ts';
 import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
 import { postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
 import { checkPublication, createPublication, publicationFaults } from '#lib/engines/postgres/publication.ts';
+import { PUBLICATION_SCHEMA } from '#lib/engines/postgres/publication-memory.ts';
 import { SEEN_SCHEMA } from '#lib/engines/postgres/seen-tables.ts';
 import { SEQUENCES_SCHEMA } from '#lib/engines/postgres/sequences.ts';
 import { HEARTBEAT_SCHEMA } from '#lib/engines/postgres/write-path.ts';
@@ -38,6 +39,7 @@ export async function prepareLeader(client: pg.Client, publication: string, slot
     }
     await checkPublication(client, publication);
     await client.query(HEARTBEAT_SCHEMA);
+    await client.query(PUBLICATION_SCHEMA);
     await client.query(FENCE_SCHEMA);
     await client.query(SEQUENCES_SCHEMA);
     await client.query(

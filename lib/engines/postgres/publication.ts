@@ -83,6 +83,14 @@ export function publicationLate(publication: string, cause?: unknown): Understud
   );
 }
 
+/** Of one that was altered, perhaps back again, in parts. */
+export function publicationAltered(publication: string, parts: readonly string[]): UnderstudyError {
+  return unfit(
+    `publication ${publication} was altered (${parts.join(', ')}) since the slot was last opened: what it may have left out meanwhile is in no log`,
+    'DELETE FROM understudy.publication_part; It goes on then. Run understudy verify; a follower that differs is to be copied anew.',
+  );
+}
+
 /** Was a slot not read for want of a publication? Its SQLSTATE is that of a missing slot, too. */
 export function isPublicationMissing(error: unknown): boolean {
   return (error as { routine?: unknown } | null)?.routine === 'get_publication_oid';

@@ -11,6 +11,8 @@ export type SlotDeps = SlotName & {
   readonly epoch: Epoch;
   readonly connect: Connect;
   readonly telemetry: Telemetry;
+  /** Nothing that waits in it is the group's: the database follows, and has nothing of its own. */
+  readonly follows?: boolean;
 };
 
 /** Ends a session of binary forms that meets a table whose values must be text, be it as it once was. */
@@ -35,12 +37,12 @@ export async function* readOnAsText<T>(
  */
 export async function openToRead(
   client: pg.Client,
-  deps: Pick<SlotDeps, 'slot' | 'publication' | 'epoch' | 'telemetry'>,
+  deps: Pick<SlotDeps, 'slot' | 'publication' | 'epoch' | 'telemetry' | 'follows'>,
   former: number | undefined,
 ): Promise<{ readonly binary: boolean; readonly check: (type: number) => void }> {
   // Of this role's, and with it its hold of the slot.
   if (former !== undefined) await client.query('SELECT pg_terminate_backend($1, 5000)', [former]);
-  const { retainedBytes } = await openSlot(client, deps, deps.epoch);
+  const { retainedBytes } = await openSlot(client, deps, deps.epoch, deps.follows);
   deps.telemetry.metrics({ SlotRetainedBytes: retainedBytes });
   const { fit, portable } = await binaryFit(client, deps.publication);
   const binary = fit && former === undefined;

@@ -5,11 +5,8 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import { parseWal } from '#lib/engines/postgres/captured-change.ts';
 import { PUBLISHED_CLASS } from '#lib/engines/postgres/own-names.ts';
 import { postgresFailure, sqlState } from '#lib/engines/postgres/postgres-failure.ts';
-import {
-  checkPublication,
-  isPublicationMissing,
-  publicationLate,
-} from '#lib/engines/postgres/publication.ts';
+import { isPublicationMissing, publicationLate } from '#lib/engines/postgres/publication.ts';
+import { checkAndRemember } from '#lib/engines/postgres/publication-memory.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
 
 export type SlotName = { readonly slot: string; readonly publication: string };
@@ -45,11 +42,14 @@ export type SlotStatus = {
 /**
  * Checks that a slot can be read in an epoch, and that all changes are read from it. Throws SLOT_LOST, SLOT_BUSY while
  * somebody else reads it, and PUBLICATION_UNFIT.
+ *
+ * @param follows nothing that waits in it is the group's: the database follows, and has nothing of its own.
  */
 export async function openSlot(
   client: pg.Client,
   { slot, publication }: SlotName,
   epoch: Epoch,
+  follows = false,
 ): Promise<SlotStatus> {
   const status = await slotStatus(client, slot);
   if (status.state === 'absent' || status.state === 'lost') throw slotLost(slot);
@@ -57,7 +57,7 @@ export async function openSlot(
     await evictOlder(client, slot, epoch);
     throw slotBusy(slot);
   }
-  await checkPublication(client, publication);
+  await checkAndRemember(client, { slot, publication }, follows);
   return status;
 }
 

@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PostgresEngine } from '#functions/engines/postgres-engine.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
-import { LSN_ZERO } from '#lib/domain/lsn.ts';
+import { LSN_ZERO, parseEpoch } from '#lib/domain/lsn.ts';
 import { openSegment } from '#lib/domain/segment/read.ts';
+import { parseGroup, type Role } from '#lib/domain/topology.ts';
 import { commitLsnOf } from '#lib/engines/postgres/captured-change.ts';
 import { connector } from '#lib/engines/postgres/connect.ts';
 import { takeTables } from '#lib/engines/postgres/segment-tables.ts';
@@ -14,6 +16,7 @@ import { until } from '../../local/until.ts';
 import { intercepted } from '../../support/intercepted-log.ts';
 import { E1, E2 } from '../../support/log-history.ts';
 import { startTestPostgres, type TestPostgres } from '../../support/postgres.ts';
+import { AWAY } from '../../support/postgres-follower.ts';
 import { HOME, PostgresLeader } from '../../support/postgres-leader.ts';
 
 let postgres: TestPostgres;
@@ -201,6 +204,61 @@ describe.each(['polled', 'streamed'] as const)('a slot that is %s', (source) => 
     expect(await kinds(leader)).toEqual(['insert', 'update', 'delete', 'marker']);
   });
 
+  test.each<[string, string, string, string]>([
+    [
+      'its kinds of changes',
+      'FOR ALL TABLES',
+      `SET (publish = 'insert')`,
+      `SET (publish = 'insert, update, delete, truncate')`,
+    ],
+    ['a row filter', 'FOR TABLE t, u', 'SET TABLE t WHERE (id > 9), u', 'SET TABLE t, u'],
+    ['its tables', 'FOR TABLE t, u', 'DROP TABLE t', 'ADD TABLE t'],
+    [
+      'its schemas',
+      'FOR TABLES IN SCHEMA public',
+      'DROP TABLES IN SCHEMA public',
+      'ADD TABLES IN SCHEMA public',
+    ],
+  ])(
+    'stops at a publication that was narrowed and mended in between, by %s, until somebody says that it is known',
+    async (_, tables, narrow, mend) => {
+      const published = `CREATE PUBLICATION understudy ${tables} WITH (publish_via_partition_root = true)`;
+      const leader = await PostgresLeader.start(postgres, `${SCHEMA}; ${published}`);
+      await leader.client.query('INSERT INTO t VALUES (1)');
+      await leader.capture(source);
+      await leader.client.query(`ALTER PUBLICATION understudy ${narrow}`);
+      await leader.client.query('UPDATE t SET v = $$left out$$');
+      await leader.client.query(`ALTER PUBLICATION understudy ${mend}`);
+      await leader.client.query('INSERT INTO t VALUES (2)');
+      for (let times = 0; times < 2; times++) {
+        const failure = await leader.capture(source).catch((error) => error);
+        expect(failure).toMatchObject({
+          code: 'PUBLICATION_UNFIT',
+          message: expect.stringContaining('altered'),
+        });
+        await until('the slot is free', async () => !(await leader.isRead()));
+        if (times === 1) await leader.client.query(/DELETE .*?;/.exec(failure.next)![0]);
+      }
+      await leader.capture(source);
+      expect(await kinds(leader)).toEqual(['insert', 'marker', 'insert', 'marker']);
+    },
+  );
+
+  test('goes on where nothing can have been left out: tables are added, as they were made or emptied', async () => {
+    const published = 'CREATE PUBLICATION understudy FOR TABLE t WITH (publish_via_partition_root = true)';
+    const leader = await PostgresLeader.start(postgres, `${SCHEMA}; ${published}`);
+    await leader.capture(source);
+    await leader.client.query(
+      `CREATE TABLE w (id int PRIMARY KEY); ALTER PUBLICATION understudy SET TABLE t, u, w`,
+    );
+    await leader.client.query('ALTER TABLE t ADD n int; TRUNCATE u; DROP TABLE w');
+    await leader.client.query('VACUUM FREEZE pg_publication, pg_publication_rel');
+    await leader.client.query('VACUUM FULL pg_publication, pg_publication_rel');
+    await leader.client.query('INSERT INTO t VALUES (1); INSERT INTO u VALUES (1)');
+    await leader.capture(source);
+    expect(await kinds(leader)).toEqual(['statement', 'marker', 'insert', 'insert', 'marker']);
+  });
+
   test('stops at a missing publication, and at what was changed meanwhile: nothing is confirmed', async () => {
     const leader = await PostgresLeader.start(postgres, SCHEMA);
     const confirmed = async () =>
@@ -303,4 +361,43 @@ test('a small transaction is one entry, however its bytes arrive', async () => {
   } finally {
     pieces.close();
   }
+});
+
+test('what a publication left out is nothing to a database that follows, and is to one that leads, or has led', async () => {
+  const leader = await PostgresLeader.start(postgres, SCHEMA);
+  const { slot, telemetry } = leader;
+  const group = parseGroup({
+    group: 'orders',
+    engine: { kind: 'postgres', databases: {}, publication: 'understudy', slot },
+    regions: [{ name: HOME }, { name: AWAY }],
+  });
+  const { changes } = new PostgresEngine(group as ConstructorParameters<typeof PostgresEngine>[0], {
+    connectTo: () => leader.connect,
+    telemetry,
+  });
+  const opened = async (role: Role) => {
+    if (changes.kind !== 'fetched') return 'not fetched';
+    try {
+      for await (const _ of changes.source(HOME, role).batches(AbortSignal.abort()));
+      return 'opened';
+    } catch (error) {
+      return (error as { code: string }).code;
+    } finally {
+      await until('the slot is free', async () => !(await leader.isRead()));
+    }
+  };
+  const alter = () =>
+    leader.client.query(
+      `ALTER PUBLICATION understudy SET (publish = 'insert'); ALTER PUBLICATION understudy SET (publish = 'insert, update, delete, truncate')`,
+    );
+  const E3 = parseEpoch(3);
+  expect(await opened({ leader: AWAY, epoch: E1, attached: E1 })).toBe('opened');
+  await alter();
+  expect(await opened({ leader: AWAY, epoch: E1, attached: E1 })).toBe('opened');
+  expect(await opened({ leader: HOME, epoch: E2, attached: E2 })).toBe('opened');
+  await alter();
+  expect(await opened({ leader: HOME, epoch: E2, attached: E2 })).toBe('PUBLICATION_UNFIT');
+  expect(await opened({ leader: AWAY, epoch: E3, attached: E2, led: E2 })).toBe('PUBLICATION_UNFIT');
+  expect(await opened({ leader: AWAY, epoch: E3, attached: E3 })).toBe('opened');
+  expect(await opened({ leader: HOME, epoch: E3, attached: E3 })).toBe('opened');
 });
