@@ -156,13 +156,14 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
         async () => (await stage.roleOf(third)).attached === 2,
       ),
     ]);
+    const acknowledged = stage.lines.length;
     stage.note({
       phase: 'fault',
       at: second,
       what: `the new leader is lost at once. ${third} just follows it, and ${leader} begins to come back: two of three, the least that can decide`,
     });
     await Promise.all([cloud.loseRegion(second), cloud.restoreRegion(leader)]);
-    await written(stage, 3);
+    await written(stage, 3, () => refuseHeld(stage.lines.slice(acknowledged)));
     await stage.calm();
     stage.note({ phase: 'heal', at: second, what: 'it comes back' });
     await cloud.restoreRegion(second);
@@ -205,6 +206,17 @@ function refuseRefused({ lines }: Stage): void {
     'FAILOVER_REFUSED',
     `the switchover was ${detail}`,
     'Try again, with a lower --rate or another --profile if this machine is busy.',
+  );
+}
+
+/** Throws DRILL_FAILED once a failover is held after the last one was acknowledged: it would come when the cooldown is over. */
+function refuseHeld(lines: Stage['lines']): void {
+  const held = lines.find(({ kind }) => kind === 'failover-held');
+  if (held === undefined) return;
+  throw new UnderstudyError(
+    'DRILL_FAILED',
+    `a failover is held that was acknowledged: ${held.why}`,
+    'See the timeline for who holds it: that Region has not heard of the acknowledgement, or does not heed it.',
   );
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { PROFILES } from '#lib/domain/control/profile.ts';
-import { claim, founded, install, type Register } from '#lib/domain/control/register.ts';
+import { amend, claim, founded, install, type Register } from '#lib/domain/control/register.ts';
 import { LANE_0, type RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { changeRegister, readRegister } from '#lib/usecases/control/change-register.ts';
@@ -622,6 +622,18 @@ describe('the failover that a majority has voted for', () => {
     await watchers.until(() => watchers.runs.length > 0, 2 * cooldownMs);
     expect(watchers.group.now()).toBeGreaterThanOrEqual(cooldownUntilMs);
     expect(watchers.group.now()).toBeLessThan(cooldownUntilMs + 5 * lookMs);
+  });
+
+  test('is held no longer once the last one is acknowledged', async () => {
+    const cooldownUntilMs = new FailoverGroup(MEMBERS).now() + cooldownMs;
+    const watchers = await peace({ cooldownUntilMs });
+    loseLeader(watchers);
+    await watchers.until(() => watchers.events('failover-held') > 0);
+    const { group } = watchers;
+    const amended = changeRegister(group.registerDeps(US), (value) => amend(value, { cooldownUntilMs: 0 }));
+    expect((await group.run(amended)).kind).toBe('changed');
+    await watchers.until(() => watchers.runs.length > 0);
+    expect(group.now()).toBeLessThan(cooldownUntilMs);
   });
 
   test('that makes no progress is taken over, but not one whose coordinator beats', async () => {
