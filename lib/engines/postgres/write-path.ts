@@ -9,7 +9,7 @@ import { type SlotName, type SlotStatus, slotLost, slotStatus } from '#lib/engin
 import type { StoreLease } from '#lib/ports/sentinel-ports.ts';
 
 /** How long a database may take to answer, ms: one that hangs must hold up nobody. */
-const ANSWER_MS = 5_000;
+export const ANSWER_MS = 5_000;
 
 export const HEARTBEAT_SCHEMA = `
   CREATE SCHEMA IF NOT EXISTS understudy;

@@ -3,7 +3,7 @@ import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Compared } from '#lib/local/demo/convergence.ts';
 import { diverged } from '#lib/local/drill/diverged.ts';
-import type { DrillEvent, DrillReport } from '#lib/local/drill/drill-report.ts';
+import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-report.ts';
 import { type Promotion, promotionsOf } from '#lib/local/drill/promotions.ts';
 import type { DrillOptions } from '#lib/local/drill/run-drill.ts';
 import type { DrillStore, Held, Intruder } from '#lib/local/drill/stores/drill-store.ts';
@@ -60,6 +60,7 @@ export async function conclude(found: {
   const unheard = (intruder?.acknowledged ?? []).filter(({ id }) => !held.ids.has(id) && !saved.has(id));
   const failures = [
     ...tooEarly(epoch, last),
+    ...inVain(epoch, options.scenario),
     ...compared.differences,
     ...held.broken,
     ...(loaded === undefined ? [] : missing(loaded, held.others)),
@@ -109,6 +110,17 @@ export function tooEarly(epoch: Epoch, lastBefore: object | undefined): readonly
   if (epoch === 1 || lastBefore !== undefined) return [];
   return [
     'the leader was replaced before it took a write: this machine is too busy; try again, or another profile',
+  ];
+}
+
+/** In these the leader lives, and a majority hears of it. */
+const LED_ON: readonly Scenario[] = ['flapping', 'overload', 'register-minority'];
+
+/** Whoever lives is not replaced. */
+export function inVain(epoch: Epoch, scenario: Scenario): readonly string[] {
+  if (epoch === 1 || !LED_ON.includes(scenario)) return [];
+  return [
+    'the leader was replaced though it was alive: if this machine is too busy, try again, or another profile',
   ];
 }
 

@@ -16,7 +16,7 @@ import type { DrillEvent, DrillReport, Scenario } from '#lib/local/drill/drill-r
 import { countText } from '#lib/local/drill/report-facts.ts';
 import { play } from '#lib/local/drill/scenarios.ts';
 import { type DrillStore, drillStore, type Intruder } from '#lib/local/drill/stores/drill-store.ts';
-import { type TelemetryLine, tell } from '#lib/local/drill/timeline.ts';
+import { claimOf, type TelemetryLine, tell } from '#lib/local/drill/timeline.ts';
 import { type Acknowledged, DrillWriter } from '#lib/local/drill/writer.ts';
 import type { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
 import { changeRegister } from '#lib/usecases/control/change-register.ts';
@@ -46,6 +46,8 @@ export type Stage = {
   readonly writer: DrillWriter;
   readonly store: DrillStore;
   readonly leader: RegionId;
+  /** How long a lease lasts, ms: a canary that takes longer is told to be slow. */
+  readonly leaseMs: number;
   readonly lines: readonly TelemetryLine[];
   readonly signal: AbortSignal;
   /** Begins what the scenario is about: times count from here. Throws DRILL_FAILED. */
@@ -121,6 +123,7 @@ export async function runDrill(
     writer,
     store,
     leader,
+    leaseMs,
     lines,
     signal,
     begin(phase, what) {
@@ -228,7 +231,7 @@ export async function runDrill(
 
 /** Throws DRILL_FAILED where the leader was replaced before anything broke: what comes after would show nothing. */
 function refuseReplaced(lines: readonly TelemetryLine[]): void {
-  if (!lines.some(({ kind, outcome }) => kind === 'failover-claim' && outcome === 'claimed')) return;
+  if (claimOf(lines) === undefined) return;
   throw new UnderstudyError(
     'DRILL_FAILED',
     'the leader was replaced before anything was broken: this machine is too busy for the profile',

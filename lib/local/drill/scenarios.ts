@@ -5,6 +5,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Scenario } from '#lib/local/drill/drill-report.ts';
 import { secondsText } from '#lib/local/drill/report-facts.ts';
 import type { Stage } from '#lib/local/drill/run-drill.ts';
+import { claimOf } from '#lib/local/drill/timeline.ts';
 import type { Acknowledged } from '#lib/local/drill/writer.ts';
 import { RequestedWorkflow } from '#lib/local/workflow/requests.ts';
 
@@ -73,15 +74,25 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     await takenBack(stage);
   },
 
-  // More writes than the machine takes, for a while: slow, but alive.
+  // More reads than the machine takes, for a while: slow, but alive. Where the store holds up the leader's canaries, this goes
+  // on until one was told to be slow: a leader that was never slow would show nothing.
   overload: async (stage) => {
-    const { store, leader } = stage;
-    stage.begin('fault', 'the leader is overloaded: all of it is read without pause, eight times at once');
-    const until = Date.now() + OVERLOAD_MS;
-    const busy = async () => {
-      while (Date.now() < until && !stage.signal.aborted) await store.strain(leader);
+    const { store, leader, leaseMs, lines, signal } = stage;
+    stage.begin('fault', 'the leader is overloaded: eight at once read all of it, again and again');
+    const isShown = () =>
+      store.heldUpMs <= leaseMs ||
+      lines.some(({ kind, region }) => kind === 'canary-slow' && region === leader) ||
+      claimOf(lines) !== undefined;
+    let isOver = false;
+    const strain = async () => {
+      while (!isOver) await store.strain(leader);
     };
-    await Promise.all(Array.from({ length: 8 }, busy));
+    const watched = sleep(OVERLOAD_MS, undefined, { signal })
+      .then(() => stage.until('no canary of the leader is slow', isShown))
+      .finally(() => {
+        isOver = true;
+      });
+    await Promise.all([watched, ...Array.from({ length: 8 }, strain)]);
     stage.note({ phase: 'heal', at: leader, what: 'the overload is over' });
     await stage.calm();
     await takenBack(stage);
@@ -112,10 +123,7 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     stage.begin('fault', "the leader's Region is lost; so is the Region that takes over, half-way");
     let coordinator: RegionId | undefined;
     await stage.until('nobody claims the next epoch', () => {
-      const claimed = stage.lines.find(
-        ({ kind, outcome }) => kind === 'failover-claim' && outcome === 'claimed',
-      );
-      coordinator = claimed?.region as RegionId | undefined;
+      coordinator = claimOf(stage.lines)?.region as RegionId | undefined;
       return coordinator !== undefined;
     });
     await cloud.loseRegion(coordinator!);

@@ -118,6 +118,11 @@ export function tell(
   return [{ event: { atMs: line.atMs - faultMs, at: line.region, phase, what }, mayRepeat }];
 }
 
+/** The first claim of another epoch that went through; undefined while there is none. */
+export function claimOf(lines: readonly TelemetryLine[]): TelemetryLine | undefined {
+  return lines.find(({ kind, outcome }) => kind === 'failover-claim' && outcome === 'claimed');
+}
+
 /** How long each phase took, by the telemetry of the run that promoted; null where it is not known. All times are Unix ms. */
 export function phasesOf(
   lines: readonly TelemetryLine[],

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Endpoints } from '#lib/aws/config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -6,6 +7,7 @@ import { REFUSED } from '#lib/engines/postgres/lease-guard-sql.ts';
 import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
+import { ANSWER_MS } from '#lib/engines/postgres/write-path.ts';
 import { asApplicationRole } from '#lib/local/application-role.ts';
 import { BANK, MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
 import { OPEN_DOCUMENTS, someChange } from '#lib/local/demo/documents.ts';
@@ -20,8 +22,17 @@ const WRITTEN = 'RETURNING extract(epoch FROM clock_timestamp())::float8 * 1000 
 /** Of so many writes, one changes a wide row. */
 const WIDE_EVERY = 4;
 
+/**
+ * A canary behind a strain is late by this, ms, whatever the machine: so late that a leader that had died with it would be voted out
+ * by profile `fast`, and no later than a database may answer.
+ */
+const HELD_UP_MS = ANSWER_MS - 600;
+/** Between two strains, ms: one canary that is later still, on a machine that is busy itself, is made up for. */
+const BREATH_MS = 2_000;
+
 /** A bank in PostgreSQL databases: each write is a transfer, or a change of a document, with a reference of its own. */
 export class BankStore implements DrillStore {
+  readonly heldUpMs = HELD_UP_MS;
   readonly #endpoints: Endpoints;
 
   constructor(endpoints: Endpoints) {
@@ -75,11 +86,19 @@ export class BankStore implements DrillStore {
     return table === `${BANK}.transfers` && after?.reference ? [after.reference] : [];
   }
 
-  strain(region: RegionId): Promise<unknown> {
-    return this.#query(
+  async strain(region: RegionId): Promise<void> {
+    // Who reads shares the lock with others who do; a canary waits for all that have it.
+    await this.#query(
       region,
-      `SELECT count(*) FROM ${BANK}.transfers a, ${BANK}.accounts b WHERE a.amount <> b.balance`,
+      `DO $$ DECLARE ends_at timestamptz; BEGIN
+         LOCK TABLE understudy.heartbeat IN SHARE MODE;
+         ends_at := clock_timestamp() + interval '${HELD_UP_MS} ms';
+         WHILE clock_timestamp() < ends_at LOOP
+           PERFORM count(*) FROM ${BANK}.transfers a, ${BANK}.accounts b WHERE a.amount <> b.balance;
+         END LOOP;
+       END $$`,
     );
+    await sleep(BREATH_MS);
   }
 
   /** Sessions of the application's role that ask for no lease. What the lease guard refuses is tried again; nothing else is. */

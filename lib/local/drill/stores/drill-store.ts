@@ -37,8 +37,10 @@ export interface DrillStore {
   heldBy(region: RegionId): Promise<Held>;
   /** Names of the drill's writes that are in what a change of a report of what diverged has made. */
   writeIdsOf(change: unknown): readonly string[];
-  /** Reads all that a Region's store holds. */
+  /** Reads all that a Region's store holds, and holds up its canaries meanwhile by `heldUpMs`. */
   strain(region: RegionId): Promise<unknown>;
+  /** 0 where a canary may come through a strain as fast as ever. */
+  readonly heldUpMs: number;
   /** Undefined where nobody writes past the leases in a drill. */
   intrude(region: RegionId): Promise<Intruder | undefined>;
 }

@@ -12,6 +12,7 @@ const FIRST_ORDER = 10 ** 15;
 
 /** Orders in DynamoDB tables: each write is a new item with the table's key. */
 export class OrdersStore implements DrillStore {
+  readonly heldUpMs = 0;
   readonly #peers: AwsPeers;
   readonly #table: string;
   readonly #workload: Workload;
