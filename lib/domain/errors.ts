@@ -26,6 +26,7 @@ export const ERRORS = {
   },
   POSTGRES_UNREACHABLE: { summary: 'A PostgreSQL server did not answer', retry: 'later' },
   POSTGRES_REFUSED: { summary: 'A PostgreSQL server refused the role or its rights', retry: 'never' },
+  POSTGRES_TOO_OLD: { summary: 'A PostgreSQL server is of a version that can not take part', retry: 'never' },
   LOGIN_UNREADABLE: { summary: 'Nobody says how to be let into a database', retry: 'later' },
   POSTGRES_FAILED: { summary: 'A PostgreSQL server could not do what it was asked', retry: 'later' },
   POSTGRES_EXHAUSTED: {

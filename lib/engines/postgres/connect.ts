@@ -1,9 +1,11 @@
 import type pg from 'pg';
+import { UnderstudyError } from '#lib/domain/errors.ts';
 import { OWN_WRITES } from '#lib/engines/postgres/own-names.ts';
 import { isLoginRefused, postgresFailure } from '#lib/engines/postgres/postgres-failure.ts';
+import { wireOf } from '#lib/engines/postgres/wire.ts';
 import type { Logins } from '#lib/ports/logins.ts';
 
-/** Opens a connection of its own for each call. Throws POSTGRES_UNREACHABLE, POSTGRES_REFUSED or LOGIN_UNREADABLE. */
+/** Opens a connection of its own for each call. Throws POSTGRES_UNREACHABLE, POSTGRES_REFUSED, POSTGRES_TOO_OLD or LOGIN_UNREADABLE. */
 export type Connect = (options?: {
   /** For a walsender: it takes replication commands. */
   readonly replication?: boolean;
@@ -21,9 +23,17 @@ const SESSION = [
   // A role's are for its other users: whoever waits here says for whom, and tries again.
   'statement_timeout=0',
   'lock_timeout=20s',
+  'idle_in_transaction_session_timeout=0',
 ]
   .map((setting) => `-c ${setting}`)
   .join(' ');
+
+/** Oldest major version whose slots can leave out what was applied; and the oldest that knows of transaction_timeout. */
+const MIN_VERSION = 16;
+const TRANSACTION_TIMEOUT_VERSION = 17;
+/** How long a server may take to let in, ms. */
+const CONNECT_MS = 10_000;
+const NO_LIMIT = { text: 'SET transaction_timeout = 0', query_timeout: CONNECT_MS };
 
 type ConnectOptions = NonNullable<Parameters<Connect>[0]>;
 
@@ -50,7 +60,7 @@ async function open(
   // Loaded by whoever connects: other functions of a group start without it.
   const { default: driver } = await import('pg');
   const client = new driver.Client({
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
     ...config,
     options: SESSION,
@@ -60,10 +70,31 @@ async function open(
   });
   // A connection that is lost shows it to whoever asks next.
   client.on('error', () => {});
+  let version = '';
+  wireOf(client).on('parameterStatus', ({ parameterName, parameterValue }) => {
+    if (parameterName === 'server_version') version = parameterValue;
+  });
   try {
     await client.connect();
   } catch (error) {
     throw postgresFailure(error, 'connect');
   }
+  try {
+    const major = Number.parseInt(version, 10);
+    if (major < MIN_VERSION) throw tooOld(version);
+    // A server that does not know it would not let in whoever came with it.
+    if (major >= TRANSACTION_TIMEOUT_VERSION) await client.query(NO_LIMIT);
+  } catch (error) {
+    await client.end();
+    throw postgresFailure(error, 'connect');
+  }
   return client;
+}
+
+function tooOld(version: string): UnderstudyError {
+  return new UnderstudyError(
+    'POSTGRES_TOO_OLD',
+    `a slot of PostgreSQL ${version} would send on what was applied`,
+    `Upgrade to PostgreSQL ${MIN_VERSION} or later.`,
+  );
 }

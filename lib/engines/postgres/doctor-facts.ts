@@ -19,8 +19,6 @@ export type TableFacts = {
 
 /** What a database says about itself, as far as replication asks. */
 export type PostgresFacts = {
-  /** As in `server_version_num`. */
-  readonly version: number;
   readonly settings: Readonly<Record<string, string>>;
   readonly role: string;
   /** May the role read and make slots? */
@@ -61,7 +59,7 @@ export async function postgresFacts(client: pg.Client, publication = 'understudy
     [SETTINGS],
   );
   const role = await one(`
-    SELECT current_setting('server_version_num')::int AS version, rolname AS role,
+    SELECT rolname AS role,
            rolsuper OR rolreplication OR EXISTS (
              SELECT FROM pg_roles r WHERE r.rolname IN ('rds_replication', 'rds_superuser')
                AND pg_has_role(current_user, r.oid, 'member')) AS replicates,
@@ -100,7 +98,6 @@ export async function postgresFacts(client: pg.Client, publication = 'understudy
   );
   const guarded = await guardedTables(client);
   return {
-    version: role.version!,
     settings: Object.fromEntries(settings.rows.map(({ name, setting }) => [name, setting])),
     role: role.role!,
     mayReplicate: role.replicates!,

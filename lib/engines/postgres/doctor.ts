@@ -12,8 +12,6 @@ export type Finding = {
   readonly fix: string;
 };
 
-/** Oldest major version whose slots can leave out what was applied. */
-const MIN_VERSION = 160_000;
 const LONG_SECONDS = 600;
 
 /** What is missing or risky in a database before it leads or follows, each with what mends it; none if all is well. */
@@ -29,18 +27,10 @@ export function diagnosePostgres(facts: PostgresFacts): readonly Finding[] {
   ];
 }
 
-function serverFindings({ version, settings, slotsUsed, slotsLost, sendersUsed }: PostgresFacts): Finding[] {
+function serverFindings({ settings, slotsUsed, slotsLost, sendersUsed }: PostgresFacts): Finding[] {
   const findings: Finding[] = [];
   const failed = (check: string, what: string, fix: string) =>
     findings.push({ verdict: 'failed', check, what, fix });
-  if (version < MIN_VERSION) {
-    const major = Math.floor(version / 10_000);
-    failed(
-      'version',
-      `PostgreSQL ${major} sends on what was applied to it`,
-      'Upgrade to PostgreSQL 16 or later.',
-    );
-  }
   if (settings.wal_level !== 'logical') {
     const fix = `ALTER SYSTEM SET wal_level = 'logical'; then restart (RDS: rds.logical_replication = 1)`;
     failed('wal_level', `wal_level is ${settings.wal_level}`, fix);

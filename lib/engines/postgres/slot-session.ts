@@ -61,7 +61,7 @@ export async function openSlot(
   return status;
 }
 
-/** How a slot stands. One query. */
+/** How a slot stands. One query; as JSON, as servers before 17 give no reason. */
 export async function slotStatus(client: pg.Client, slot: string): Promise<SlotStatus> {
   const { rows } = await client.query<{
     active: boolean;
@@ -69,10 +69,10 @@ export async function slotStatus(client: pg.Client, slot: string): Promise<SlotS
     retained: string;
     confirmed: string;
   }>(
-    `SELECT active, wal_status = 'lost' OR invalidation_reason IS NOT NULL AS lost,
+    `SELECT active, wal_status = 'lost' OR to_jsonb(s) ->> 'invalidation_reason' IS NOT NULL AS lost,
             coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0) AS retained,
             coalesce(confirmed_flush_lsn, '0/0') AS confirmed
-       FROM pg_replication_slots WHERE slot_name = $1`,
+       FROM pg_replication_slots s WHERE slot_name = $1`,
     [slot],
   );
   const row = rows[0];

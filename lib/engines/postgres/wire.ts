@@ -11,6 +11,10 @@ export type Wire = {
   bind(portal: { statement: string; values: readonly (Uint8Array | string | null)[] }): void;
   execute(portal: Record<string, never>): void;
   sync(): void;
+  on(
+    event: 'parameterStatus',
+    listen: (status: { parameterName: string; parameterValue: string }) => void,
+  ): void;
   readonly stream: Duplex;
 };
 

@@ -7,7 +7,6 @@ import { prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { startTestPostgres, type TestPostgres } from '../../support/postgres.ts';
 
 const WELL: PostgresFacts = {
-  version: 180_000,
   settings: {
     wal_level: 'logical',
     max_replication_slots: '10',
@@ -51,7 +50,6 @@ describe('the checks of a database', () => {
   });
 
   test.each<[string, Partial<PostgresFacts>, 'failed' | 'warning', RegExp]>([
-    ['version', { version: 150_004 }, 'failed', /Upgrade to PostgreSQL 16/],
     [
       'wal_level',
       { settings: { ...WELL.settings, wal_level: 'replica' } },
