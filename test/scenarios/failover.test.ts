@@ -7,6 +7,7 @@ import { DRILL_REGIONS, playDrill, telemetryOf } from '#lib/local/drill/play-dri
 import { runDrill } from '#lib/local/drill/run-drill.ts';
 import type { TelemetryLine } from '#lib/local/drill/timeline.ts';
 import { EmbeddedCloud } from '#lib/local/embedded-cloud.ts';
+import { begunOnceMore } from '../support/begun-once-more.ts';
 
 const LEADER = 'eu-west-1';
 /** To whom a drill hands over. */
@@ -20,15 +21,17 @@ async function play(
   { flip, profile = 'fast' }: { readonly flip?: 'data-plane'; readonly profile?: Profile['name'] } = {},
 ): Promise<DrillReport> {
   const { signal } = new AbortController();
-  const report = await playDrill({
-    scenario,
-    profile,
-    rate: 30,
-    calmMs: flip === undefined ? CALM_MS : LONG_CALM_MS,
-    // Route 53 asks every ten seconds; a test has less patience.
-    ...(flip && { flip, healthIntervalMs: 500 }),
-    signal,
-  });
+  const report = await begunOnceMore(() =>
+    playDrill({
+      scenario,
+      profile,
+      rate: 30,
+      calmMs: flip === undefined ? CALM_MS : LONG_CALM_MS,
+      // Route 53 asks every ten seconds; a test has less patience.
+      ...(flip && { flip, healthIntervalMs: 500 }),
+      signal,
+    }),
+  );
   expect(report.failures).toEqual([]);
   expect(report).toMatchObject({ ok: true, digestsEqual: true });
   expect(report.acknowledged).toBeGreaterThan(0);
