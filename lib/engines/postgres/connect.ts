@@ -24,6 +24,8 @@ const SESSION = [
   'statement_timeout=0',
   'lock_timeout=20s',
   'idle_in_transaction_session_timeout=0',
+  // Rows that a policy hides from the role are not to be missing without a word.
+  'row_security=off',
 ]
   .map((setting) => `-c ${setting}`)
   .join(' ');
