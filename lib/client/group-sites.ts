@@ -44,6 +44,7 @@ export function groupSites(options: GroupOptions): GroupSites {
   const group = parseGroupId(options.group);
   const table = options.controlTable ?? `understudy-${group}-control`;
   const times = registerTable === undefined ? AT_HAND : ACROSS;
+  const wait = (ms: number) => sleep(ms);
   const clock = { now: () => Date.now(), steadyMs: () => performance.now() };
   return {
     finder: new LeaderFinder({ name, ttlSeconds, now: clock.now }),
@@ -56,12 +57,12 @@ export function groupSites(options: GroupOptions): GroupSites {
         registerTable === undefined
           ? new AwsAcceptor({ dynamodb, group, table })
           : new MrscAcceptor({ dynamodb, group, table: registerTable, region, newNonce: randomUUID });
-      return { dynamodb, lease: new LeaderLease({ region, acceptor, clock, times }) };
+      return { dynamodb, lease: new LeaderLease({ region, acceptor, clock, sleep: wait, times }) };
     },
     targetOf: (leader, target) =>
       endpoints === undefined ? siblingOf(leader, target) : canonicalTarget(endpoints[leader] ?? target),
     now: clock.now,
-    sleep: (ms) => sleep(ms),
+    sleep: wait,
     ...(onEvent && { onEvent }),
   };
 }

@@ -5,9 +5,10 @@ import {
   DRAWN_MS,
   type LookTimes,
   REFUSED_MS,
+  SOON_MS,
   WRITE_MS,
 } from '#lib/domain/control/application-lease.ts';
-import { leadershipOf, nextLeaderBy } from '#lib/domain/control/leadership.ts';
+import { leadershipOf, leadsSoon, nextLeaderBy } from '#lib/domain/control/leadership.ts';
 import { type Moment, passedMs } from '#lib/domain/control/watch.ts';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -25,6 +26,7 @@ export type LeaderLeaseDeps = {
     draw(draw: Draw): Promise<Answer<'drawn' | 'spent' | 'deposed'>>;
   };
   readonly clock: SteadyClock;
+  readonly sleep: (ms: number) => Promise<void>;
   /** By where the acceptor is. Default: at hand, in the Region's control table. */
   readonly times?: LookTimes;
 };
@@ -42,6 +44,8 @@ export class LeaderLease {
   /** Writes that were drawn and not begun. `size` was drawn at once. */
   #drawn: { readonly epoch: Epoch; readonly asked: Moment; readonly size: number; left: number } | undefined;
   #drawing: Promise<void> | undefined;
+  /** The newest epoch in which this Region was seen to hold a lease. */
+  #held: Epoch | undefined;
 
   constructor(deps: LeaderLeaseDeps) {
     this.#deps = deps;
@@ -111,8 +115,30 @@ export class LeaderLease {
     this.#drawn = { epoch: from.epoch, asked, size: count, left: count };
   }
 
-  /** Throws NOT_LEADER; nothing was written then. */
+  /**
+   * Waits for a moment where this Region is about to lead: whoever was sent here ahead of its first lease writes as soon as it
+   * holds it. Throws NOT_LEADER; nothing was written then.
+   */
   async #epochNow(): Promise<Epoch> {
+    const { region, sleep } = this.#deps;
+    const since = this.#moment();
+    for (;;) {
+      const now = await this.#lookAgain();
+      if (typeof now !== 'string') {
+        this.#held = now;
+        return now;
+      }
+      const { acceptor } = this.#seen!;
+      if (!leadsSoon(acceptor, region, this.#held) || passedMs(since, this.#moment()) >= SOON_MS) {
+        const next = nextLeaderBy(acceptor);
+        throw new NotLeaderError(`${region} takes no writes: ${now}`, next === region ? undefined : next);
+      }
+      await sleep(REFUSED_MS);
+    }
+  }
+
+  /** The epoch in which a write may begin now, or why none may, by a look that is not too old. */
+  async #lookAgain(): Promise<Epoch | string> {
     const seen = this.#seen;
     const freshMs =
       seen !== undefined && typeof this.#refusal() === 'string' ? REFUSED_MS : this.#times.freshMs;
@@ -122,13 +148,7 @@ export class LeaderLease {
       });
       await this.#reading;
     }
-    const refusal = this.#refusal();
-    if (typeof refusal !== 'string') return refusal;
-    const next = nextLeaderBy(this.#seen!.acceptor);
-    throw new NotLeaderError(
-      `${this.#deps.region} takes no writes: ${refusal}`,
-      next === this.#deps.region ? undefined : next,
-    );
+    return this.#refusal();
   }
 
   async #look(): Promise<void> {

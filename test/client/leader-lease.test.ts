@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
 import type { NotLeaderError } from '#lib/client/not-leader-error.ts';
-import { ACROSS, AT_HAND, DRAWN_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
+import { ACROSS, AT_HAND, DRAWN_MS, SOON_MS, WRITE_MS } from '#lib/domain/control/application-lease.ts';
 import { MAX_DRIFT, PROFILES } from '#lib/domain/control/profile.ts';
 import { claim, founded } from '#lib/domain/control/register.ts';
 import { MemoryAcceptor } from '#lib/local/memory/memory-acceptor.ts';
@@ -22,6 +22,8 @@ let counter: number;
 let reads: number;
 /** How long the store takes for a write, ms. */
 let storeMs: number;
+/** What happens while a write waits. */
+let whileWaiting: () => Promise<unknown>;
 const made: number[] = [];
 
 const write = async () => {
@@ -43,6 +45,7 @@ beforeEach(async () => {
   counter = 0;
   reads = 0;
   storeMs = 5;
+  whileWaiting = async () => {};
   made.length = 0;
   await acceptor.join(ballot(1), founded(EU, E1, 'first'));
   await beat();
@@ -56,6 +59,10 @@ beforeEach(async () => {
       draw: (draw) => acceptor.draw(draw),
     },
     clock: { now: () => START + steadyMs + wallOffMs, steadyMs: () => steadyMs },
+    sleep: async (ms) => {
+      steadyMs += ms;
+      await whileWaiting();
+    },
   });
 });
 
@@ -82,6 +89,7 @@ describe('a write under the lease', () => {
           draw: (draw) => acceptor.draw(draw),
         },
         clock: { now: () => START + steadyMs, steadyMs: () => steadyMs },
+        sleep: async () => {},
         times,
       }).write(write);
     await across(ACROSS.freshMs);
@@ -111,6 +119,38 @@ describe('a write under the lease', () => {
     steadyMs += FRESH_MS + 1;
     await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
     expect(made).toEqual([]);
+  });
+
+  test('that comes to the successor ahead of its first lease is made as soon as it holds one', async () => {
+    const by = { epoch: E1, coordinator: US, run: 'run' };
+    const { register } = claim(founded(US, E1, 'first'), { ...by, phase: 'switching-over', successor: EU });
+    await acceptor.vote(E1, 'over');
+    await acceptor.accept(ballot(2), register);
+    const steps = [
+      () => acceptor.accept(ballot(3), founded(EU, E2, 'run')),
+      // What it has been lent, it tells with its next beat only.
+      () => acceptor.beat({ epoch: E2, counter: 7, leaseUntilMs: 0 }),
+      () => acceptor.beat({ epoch: E2, counter: 8, leaseUntilMs: START + 10_000 }),
+    ];
+    whileWaiting = async () => steadyMs % 40 === 0 && steps.shift()?.();
+    expect((await lease.write(write)).epoch).toBe(E2);
+    expect(steps).toEqual([]);
+    expect(made).toEqual([120 + storeMs]);
+  });
+
+  test('waits for a first lease no longer than for a moment, and not at all for one that is over', async () => {
+    await acceptor.vote(E1, 'over');
+    await acceptor.accept(ballot(2), founded(EU, E2, 'run'));
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER', leader: undefined });
+    expect(steadyMs).toBe(SOON_MS);
+    await acceptor.beat({ epoch: E2, counter: 7, leaseUntilMs: START + 1_000 });
+    steadyMs += FRESH_MS;
+    await lease.write(write);
+    await acceptor.beat({ epoch: E2, counter: 8, leaseUntilMs: 0 });
+    steadyMs = 1_000;
+    await expect(lease.write(write)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    expect(steadyMs).toBe(1_000);
+    expect(made).toHaveLength(1);
   });
 
   test('that is refused is told where writes go on, as soon as that is decided', async () => {
@@ -165,7 +205,7 @@ describe('a leader that no other Region hears', () => {
     watchers.onLeaseLost = onLeaseLost;
     watchers.restart(EU);
     const { clock } = watchers.group;
-    const lease = new LeaderLease({ region: EU, acceptor: watchers.group.acceptor(EU), clock });
+    const lease = new LeaderLease({ region: EU, acceptor: watchers.group.acceptor(EU), clock, sleep: watchers.group.sleep });
     await watchers.pass(2_000);
     expect((await lease.write(async () => 'made')).result).toBe('made');
     for (const region of [US, AP]) watchers.asleep.add(region);

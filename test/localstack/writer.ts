@@ -60,7 +60,7 @@ export class Writer {
         });
         return {
           handle: { region, dynamodb },
-          lease: new LeaderLease({ region, acceptor, clock }),
+          lease: new LeaderLease({ region, acceptor, clock, sleep: (ms) => sleep(ms) }),
         };
       },
       now: clock.now,

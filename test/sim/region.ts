@@ -290,7 +290,7 @@ export class RegionTwin {
     const { region } = this;
     const store = world.store(process, region);
     const acceptor = world.acceptors(process).of(region);
-    const deps = { region, acceptor, clock: process.clock };
+    const deps = { region, acceptor, clock: process.clock, sleep: (ms: number) => process.sleep(ms) };
     const lease = world.hooks.lease?.(deps) ?? new LeaderLease(deps);
     void (async () => {
       for (;;) {

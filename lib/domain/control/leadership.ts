@@ -8,6 +8,19 @@ export function nextLeaderBy({ accepted }: Acceptor): RegionId | undefined {
   return phase === 'leading' ? leader : successor;
 }
 
+/**
+ * Has `region` been named the leader, or the one to come, and not held a lease in that epoch yet? By its own acceptor, which
+ * tells no lease after the last one, either: `held` is the newest epoch in which it was seen to hold one.
+ */
+export function leadsSoon(own: Acceptor, region: RegionId, held?: Epoch): boolean {
+  const { accepted, beat, vote } = own;
+  const register = accepted?.value;
+  if (register === undefined || register.epoch === held || nextLeaderBy(own) !== region) return false;
+  if (register.phase !== 'leading') return true;
+  const isHandingOver = vote !== undefined && vote >= register.epoch;
+  return !isHandingOver && (beat?.epoch !== register.epoch || beat.leaseUntilMs === 0);
+}
+
 /** The epoch that `region` leads by its own acceptor, at `nowMs` of its own clock (Unix ms); or why it does not. */
 export function leadershipOf(
   { accepted, beat, vote }: Acceptor,

@@ -6,6 +6,7 @@
  * or its leader has not granted so many writes yet.
  */
 import { createServer, type IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AwsPeers } from '#lib/aws/aws-peers.ts';
 import { readConfig } from '#lib/aws/config.ts';
 import { LeaderLease } from '#lib/client/leader-lease.ts';
@@ -25,6 +26,7 @@ const lease = new LeaderLease({
   region: config.region,
   acceptor,
   clock,
+  sleep: (ms) => sleep(ms),
   times: lookTimesOf(config.register),
 });
 
