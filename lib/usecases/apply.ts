@@ -8,6 +8,7 @@ import type { ApplyLease, ApplyState, Control } from '#lib/ports/control.ts';
 import type { GroupPeers } from '#lib/ports/group-peers.ts';
 import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
 import type { Telemetry } from '#lib/ports/telemetry.ts';
+import { type Standing, standingOf } from '#lib/usecases/control/standing.ts';
 
 /** Entries, and records and their bytes, that one run applies at most: between two runs the position is saved. */
 const RUN_ENTRIES = 32;
@@ -39,16 +40,21 @@ export async function applyLog(
   mayGoOn: () => boolean,
   held?: Holding,
 ): Promise<Holding | undefined> {
-  const { leader, epoch, attached } = await deps.control.role();
+  const [{ leader, epoch, attached }, standing] = await Promise.all([
+    deps.control.role(),
+    held === undefined ? standingOf(deps.peers.log(deps.region), deps.control) : undefined,
+  ]);
   if (leader === deps.region || attached < epoch) return undefined;
   // Whoever takes the lease voids the one before it, so it isn't taken where there is nothing to do.
   // A new epoch may have begun with a re-attachment, which takes log and position back.
   const holding = held?.epoch === epoch ? held : undefined;
-  if (holding === undefined && (await isCurrent(deps))) return undefined;
+  if (standing !== undefined && isCurrent(standing)) return undefined;
+  let known = standing?.head;
   let { lease, state } = holding ?? (await deps.control.takeLease(LANE_0));
   const store = deps.storeOf(leader);
   while (mayGoOn()) {
-    const end = await deps.peers.log(deps.region).head(LANE_0);
+    const end = known ?? (await deps.peers.log(deps.region).head(LANE_0));
+    known = undefined;
     const stepped = await stepSnapshot(deps, store, lease, state, { leader, epoch }, end);
     if (stepped.kind === 'lost') return lost(deps);
     const run = await nextRun(deps, store, stepped.state, end);
@@ -64,10 +70,9 @@ export async function applyLog(
   return { lease, state, epoch };
 }
 
-async function isCurrent(deps: ApplyDeps): Promise<boolean> {
-  const { applied, snapshot } = await deps.control.applyState(LANE_0);
-  if (applied === undefined || snapshot !== undefined) return false;
-  return applied.lsn === (await deps.peers.log(deps.region).head(LANE_0)).lastLsn;
+function isCurrent({ head, state }: Standing): boolean {
+  const { applied, snapshot } = state;
+  return applied !== undefined && snapshot === undefined && applied.lsn === head.lastLsn;
 }
 
 /**

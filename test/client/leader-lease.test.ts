@@ -205,7 +205,12 @@ describe('a leader that no other Region hears', () => {
     watchers.onLeaseLost = onLeaseLost;
     watchers.restart(EU);
     const { clock } = watchers.group;
-    const lease = new LeaderLease({ region: EU, acceptor: watchers.group.acceptor(EU), clock, sleep: watchers.group.sleep });
+    const lease = new LeaderLease({
+      region: EU,
+      acceptor: watchers.group.acceptor(EU),
+      clock,
+      sleep: watchers.group.sleep,
+    });
     await watchers.pass(2_000);
     expect((await lease.write(async () => 'made')).result).toBe('made');
     for (const region of [US, AP]) watchers.asleep.add(region);

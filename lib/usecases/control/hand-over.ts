@@ -97,21 +97,34 @@ export async function handOver(deps: FailoverDeps, given: FailoverState): Promis
   );
   const [claim, yielded, started] = await Promise.all([
     claiming,
-    yielding.then((last) => decided(deps, state, 'yield', { ...state.input }, last)),
+    yielding,
     claiming.then(
       (claimed) => ahead && begin(deps, { ...state, claim: claimed }, { ahead, onward, sealing, yielding }),
     ),
   ]);
+  // It is written down meanwhile.
+  const noted = decided(deps, state, 'yield', { ...state.input }, yielded);
+  const known = { ...state, claim, yield: yielded };
+  const fit = prepared.outcome === 'fit' ? { ...prepared, asked: given.input } : undefined;
+  const result = await goOn(deps, known, fit, started);
+  await noted;
+  return result;
+}
+
+/** What is left once the last writes are in the log, as far as there is anything to do. */
+async function goOn(
+  deps: FailoverDeps,
+  state: FailoverState & { readonly claim: ClaimResult; readonly yield: YieldResult },
+  fit: (Fit & { readonly asked: FailoverInput }) | undefined,
+  begun: ReturnType<typeof begin>,
+): Promise<HandoverResult> {
+  const { claim, yield: yielded } = state;
   if (yielded.outcome === 'refused') return { ...yielded, stopped: true };
   if (claim.outcome !== 'claimed') {
     const why = 'why' in claim ? claim.why : `epoch ${claim.epoch} has been claimed by another run`;
     return { outcome: 'refused', code: 'FAILOVER_REFUSED', why, stopped: true };
   }
-  const known = { ...state, claim, yield: yielded };
-  const rest =
-    prepared.outcome === 'fit'
-      ? await finish(deps, known, { ...prepared, asked: given.input }, started)
-      : undefined;
+  const rest = fit && (await finish(deps, state, fit, begun));
   return rest === undefined
     ? { outcome: 'claimed', claim, yield: yielded }
     : { outcome: 'handed-over', claim, yield: yielded, ...rest };

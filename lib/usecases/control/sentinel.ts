@@ -36,6 +36,8 @@ export type SentinelDeps = WatcherDeps & {
   readonly onLeaseLost?: 'fence' | 'continue';
 };
 
+/** For how long a coordinator may count on while the successor's request for its lease is on its way, ms. */
+const AHEAD_MS = 100;
 /** Between two looks of a Region that everybody waits for, ms. */
 const NEXT_MS = 10;
 
@@ -63,6 +65,7 @@ export class Sentinel {
   #drained: Head | undefined;
   /** The epoch for which this Region has asked for a lease before it leads. */
   #askedAhead: Epoch | undefined;
+  #asking: Promise<void> | undefined;
   /** The epoch of which this sentinel has told that its store has yet to drain. */
   #awaited: Epoch | undefined;
   readonly #writes = new WriteCount();
@@ -116,10 +119,14 @@ export class Sentinel {
     if (isBehind(own, register) && (await this.#catchUp(own, register))) return;
     if (this.#lent?.epoch !== register.epoch) this.#lent = undefined;
     this.#isNext = register.phase === 'switching-over' && register.successor === region;
-    if (this.#isNext) await this.#askAhead(own, register);
+    if (this.#isNext) this.#askAhead(own, register);
     if (!(await this.#isDrained(register))) return;
     const leads = register.phase === 'leading' && register.leader === region;
     if (leads) this.#tryCanary(register);
+    if (leads && this.#asking !== undefined) {
+      await this.#asking;
+      own = await acceptors.of(region).read();
+    }
     await this.#follow(own, register);
     if (leads) await this.#lead(own, register);
     else {
@@ -155,26 +162,37 @@ export class Sentinel {
 
   /**
    * The successor of a switchover asks for its lease while the last writes are still on their way to it. It tells nobody
-   * of it before it leads. It asks once: who does so again and again would seem to be a leader that goes on.
+   * of it before it leads. It asks once: who does so again and again would seem to be a leader that goes on. The looks go on
+   * meanwhile.
    */
-  async #askAhead(own: Acceptor, register: Register): Promise<void> {
-    if (this.#deps.control === undefined || this.#askedAhead === register.epoch) return;
-    this.#askedAhead = register.epoch;
-    const now = momentOf(this.#deps.clock);
-    this.#writes.look(own, register.epoch, now.wallMs);
-    const follows = this.#countOn(own, register, now);
-    await this.#beat(register, now, follows);
-    // Where the coordinator has counted on meanwhile, the answers have told how far.
-    if (this.leaseLeftMs === 0) {
+  #askAhead(own: Acceptor, register: Register): void {
+    const { clock, control, telemetry } = this.#deps;
+    const { epoch } = register;
+    if (control === undefined || this.#askedAhead === epoch) return;
+    this.#askedAhead = epoch;
+    const ask = async () => {
+      const now = momentOf(clock);
+      this.#writes.look(own, epoch, now.wallMs);
+      await this.#beat(register, now, this.#countOn(own, register, now, AHEAD_MS));
+      // Where the coordinator has counted on meanwhile, the answers have told how far.
+      if (this.leaseLeftMs > 0) return;
       this.#counter += 1;
-      await this.#beat(register, momentOf(this.#deps.clock), this.#sent);
-    }
+      await this.#beat(register, momentOf(clock), this.#sent);
+    };
+    this.#asking = ask()
+      .catch((error) => telemetry.event('ask-failed', { epoch, why: String(error) }))
+      .finally(() => {
+        this.#asking = undefined;
+      });
   }
 
-  /** Counts on, above what a coordinator sent in this epoch, whose counter is the time. Returns where the own item stands. */
-  #countOn(own: Acceptor, { epoch }: Register, now: Moment): number {
+  /**
+   * Counts on, above what a coordinator sent in this epoch, whose counter is the time; `aheadMs` above what it may send
+   * meanwhile. Returns where the own item stands.
+   */
+  #countOn(own: Acceptor, { epoch }: Register, now: Moment, aheadMs = 0): number {
     const newest = counterOf(own, epoch);
-    this.#counter = Math.max(this.#counter + 1, newest + 1, now.wallMs);
+    this.#counter = Math.max(this.#counter + 1, newest + 1, now.wallMs + aheadMs);
     return newest;
   }
 

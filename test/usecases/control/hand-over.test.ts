@@ -164,7 +164,19 @@ describe('a switchover', () => {
       for (const region of [EU, AP]) watchers.asleep.add(region);
       await group.vote(E1, ...group.members);
       await change((value) => claim(value, { ...by, epoch: E1, phase: 'switching-over', successor: US }));
+      // The coordinator goes on meanwhile, and says so: its counter is the time.
+      for (const at of [EU, AP])
+        await group.acceptor(at).beat({ epoch: E2, counter: group.now() + 60, leaseUntilMs: 0 });
       await watchers.pass(PROFILES.fast.lookMs);
+    });
+
+    test('and gets it with the first try, whatever the coordinator has said meanwhile', async () => {
+      const counters = group.members.map(async (at) => (await group.acceptor(at).read()).beat?.counter);
+      const [own] = await Promise.all(counters);
+      expect(await Promise.all(counters)).toEqual([own, own, own]);
+      // The next one would have counted on from what the others hold.
+      expect(own! - group.now()).toBeLessThanOrEqual(100);
+      expect(watchers.leaseLeftMs(US)).toBeGreaterThan(PROFILES.fast.leaseMs - 2 * PROFILES.fast.lookMs);
     });
 
     test('and tell nobody of it before it leads, but in that very moment', async () => {
@@ -195,6 +207,7 @@ describe('a switchover', () => {
         coordinator: EU,
         silent: [],
       } as const;
+      await watchers.pass(2 * PROFILES.fast.lookMs);
       await group.run(fenceOld(group.failoverDeps(EU), { ...STATE, claim: claimed }, US));
       expect((await group.acceptor(US).read()).beat).toEqual(beat);
       for (const at of [EU, AP]) {
