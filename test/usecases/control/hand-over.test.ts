@@ -167,8 +167,7 @@ describe('a switchover', () => {
       await change((value) => claim(value, { ...by, epoch: E1, phase: 'switching-over', successor: US }));
       // The coordinator goes on meanwhile, and says so: its counter is the time.
       said = group.now() + 60;
-      for (const at of [EU, AP])
-        await group.acceptor(at).beat({ epoch: E2, counter: said, leaseUntilMs: 0 });
+      for (const at of [EU, AP]) await group.acceptor(at).beat({ epoch: E2, counter: said, leaseUntilMs: 0 });
       await watchers.pass(PROFILES.fast.lookMs);
     });
 
