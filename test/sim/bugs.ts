@@ -92,7 +92,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'accept-without-vote',
     breaks: 'a Region accepts an epoch only after it has voted against the one before',
-    seeds: [30, 28],
+    seeds: [110, 30],
     acceptor: acceptorBy({
       accept: (item, ballot, value) => accept({ ...item, vote: (value.epoch - 1) as Epoch }, ballot, value),
     }),
