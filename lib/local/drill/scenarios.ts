@@ -5,6 +5,7 @@ import type { Epoch } from '#lib/domain/lsn.ts';
 import type { Scenario } from '#lib/local/drill/drill-report.ts';
 import { secondsText } from '#lib/local/drill/report-facts.ts';
 import type { Stage } from '#lib/local/drill/run-drill.ts';
+import { HELD_UP_MS } from '#lib/local/drill/stores/strain.ts';
 import { claimOf } from '#lib/local/drill/timeline.ts';
 import type { Acknowledged } from '#lib/local/drill/writer.ts';
 import { RequestedWorkflow } from '#lib/local/workflow/requests.ts';
@@ -74,13 +75,13 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
     await takenBack(stage);
   },
 
-  // More reads than the machine takes, for a while: slow, but alive. Where the store holds up the leader's canaries, this goes
-  // on until one was told to be slow: a leader that was never slow would show nothing.
+  // More reads than the machine takes, for a while: slow, but alive. Where a canary that is held up by them is slow by the profile,
+  // this goes on until one was told to be: a leader that was never slow would show nothing.
   overload: async (stage) => {
     const { store, leader, leaseMs, lines, signal } = stage;
     stage.begin('fault', 'the leader is overloaded: eight at once read all of it, again and again');
     const isShown = () =>
-      store.heldUpMs <= leaseMs ||
+      HELD_UP_MS <= leaseMs ||
       lines.some(({ kind, region }) => kind === 'canary-slow' && region === leader) ||
       claimOf(lines) !== undefined;
     let isOver = false;

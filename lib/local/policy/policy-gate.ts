@@ -6,6 +6,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { denies } from '#lib/local/policy/policy-rules.ts';
 import { PolicyStore, type StoredPolicy } from '#lib/local/policy/policy-store.ts';
 import { canWrite, writesOf } from '#lib/local/policy/writes-of.ts';
@@ -21,14 +22,21 @@ export type GateOptions = {
 
 const POLICY_BYTES = 20_480;
 const ERRORS = 'com.amazonaws.dynamodb.v20120810#';
+/** An operation that DynamoDB has not: for a drill, what is written to a table from now on is kept back for a while. */
+const HOLD_UP = 'HoldUpWrites';
+/** How often it is asked whether that is over, ms. */
+const HELD_POLL_MS = 50;
 
 /**
  * Stands before a DynamoDB server that knows no resource policies: keeps them, with revisions, and refuses a write
- * that one denies to the principal of the request's access key. All else it hands on as it is.
+ * that one denies to the principal of the request's access key. All else it hands on as it is, and at once, unless it was asked
+ * to hold up a table's writes (`holdUpWrites`).
  */
 export function createGate({ target, file, principals }: GateOptions): Server {
   const store = new PolicyStore(file);
   const agent = new Agent({ keepAlive: true, maxSockets: 128 });
+  /** Until when the writes of a table are kept back, Unix ms. */
+  const heldUntil = new Map<string, number>();
   const ask = (from: IncomingMessage, headers: object, body?: string) =>
     new Promise<IncomingMessage>((resolve, reject) => {
       const { method, url: path } = from;
@@ -105,10 +113,17 @@ export function createGate({ target, file, principals }: GateOptions): Server {
     const operation = String(from.headers['x-amz-target'] ?? '').split('.')[1] ?? '';
     const work = async (): Promise<void> => {
       if (operation.endsWith('ResourcePolicy')) return changePolicy(operation, from, to);
-      if (store.isEmpty || !canWrite(operation)) return handOn(from, to);
+      if (operation === HOLD_UP) {
+        const { TableName, Ms } = JSON.parse(await textOf(from)) as { TableName: string; Ms: number };
+        heldUntil.set(TableName, Date.now() + Ms);
+        return succeed(to, {});
+      }
+      if ((store.isEmpty && heldUntil.size === 0) || !canWrite(operation)) return handOn(from, to);
       const body = await textOf(from);
       const principal = principalOf(from, principals);
-      for (const { action, table } of writesOf(operation, body)) {
+      const writes = writesOf(operation, body);
+      while (writes.some(({ table }) => (heldUntil.get(table) ?? 0) > Date.now())) await sleep(HELD_POLL_MS);
+      for (const { action, table } of writes) {
         const stored = store.of(table);
         if (stored === undefined || !denies(stored.policy, { principal, action, resource: stored.arn }))
           continue;
@@ -120,6 +135,18 @@ export function createGate({ target, file, principals }: GateOptions): Server {
     // As a server that is gone: whoever asks sees its connection end.
     work().catch(() => to.destroy());
   });
+}
+
+/** Has the gate at `endpoint` keep back what is written to a table in the next `ms`, and hand it on then; 0 ends it. */
+export async function holdUpWrites(endpoint: string, table: string, ms: number): Promise<void> {
+  const headers = { 'x-amz-target': `DynamoDB_20120810.${HOLD_UP}` };
+  const response = await fetch(endpoint, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify({ TableName: table, Ms: ms }),
+  });
+  if (!response.ok) throw new Error(`the policy gate answered ${response.status}`);
+  await response.arrayBuffer();
 }
 
 /** The principal is whoever the access key of the signature belongs to. */

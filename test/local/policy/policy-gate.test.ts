@@ -14,6 +14,7 @@ import {
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { holdUpWrites } from '#lib/local/policy/policy-gate.ts';
 import { GatedDynamo, ROLE } from '../../support/gated-dynamodb.ts';
 
 let gated: GatedDynamo;
@@ -49,6 +50,20 @@ async function denied() {
   await own.send(new PutResourcePolicyCommand({ ResourceArn: arn, Policy: policy }));
   return { table, arn, policy };
 }
+
+describe('writes that are held up', () => {
+  test('are handed on once that is over, and nothing else waits', async () => {
+    const TableName = await gated.createTable();
+    const elsewhere = await gated.createTable();
+    await holdUpWrites(gated.endpoint, TableName, 60_000);
+    const late = own.send(new PutItemCommand({ TableName, Item: item }));
+    await own.send(new PutItemCommand({ TableName: elsewhere, Item: item }));
+    expect((await own.send(new GetItemCommand({ TableName, Key: item }))).Item).toBeUndefined();
+    await holdUpWrites(gated.endpoint, TableName, 0);
+    await late;
+    expect((await own.send(new GetItemCommand({ TableName, Key: item }))).Item).toEqual(item);
+  });
+});
 
 describe('a resource policy', () => {
   test('denies every kind of write of whoever it does not exempt, and lets the exempt write', async () => {

@@ -7,11 +7,11 @@ import { REFUSED } from '#lib/engines/postgres/lease-guard-sql.ts';
 import { isOfUsers } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { literal } from '#lib/engines/postgres/quote.ts';
-import { ANSWER_MS } from '#lib/engines/postgres/write-path.ts';
 import { asApplicationRole } from '#lib/local/application-role.ts';
 import { BANK, MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
 import { OPEN_DOCUMENTS, someChange } from '#lib/local/demo/documents.ts';
 import type { DrillStore, Held, Intruder } from '#lib/local/drill/stores/drill-store.ts';
+import { BREATH_MS, HELD_UP_MS } from '#lib/local/drill/stores/strain.ts';
 
 /** Sessions of an intruder. */
 export const INTRUDER_SESSIONS = 4;
@@ -22,17 +22,8 @@ const WRITTEN = 'RETURNING extract(epoch FROM clock_timestamp())::float8 * 1000 
 /** Of so many writes, one changes a wide row. */
 const WIDE_EVERY = 4;
 
-/**
- * A canary behind a strain is late by this, ms, whatever the machine: so late that a leader that had died with it would be voted out
- * by profile `fast`, and no later than a database may answer.
- */
-const HELD_UP_MS = ANSWER_MS - 600;
-/** Between two strains, ms: one canary that is later still, on a machine that is busy itself, is made up for. */
-const BREATH_MS = 2_000;
-
 /** A bank in PostgreSQL databases: each write is a transfer, or a change of a document, with a reference of its own. */
 export class BankStore implements DrillStore {
-  readonly heldUpMs = HELD_UP_MS;
   readonly #endpoints: Endpoints;
 
   constructor(endpoints: Endpoints) {

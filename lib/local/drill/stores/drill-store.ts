@@ -37,10 +37,8 @@ export interface DrillStore {
   heldBy(region: RegionId): Promise<Held>;
   /** Names of the drill's writes that are in what a change of a report of what diverged has made. */
   writeIdsOf(change: unknown): readonly string[];
-  /** Reads all that a Region's store holds, and holds up its canaries meanwhile by `heldUpMs`. */
+  /** Reads all that a Region's store holds, and holds up its canaries meanwhile by HELD_UP_MS. */
   strain(region: RegionId): Promise<unknown>;
-  /** 0 where a canary may come through a strain as fast as ever. */
-  readonly heldUpMs: number;
   /** Undefined where nobody writes past the leases in a drill. */
   intrude(region: RegionId): Promise<Intruder | undefined>;
 }
@@ -50,7 +48,7 @@ export function drillStore(cloud: EmbeddedCloud, peers: AwsPeers): DrillStore {
   const { engine } = cloud.group;
   switch (engine.kind) {
     case 'dynamodb':
-      return new OrdersStore(peers, engine);
+      return new OrdersStore(peers, cloud.resources.endpoints, engine);
     case 'postgres':
       return new BankStore(cloud.resources.endpoints);
   }

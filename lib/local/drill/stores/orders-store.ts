@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
+import type { Endpoints } from '#lib/aws/config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { DynamoEngineConfig } from '#lib/domain/topology.ts';
 import { heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
 import { commitTo, Workload, type Write } from '#lib/local/demo/workload.ts';
 import type { DrillStore, Held } from '#lib/local/drill/stores/drill-store.ts';
+import { BREATH_MS, HELD_UP_MS } from '#lib/local/drill/stores/strain.ts';
+import { holdUpWrites } from '#lib/local/policy/policy-gate.ts';
 
 /** Attribute that holds the name of a write of the drill. */
 const WRITE_ID = 'drillId';
@@ -12,13 +16,14 @@ const FIRST_ORDER = 10 ** 15;
 
 /** Orders in DynamoDB tables: each write is a new item with the table's key. */
 export class OrdersStore implements DrillStore {
-  readonly heldUpMs = 0;
+  readonly #endpoints: Endpoints;
   readonly #peers: AwsPeers;
   readonly #table: string;
   readonly #workload: Workload;
 
-  constructor(peers: AwsPeers, { key, table }: DynamoEngineConfig) {
+  constructor(peers: AwsPeers, endpoints: Endpoints, { key, table }: DynamoEngineConfig) {
     this.#peers = peers;
+    this.#endpoints = endpoints;
     this.#table = table;
     this.#workload = new Workload(key, () => 0.5, FIRST_ORDER);
   }
@@ -58,8 +63,12 @@ export class OrdersStore implements DrillStore {
     return id === undefined ? [] : [id];
   }
 
-  strain(region: RegionId): Promise<unknown> {
-    return this.#peers.store(region).scan(undefined);
+  /** Whoever writes waits meanwhile, a canary, too. */
+  async strain(region: RegionId): Promise<void> {
+    const untilMs = Date.now() + HELD_UP_MS;
+    await holdUpWrites(this.#endpoints[region]!.dynamodb, this.#table, HELD_UP_MS);
+    while (Date.now() < untilMs) await this.#peers.store(region).scan(undefined);
+    await sleep(BREATH_MS);
   }
 
   async intrude(): Promise<undefined> {}
