@@ -2,6 +2,7 @@ import type { FailoverInput } from '#lib/domain/control/failover.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import type { AcceptorStore } from '#lib/ports/acceptor-store.ts';
+import type { ApplyState } from '#lib/ports/control.ts';
 import type { StoreLease, Workflow } from '#lib/ports/sentinel-ports.ts';
 import { Sentinel, type SentinelDeps } from '#lib/usecases/control/sentinel.ts';
 import type { FailoverGroup } from './failover-group.ts';
@@ -40,7 +41,9 @@ export class Watchers {
   /** What the store of a Region needs before it leads. */
   makeReady: (region: RegionId, epoch: Epoch) => Promise<void> = async () => {};
   /** How a Region brings its store up to its log by itself, if it does. */
-  drain: ((region: RegionId, mayGoOn: () => boolean) => Promise<unknown>) | undefined;
+  drain:
+    | ((region: RegionId, mayGoOn: () => boolean) => Promise<{ readonly state: ApplyState } | undefined>)
+    | undefined;
   /** Called before a Region casts its own vote. */
   beforeVote: (region: RegionId) => Promise<void> = async () => {};
   /** Called when a beat is about to arrive in a Region. */

@@ -28,7 +28,7 @@ export function lookTimesOf(register: RegisterConfig | undefined): LookTimes {
 }
 
 /** How old a look may be that found no lease: whoever waits for one looks again. */
-export const REFUSED_MS = 10;
+export const REFUSED_MS = 20;
 /** How long a write waits at most at a Region that is about to lead: less than a client waits for an answer. */
 export const SOON_MS = 200;
 /** For how long writes that were drawn may be begun. */

@@ -5,7 +5,7 @@ import { LANE_0 } from '#lib/domain/ids.ts';
 import type { Head } from '#lib/domain/log.ts';
 import type { Epoch } from '#lib/domain/lsn.ts';
 import { liveShards } from '#lib/domain/marks.ts';
-import type { Control } from '#lib/ports/control.ts';
+import type { ApplyState, Control } from '#lib/ports/control.ts';
 import type { ReplicaLog } from '#lib/ports/replica-log.ts';
 import type { EngineFence } from '#lib/ports/sentinel-ports.ts';
 import { Canary } from '#lib/usecases/control/canary.ts';
@@ -29,9 +29,9 @@ export type SentinelDeps = WatcherDeps & {
   readonly makeReady?: (epoch: Epoch) => Promise<void>;
   /**
    * Applies what the log of this Region holds, while `mayGoOn`: who is to lead does not wait until its applier hears that
-   * the log is complete. Without it, the applier does it all.
+   * the log is complete. Resolves to where the store stands then, if it has done anything. Without it, the applier does it all.
    */
-  readonly drain?: (mayGoOn: () => boolean) => Promise<unknown>;
+  readonly drain?: (mayGoOn: () => boolean) => Promise<{ readonly state: ApplyState } | undefined>;
   /** What a leader does whose lease is over; `fence` if it is not given. `continue` may diverge. */
   readonly onLeaseLost?: 'fence' | 'continue';
 };
@@ -39,7 +39,7 @@ export type SentinelDeps = WatcherDeps & {
 /** For how long a coordinator may count on while the successor's request for its lease is on its way, ms. */
 const AHEAD_MS = 100;
 /** Between two looks of a Region that everybody waits for, ms. */
-const NEXT_MS = 10;
+const NEXT_MS = 20;
 
 /**
  * The watcher of one Region: beats while its Region leads, watches while another does, votes when that one is silent
@@ -215,14 +215,16 @@ export class Sentinel {
         if (this.#awaited !== epoch) telemetry.event('drain-awaited', { epoch, ...at.told });
         this.#awaited = epoch;
         if (clock.steadyMs() >= untilMs) return false;
+        let applied: { readonly state: ApplyState } | undefined;
         if (drain !== undefined && at.head.lastLsn >= leadsFrom) {
           // Once a look: this takes the applier's lease, and who took it by turns would both come to nothing.
-          await drain(() => clock.steadyMs() < untilMs).catch((error) =>
-            telemetry.event('drain-failed', { epoch, why: String(error) }),
-          );
+          applied = await drain(() => clock.steadyMs() < untilMs).catch((error) => {
+            telemetry.event('drain-failed', { epoch, why: String(error) });
+            return undefined;
+          });
           drain = undefined;
         } else await sleep(NEXT_MS);
-        at = await this.#standing(leadsFrom, at.head);
+        at = await this.#standing(leadsFrom, at.head, applied?.state);
       }
       this.#drained = at.head;
     }
@@ -235,12 +237,13 @@ export class Sentinel {
    * Does the store of this Region hold all of its log, which reaches as far as `leadsFrom`?
    *
    * @param seen the log's head as last read: once that reaches as far, nobody but the run that named this Region appends.
+   * @param known where the store stood just now, if somebody knows.
    */
-  async #standing(leadsFrom: bigint, seen?: Head) {
+  async #standing(leadsFrom: bigint, seen?: Head, known?: ApplyState) {
     const { control, log } = this.#deps;
     const isWhole = seen !== undefined && leadsFrom > 0n && seen.lastLsn >= leadsFrom;
     const { head, state } = isWhole
-      ? { head: seen, state: await control!.applyState(LANE_0) }
+      ? { head: seen, state: known ?? (await control!.applyState(LANE_0)) }
       : await standingOf(log, control!);
     const isDrained = head.lastLsn >= leadsFrom && hasDrained(state, head);
     return { isDrained, head, told: { applied: `${state.applied?.lsn}`, log: `${head.lastLsn}` } };

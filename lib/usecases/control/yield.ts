@@ -20,7 +20,7 @@ import { promotedBefore } from '#lib/usecases/control/promote.ts';
 
 /** How long the leader's capture may take to log the last writes before the switchover is given up, ms. */
 const CAPTURE_MS = 5_000;
-const POLL_MS = 10;
+const POLL_MS = 20;
 /** Between two lists of the stream's shards, of which DynamoDB answers ten a second, ms. */
 const RELIST_MS = 250;
 

@@ -126,8 +126,10 @@ describe('a switchover', () => {
     watchers.drain = async (region, mayGoOn) => {
       expect(mayGoOn()).toBe(true);
       tries += 1;
-      if (tries < 3) throw new Error('its lease was taken');
-      await group.apply(region);
+      if (tries === 1) throw new Error('its lease was taken');
+      if (tries === 3) await group.apply(region);
+      // What it has done is not all: that is no reason to lead.
+      return { state: await group.control(region).applyState(LANE_0) };
     };
     await watchers.pass(2 * PROFILES.fast.lookMs);
     expect(tries).toBe(2);
@@ -136,7 +138,7 @@ describe('a switchover', () => {
     expect(tries).toBe(3);
     expect(await group.control(US).role()).toMatchObject({ leader: US, epoch: E2 });
     expect(watchers.leaseLeftMs(US)).toBeGreaterThan(0);
-    expect(watchers.events('drain-failed')).toBe(2);
+    expect(watchers.events('drain-failed')).toBe(1);
   });
 
   test('leaves the successor to lead once its store has drained: its sentinel waits for that', async () => {
