@@ -40,14 +40,16 @@ export async function applyLog(
   mayGoOn: () => boolean,
   held?: Holding,
 ): Promise<Holding | undefined> {
-  const [{ leader, epoch, attached }, standing] = await Promise.all([
+  const look = () => standingOf(deps.peers.log(deps.region), deps.control);
+  const [{ leader, epoch, attached }, seen] = await Promise.all([
     deps.control.role(),
-    held === undefined ? standingOf(deps.peers.log(deps.region), deps.control) : undefined,
+    held === undefined ? look() : undefined,
   ]);
   if (leader === deps.region || attached < epoch) return undefined;
   // Whoever takes the lease voids the one before it, so it isn't taken where there is nothing to do.
   // A new epoch may have begun with a re-attachment, which takes log and position back.
   const holding = held?.epoch === epoch ? held : undefined;
+  const standing = holding === undefined ? (seen ?? (await look())) : undefined;
   if (standing !== undefined && isCurrent(standing)) return undefined;
   let known = standing?.head;
   let { lease, state } = holding ?? (await deps.control.takeLease(LANE_0));

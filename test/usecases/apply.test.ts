@@ -116,6 +116,14 @@ describe('a follower', () => {
     expect(group.control(US).holds(other.lease)).toBe(true);
   });
 
+  test('nor in a new epoch, whatever it held in the one before', async () => {
+    await group.control(US).nameLeader({ leader: EU, epoch: E2 });
+    await group.control(US).attach(E2);
+    const other = await group.control(US).takeLease(LANE_0);
+    expect(await group.apply(US)).toBeUndefined();
+    expect(group.control(US).holds(other.lease)).toBe(true);
+  });
+
   test('holds its lease from one call to the next', async () => {
     group.put(EU, 'k0', 7);
     await group.capture(EU);

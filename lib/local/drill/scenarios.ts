@@ -86,7 +86,10 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
       claimOf(lines) !== undefined;
     let isOver = false;
     const strain = async () => {
-      while (!isOver) await store.strain(leader);
+      while (!isOver) {
+        await store.strain(leader);
+        await sleep(BREATH_MS, undefined, { signal });
+      }
     };
     const watched = sleep(OVERLOAD_MS, undefined, { signal })
       .then(() => stage.until('no canary of the leader is slow', isShown))
@@ -183,6 +186,8 @@ const PLAYS: Readonly<Record<Scenario, (stage: Stage) => Promise<void>>> = {
 /** How long the network is away, and then back, ms: less than the shortest lease. */
 const FLAP_MS = 700;
 const OVERLOAD_MS = 8_000;
+/** Between two strains, ms: one canary that is later still, on a machine that is busy itself, is made up for. */
+const BREATH_MS = 2_000;
 
 /** Starts a run of the failover workflow in `region`, as an operator would. */
 async function request(

@@ -65,6 +65,7 @@ export class Sentinel {
   #drained: Head | undefined;
   /** The epoch for which this Region has asked for a lease before it leads. */
   #askedAhead: Epoch | undefined;
+  /** That request, while it is under way. */
   #asking: Promise<void> | undefined;
   /** The epoch of which this sentinel has told that its store has yet to drain. */
   #awaited: Epoch | undefined;

@@ -112,7 +112,7 @@ describe.each(['transaction_timeout', 'idle_in_transaction_session_timeout'])(
       await leader.client.query('INSERT INTO t SELECT generate_series(1, 100)');
       await leader.capture();
       await follower.apply();
-      const pair_ = await openPair({
+      const opened = await openPair({
         leader: leader.connect,
         follower: follower.connect,
         publication: 'understudy',
@@ -128,9 +128,9 @@ describe.each(['transaction_timeout', 'idle_in_transaction_session_timeout'])(
         followerLog: leader.log,
       });
       await both();
-      const ours = await pair_.ours.buckets();
-      await heldUp(follower, async () => expect(await pair_.theirs.buckets()).toEqual(ours));
-      await pair_.close();
+      const ours = await opened.ours.buckets();
+      await heldUp(follower, async () => expect(await opened.theirs.buckets()).toEqual(ours));
+      await opened.close();
     });
   },
 );

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Endpoints } from '#lib/aws/config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -11,7 +10,7 @@ import { asApplicationRole } from '#lib/local/application-role.ts';
 import { BANK, MONEY, OPEN_ACCOUNTS, someTransfer, transferStatement } from '#lib/local/demo/bank.ts';
 import { OPEN_DOCUMENTS, someChange } from '#lib/local/demo/documents.ts';
 import type { DrillStore, Held, Intruder } from '#lib/local/drill/stores/drill-store.ts';
-import { BREATH_MS, HELD_UP_MS } from '#lib/local/drill/stores/strain.ts';
+import { HELD_UP_MS } from '#lib/local/drill/stores/strain.ts';
 
 /** Sessions of an intruder. */
 export const INTRUDER_SESSIONS = 4;
@@ -89,7 +88,6 @@ export class BankStore implements DrillStore {
          END LOOP;
        END $$`,
     );
-    await sleep(BREATH_MS);
   }
 
   /** Sessions of the application's role that ask for no lease. What the lease guard refuses is tried again; nothing else is. */

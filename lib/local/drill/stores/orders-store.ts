@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { AwsPeers } from '#lib/aws/aws-peers.ts';
 import type { Endpoints } from '#lib/aws/config.ts';
 import type { RegionId } from '#lib/domain/ids.ts';
@@ -6,7 +5,7 @@ import type { DynamoEngineConfig } from '#lib/domain/topology.ts';
 import { heartbeatTime } from '#lib/engines/dynamodb/heartbeat.ts';
 import { commitTo, Workload, type Write } from '#lib/local/demo/workload.ts';
 import type { DrillStore, Held } from '#lib/local/drill/stores/drill-store.ts';
-import { BREATH_MS, HELD_UP_MS } from '#lib/local/drill/stores/strain.ts';
+import { HELD_UP_MS } from '#lib/local/drill/stores/strain.ts';
 import { holdUpWrites } from '#lib/local/policy/policy-gate.ts';
 
 /** Attribute that holds the name of a write of the drill. */
@@ -68,7 +67,6 @@ export class OrdersStore implements DrillStore {
     const untilMs = Date.now() + HELD_UP_MS;
     await holdUpWrites(this.#endpoints[region]!.dynamodb, this.#table, HELD_UP_MS);
     while (Date.now() < untilMs) await this.#peers.store(region).scan(undefined);
-    await sleep(BREATH_MS);
   }
 
   async intrude(): Promise<undefined> {}

@@ -5,5 +5,3 @@ import { ANSWER_MS } from '#lib/engines/postgres/write-path.ts';
  * by profile `fast`, and no later than a store may answer.
  */
 export const HELD_UP_MS = ANSWER_MS - 600;
-/** Between two strains, ms: one canary that is later still, on a machine that is busy itself, is made up for. */
-export const BREATH_MS = 2_000;
