@@ -10,10 +10,13 @@ export const UNKNOWN: Loss = { records: undefined, ms: undefined };
  * Where the leader of `epoch` said that its log ended, by the newest of its beats that these Regions have taken. Undefined
  * if so few have answered that a majority may have taken a beat of which none of them has heard.
  *
+ * @param heard items of Regions other than that leader's: its own is in the majority of each of its beats, and is not told
+ *   where its log ends. One that has forgotten all, or never knew anything, says nothing of what was heard.
  * @param members how many Regions the group has.
  */
 export function heardEnd(heard: readonly Acceptor[], epoch: Epoch, members: number): BeatEnd | undefined {
-  if (heard.length <= members - majorityOf(members)) return undefined;
+  const knowing = heard.filter(({ accepted }) => accepted !== undefined);
+  if (knowing.length <= members - majorityOf(members)) return undefined;
   const ends = heard.flatMap(({ leaderEnd }) => (leaderEnd?.epoch === epoch ? [leaderEnd.end] : []));
   return ends.toSorted(newestFirst)[0];
 }

@@ -177,7 +177,9 @@ async function mostLost(
   if (deps.continues === true) return UNKNOWN;
   const { lastEpoch, lastLsn: lsn, lastCommitMs: commitMs } = furthest;
   const epoch = (state.claim?.outcome === 'claimed' ? state.claim.led : undefined) ?? EPOCH_ZERO;
-  const end = heardEnd([...(await all).values()], epoch, deps.acceptors.members.length);
+  const from = state.claim?.outcome === 'claimed' ? state.claim.from : undefined;
+  const others = [...(await all)].flatMap(([region, item]) => (region === from ? [] : [item]));
+  const end = heardEnd(others, epoch, deps.acceptors.members.length);
   const lost = { epoch, end, leaseEndMs: deps.clock.now() };
   return lossOf(lost, { epoch: lastEpoch, lsn, commitMs }, deps.profile.marginMs);
 }

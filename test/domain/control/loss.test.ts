@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { type Acceptor, type BeatEnd, NO_ACCEPTOR } from '#lib/domain/control/acceptor.ts';
 import { heardEnd, lossOf } from '#lib/domain/control/loss.ts';
 import { EPOCH_ZERO, parseLsn } from '#lib/domain/lsn.ts';
+import { ballot } from '../../support/acceptor-operations.ts';
 import { E1, E2 } from '../../support/log-history.ts';
+import { US } from '../../support/memory-group.ts';
 
 const END: BeatEnd = { lsn: parseLsn(14), commitMs: 51_000, beyond: 6 };
 const SURVIVOR = { epoch: E1, lsn: parseLsn(10), commitMs: 50_000 };
@@ -35,7 +37,16 @@ describe('the most that a promotion may lose', () => {
 });
 
 describe('the newest end that was heard', () => {
-  const told = (end: BeatEnd, epoch = E1): Acceptor => ({ ...NO_ACCEPTOR, leaderEnd: { epoch, end } });
+  const value = {
+    epoch: E1,
+    phase: 'leading',
+    leader: US,
+    coordinator: US,
+    run: 'run',
+    cooldownUntilMs: 0,
+  } as const;
+  const KNOWING: Acceptor = { ...NO_ACCEPTOR, accepted: { ballot: ballot(1), value } };
+  const told = (end: BeatEnd, epoch = E1): Acceptor => ({ ...KNOWING, leaderEnd: { epoch, end } });
 
   test('is that of the newest beat: further on, or where the log stood still, granting more', () => {
     const older = { ...END, lsn: parseLsn(12), beyond: 99 };
@@ -47,9 +58,10 @@ describe('the newest end that was heard', () => {
 
   test('counts only if every majority that a beat can have had is heard', () => {
     expect(heardEnd([told(END)], E1, 3)).toBeUndefined();
-    expect(heardEnd([told(END), NO_ACCEPTOR], E1, 3)).toBe(END);
-    expect(heardEnd([told(END), NO_ACCEPTOR], E1, 5)).toBeUndefined();
-    expect(heardEnd([told(END), NO_ACCEPTOR, NO_ACCEPTOR], E1, 5)).toBe(END);
+    expect(heardEnd([told(END), KNOWING], E1, 3)).toBe(END);
+    expect(heardEnd([told(END), KNOWING], E1, 5)).toBeUndefined();
+    expect(heardEnd([told(END), KNOWING, KNOWING], E1, 5)).toBe(END);
+    expect(heardEnd([told(END), NO_ACCEPTOR], E1, 3)).toBeUndefined();
   });
 
   test('is not that of another epoch', () => {

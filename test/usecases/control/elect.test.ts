@@ -26,14 +26,16 @@ beforeEach(async () => {
   await group.follow(US);
 });
 
+const fencedIn = (...regions: RegionId[]) => ({
+  outcome: 'fenced' as const,
+  seals: regions.map((region) => ({ region, sealed: true as const, epoch: E1, lsn: '0' })),
+  rungs: { log: PROVEN, lease: PROVEN, watchdog: PROVEN, engine: PROVEN, host: PROVEN },
+});
+
 const STATE: FailoverState = {
   input: { group: GROUP, epoch: E1, kind: 'failover', run: 'run', trigger: 'votes', approval: false },
   claim: { outcome: 'claimed', epoch: E2, from: EU, led: E1, coordinator: AP, silent: [] },
-  fence: {
-    outcome: 'fenced',
-    seals: [US, AP].map((region) => ({ region, sealed: true, epoch: E1, lsn: '0' })),
-    rungs: { log: PROVEN, lease: PROVEN, watchdog: PROVEN, engine: PROVEN, host: PROVEN },
-  },
+  fence: fencedIn(US, AP),
 };
 
 /** An election once EU is lost, with the time it took, ms. */
@@ -71,6 +73,25 @@ describe('an election', () => {
     expect((await run()).result.rpo.ms).not.toBeNull();
     const deps = { ...group.failoverDeps(AP), continues: true };
     expect(await group.run(electLeader(deps, STATE))).toMatchObject({ rpo: { records: null, ms: null } });
+  });
+
+  test('says of the loss that nobody can count it, where the last beat may have been heard by the old leader alone', async () => {
+    const { lastCommitMs: commitMs, lastLsn: lsn } = await group.log(AP).head(LANE_0);
+    // The newest beat, which lets more be drawn, has not come to AP; no leader tells its own Region where its log ends.
+    for (const [counter, beyond, others] of [
+      [1, 5, [US, AP]],
+      [2, 500, [US]],
+    ] as const) {
+      const beat = { epoch: E1, counter, leaseUntilMs: group.now(), granted: beyond };
+      await group.acceptor(EU).beat(beat);
+      for (const at of others) await group.acceptor(at).beat({ ...beat, end: { lsn, commitMs, beyond } });
+    }
+    await group.vote(E1, ...group.members);
+    const state = { ...STATE, fence: fencedIn(AP) };
+    const elected = () => group.run(electLeader(group.failoverDeps(AP), state));
+    expect(await elected()).toMatchObject({ winner: AP, rpo: { records: 500 } });
+    group.lost.add(US);
+    expect(await elected()).toMatchObject({ winner: AP, rpo: { records: null } });
   });
 
   test('takes the replica that holds most while no lag alarm is on', async () => {
