@@ -19,6 +19,7 @@ const FILL = `
   INSERT INTO orders SELECT n, 'customer-' || n % 999, 'placed', n % 1000 + 0.5, 3, '2026-11-25' FROM generate_series(1, 100000) n;
   INSERT INTO account SELECT n, 0, '2026-11-25' FROM generate_series(1, 10000) n`;
 
+const COPIES = 7;
 const LARGE_ROWS = 1_000_000;
 const LARGE = `INSERT INTO orders SELECT n, 'customer-' || n % 999, 'placed', n % 1000 + 0.5, 3, '2026-11-25' FROM generate_series(1, ${LARGE_ROWS}) n`;
 
@@ -189,7 +190,7 @@ async function benchSnapshot(
   const ratios: number[] = [];
   const empty = 'DROP SCHEMA public CASCADE; CREATE SCHEMA public';
   await leader.query(`${empty}; ${SCHEMA}; ${LARGE}`);
-  for (let turn = 0; turn < 3; turn += 1) {
+  for (let turn = 0; turn < COPIES; turn += 1) {
     await follower.query(`${empty}; ${SCHEMA}; CHECKPOINT`);
     const slot = `slot_${++slots}`;
     await prepareLeader(leader, 'understudy', slot);

@@ -32,6 +32,8 @@ type Mode = 'resident' | 'polling';
  * Lag of capture, relay and apply with 80 ms round trips between the Regions: from the moment before a client sends a
  * statement to the moment at which the follower is seen to have its rows. Each step looks for more as soon as it is done: what
  * an event source adds until it calls a function is not in it. All is on one machine, and in one process but for the servers.
+ * Commits wait until they are on disk, as is PostgreSQL's default: where they don't (`synchronous_commit = off`), a slot shows
+ * them once the WAL writer has come round, up to 200 ms later.
  */
 export async function benchPostgresLag(): Promise<readonly BenchResult[]> {
   const results: BenchResult[] = [];
@@ -100,7 +102,7 @@ function lagsAt(mode: Mode, rate: number): Promise<readonly number[]> {
       await applier.close();
       await Promise.all(clients.map((client) => client.end()));
     }
-  });
+  }, 'on');
 }
 
 async function again(signal: AbortSignal, turn: () => Promise<unknown>): Promise<void> {

@@ -41,16 +41,21 @@ export async function captureAt(url: string, slot: string, log: ReplicaLog) {
   return { deps, slotDeps };
 }
 
-/** Servers of a leader and a follower, with the same settings. */
+/**
+ * Servers of a leader and a follower, with the same settings.
+ *
+ * @param commits whether a commit waits until it is on disk (`synchronous_commit`).
+ */
 export async function withServers<T>(
   work: (leader: PostgresServer, follower: PostgresServer) => Promise<T>,
+  commits: 'on' | 'off' = 'off',
 ): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'understudy-bench-'));
   const settings = {
     shared_buffers: '512MB',
     max_wal_size: '4GB',
     autovacuum: 'off',
-    synchronous_commit: 'off',
+    synchronous_commit: commits,
   };
   const folders = [await mkdtemp(join(folder, 'a-')), await mkdtemp(join(folder, 'b-'))];
   await chmod(folder, 0o755);

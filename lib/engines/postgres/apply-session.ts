@@ -65,15 +65,7 @@ export class ApplySession {
         await client.end();
         return undefined;
       }
-      await setOrigin(client, origin);
-      const isReplica = await client.query('SET session_replication_role = replica').then(
-        () => true,
-        (error) => {
-          if (sqlState(error) === '42501') return false;
-          throw error;
-        },
-      );
-      return new ApplySession(client, lease, isReplica);
+      return new ApplySession(client, lease, await becomeReplica(client, origin));
     } catch (error) {
       await client.end();
       throw postgresFailure(error, 'begin to apply');
@@ -91,6 +83,18 @@ export class ApplySession {
   async end(): Promise<void> {
     this.#ended = true;
     await this.client.end();
+  }
+}
+
+/** Names the origin of a session's changes; true if they fire no triggers and check no foreign keys. */
+export async function becomeReplica(client: pg.Client, origin: string): Promise<boolean> {
+  await setOrigin(client, origin);
+  try {
+    await client.query('SET session_replication_role = replica');
+    return true;
+  } catch (error) {
+    if (sqlState(error) === '42501') return false;
+    throw error;
   }
 }
 

@@ -24,6 +24,9 @@ const SESSION = [
   'statement_timeout=0',
   'lock_timeout=20s',
   'idle_in_transaction_session_timeout=0',
+  // What is written, and which warnings are heard, goes by neither.
+  'default_transaction_isolation=read\\ committed',
+  'client_min_messages=notice',
   // Rows that a policy hides from the role are not to be missing without a word.
   'row_security=off',
 ]
@@ -35,7 +38,9 @@ const MIN_VERSION = 16;
 const TRANSACTION_TIMEOUT_VERSION = 17;
 /** How long a server may take to let in, ms. */
 const CONNECT_MS = 10_000;
-const NO_LIMIT = { text: 'SET transaction_timeout = 0', query_timeout: CONNECT_MS };
+const PATIENCE = { query_timeout: CONNECT_MS };
+const NO_LIMIT = 'SET idle_session_timeout = 0';
+const NO_LIMIT_OF_TRANSACTIONS = 'SET transaction_timeout = 0';
 
 type ConnectOptions = NonNullable<Parameters<Connect>[0]>;
 
@@ -84,8 +89,9 @@ async function open(
   try {
     const major = Number.parseInt(version, 10);
     if (major < MIN_VERSION) throw tooOld(version);
-    // A server that does not know it would not let in whoever came with it.
-    if (major >= TRANSACTION_TIMEOUT_VERSION) await client.query(NO_LIMIT);
+    // A server that does not know one would not let in whoever came with it.
+    const limits = major < TRANSACTION_TIMEOUT_VERSION ? [NO_LIMIT] : [NO_LIMIT, NO_LIMIT_OF_TRANSACTIONS];
+    await client.query({ text: limits.join('; '), ...PATIENCE });
   } catch (error) {
     await client.end();
     throw postgresFailure(error, 'connect');

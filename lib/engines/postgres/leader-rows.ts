@@ -42,9 +42,10 @@ export class LeaderRows {
       );
       const published = new Map([...all].filter(([name]) => tables.includes(name)));
       const { fit } = await binaryFit(client, publication);
-      const position = await beginAt(leader, client, [...published.values()].map(sqlOf));
       const other = await leader({ applicationName: 'understudy reattach' });
+      let position: bigint;
       try {
+        position = await beginAt(other, client, [...published.values()].map(sqlOf));
         await other.query(`SELECT pg_logical_emit_message(true, '${MESSAGE_PREFIX}', 'looked at')`);
       } finally {
         await other.end();

@@ -8,6 +8,8 @@ import type { ApplyLease, ApplyState, ApplyStates, SnapshotProgress } from '#lib
 
 /** How an applier calls itself: whoever takes the lease may end it. */
 export const APPLIER_NAME = 'understudy apply';
+/** And those who help it to copy a large table. */
+export const HELPER_NAME = 'understudy copy';
 
 /** The follower's own table of what it has applied: it moves in the transaction that applies. */
 export const CHECKPOINT_SCHEMA = `
@@ -29,6 +31,9 @@ export const MOVE_CHECKPOINT: Statement = {
   types: [25, 20, 3802],
 };
 
+/** Finds the checkpoint if the lease still holds; until the transaction ends, whoever takes the lease waits. */
+export const KEEP_LEASE = 'SELECT FROM understudy.checkpoint WHERE lane = $1 AND token = $2 FOR SHARE';
+
 /** SQLSTATE of a checkpoint that could not be moved: the lease has gone to somebody else. */
 export const LEASE_LOST = '22012';
 
@@ -48,13 +53,14 @@ export class PostgresCheckpoints implements ApplyStates {
     return this.#with((client) => readCheckpoint(client, lane));
   }
 
-  /** Ends the session of the applier before, wherever it stands, so that its locks are gone too. */
+  /** Ends the sessions of the applier before, wherever they stand, so that their locks are gone too. */
   takeLease(lane: LaneId): Promise<{ lease: ApplyLease; state: ApplyState }> {
     return this.#with(async (client) => {
       await client.query(
-        `SELECT pg_terminate_backend(a.pid, 5000) FROM understudy.checkpoint c JOIN pg_stat_activity a ON a.pid = c.holder
-          WHERE c.lane = $1 AND a.application_name = $2 AND a.datname = current_database()`,
-        [lane, APPLIER_NAME],
+        `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+          WHERE datname = current_database() AND (application_name = $3 OR application_name = $2
+            AND pid = (SELECT holder FROM understudy.checkpoint WHERE lane = $1))`,
+        [lane, APPLIER_NAME, HELPER_NAME],
       );
       const { rows } = await client.query<{ token: string; state: StoredState }>(
         `INSERT INTO understudy.checkpoint (lane, token) VALUES ($1, 1)

@@ -15,11 +15,12 @@ import { RunReader, type TransactionEnd } from '#lib/engines/postgres/run-reader
 import { SeenTables } from '#lib/engines/postgres/seen-tables.ts';
 import {
   copiedOf,
-  copyTable,
   estimateRows,
   publishedTables,
+  SNAPSHOT_NAME,
   settledAt,
 } from '#lib/engines/postgres/snapshot.ts';
+import { TableCopier } from '#lib/engines/postgres/table-copier.ts';
 import { TargetTables } from '#lib/engines/postgres/target-tables.ts';
 import type { Applied, ApplyLease, ApplyState } from '#lib/ports/control.ts';
 import type { ApplyOutcome, PlacedSegment, ReplicaStore } from '#lib/ports/replica-store.ts';
@@ -43,6 +44,8 @@ export class PostgresReplica implements ReplicaStore {
   readonly #origin: string;
   #session: ApplySession | undefined;
   #targets: TargetTables | undefined;
+  /** While tables are copied under the session's lease. */
+  #copier: TableCopier | undefined;
   /** The leader's transaction that is open in the session. */
   #open: { readonly transaction: string; readonly upTo: Lsn } | undefined;
 
@@ -92,7 +95,7 @@ export class PostgresReplica implements ReplicaStore {
     try {
       const session = await this.#sessionFor(lease);
       if (session === undefined) return { kind: 'lost' };
-      const leader = await this.#leader({ applicationName: 'understudy snapshot' });
+      const leader = await this.#leader({ applicationName: SNAPSHOT_NAME });
       try {
         const { lastLsn: lsn, lastEpoch: epoch, totalBytes, lastCommitMs: commitMs } = at;
         const rowsEstimated = await estimateRows(leader, this.#publication);
@@ -125,12 +128,27 @@ export class PostgresReplica implements ReplicaStore {
     try {
       const session = await this.#sessionFor(lease, state);
       if (session === undefined) return { kind: 'lost' };
-      await session.client.query('BEGIN');
-      const deps = { leader: this.#leader, publication: this.#publication };
-      return await this.#commit(session, {
-        ...state,
-        snapshot: await copyTable(deps, session.client, snapshot),
+      this.#copier ??= await TableCopier.open({
+        leader: this.#leader,
+        publication: this.#publication,
+        connect: this.#connect,
+        origin: this.#origin,
+        lease,
       });
+      const { client } = session;
+      await client.query('BEGIN');
+      const copied = await this.#copier.copyNext(client, snapshot, async () => {
+        if ((await this.#commit(session, state)).kind === 'lost') return false;
+        await client.query('BEGIN');
+        return true;
+      });
+      if (copied === 'lost') {
+        await this.#drop();
+        return { kind: 'lost' };
+      }
+      const outcome = await this.#commit(session, { ...state, snapshot: copied });
+      if (copied.phase !== 'copy') await this.#closeCopier();
+      return outcome;
     } catch (error) {
       await this.#drop();
       throw postgresFailure(error, 'copy a table');
@@ -217,7 +235,14 @@ export class PostgresReplica implements ReplicaStore {
     return { kind: 'applied', state };
   }
 
+  async #closeCopier(): Promise<void> {
+    const copier = this.#copier;
+    this.#copier = undefined;
+    await copier?.close();
+  }
+
   async #drop(): Promise<void> {
+    await this.#closeCopier();
     const session = this.#session;
     this.#session = undefined;
     this.#targets = undefined;

@@ -98,15 +98,20 @@ export async function binaryFit(
   client: pg.Client,
   publication: string,
 ): Promise<{ readonly fit: boolean; readonly portable: ReadonlySet<number> }> {
-  const types = await client.query<{ oid: string }>(PORTABLE_TYPES);
+  const portable = await portableTypes(client);
   const others = await client.query(
     `SELECT 1 FROM pg_publication_tables p
        ${PUBLISHED_CLASS}
        JOIN pg_attribute a ON a.attrelid = c.oid
       WHERE p.pubname = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid::bigint <> ALL ($2) LIMIT 1`,
-    [publication, types.rows.map(({ oid }) => oid)],
+    [publication, [...portable]],
   );
-  return { fit: others.rows.length === 0, portable: new Set(types.rows.map(({ oid }) => Number(oid))) };
+  return { fit: others.rows.length === 0, portable };
+}
+
+export async function portableTypes(client: pg.Client): Promise<ReadonlySet<number>> {
+  const { rows } = await client.query<{ oid: string }>(PORTABLE_TYPES);
+  return new Set(rows.map(({ oid }) => Number(oid)));
 }
 
 /** The options with which pgoutput is asked. Applied changes have an origin, and are not sent again. */

@@ -1,12 +1,8 @@
 import type pg from 'pg';
 import { UnderstudyError } from '#lib/domain/errors.ts';
-import { parseWal, walText } from '#lib/engines/postgres/captured-change.ts';
-import type { Connect } from '#lib/engines/postgres/connect.ts';
-import { copyAcross } from '#lib/engines/postgres/copy-across.ts';
+import { parseWal } from '#lib/engines/postgres/captured-change.ts';
 import { OWN_SCHEMA, PUBLISHED_CLASS } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
-import { quote, tableName } from '#lib/engines/postgres/quote.ts';
-import { binaryFit } from '#lib/engines/postgres/slot-session.ts';
 import type { SnapshotProgress } from '#lib/ports/control.ts';
 
 /*
@@ -15,6 +11,9 @@ import type { SnapshotProgress } from '#lib/ports/control.ts';
  * nobody begin to: so the copy has every transaction that committed before the position, and none that committed after.
  * From the log, a table's changes are applied that committed at its position or after.
  */
+
+/** How its sessions at the leader call themselves. */
+export const SNAPSHOT_NAME = 'understudy snapshot';
 
 /** How long the lock is waited for at a time: writers that come meanwhile wait as well. */
 const LOCK_TIMEOUT_MS = 200;
@@ -67,56 +66,21 @@ export async function estimateRows(client: pg.Client, publication: string): Prom
 }
 
 /**
- * Copies the first table that is not copied yet, in the open transaction of `to`; the progress after it. Once all are
- * copied, lets the leader's log go on beyond the last position, so that an idle leader settles too.
+ * Begins a transaction of `client` that sees tables exactly as they are at the position returned.
+ *
+ * @param locker of the same database, with nothing under way; it lets go of its lock, which nobody waits for.
  */
-export async function copyTable(
-  deps: { readonly leader: Connect; readonly publication: string },
-  to: pg.Client,
-  progress: SnapshotProgress,
-): Promise<SnapshotProgress> {
-  const copied = copiedOf(progress);
-  const client = await deps.leader({ applicationName: 'understudy snapshot' });
-  try {
-    const tables = await publishedTables(client, deps.publication);
-    const next = tables.find((table) => copied[tableName(table)] === undefined);
-    if (next === undefined) {
-      await client.query(`SELECT pg_logical_emit_message(true, 'understudy', 'copied')`);
-      return { ...progress, phase: 'settle' };
-    }
-    const { fit } = await binaryFit(client, deps.publication);
-    const sql = `${quote(next.schema)}.${quote(next.name)}`;
-    const position = await beginAt(deps.leader, client, [sql]);
-    const columns = next.columns.map(quote).join(', ');
-    // Not truncated: a table that others refer to can't be, even if all of them are empty.
-    await to.query(`DELETE FROM ${sql}`);
-    const select = columns === '' ? `SELECT FROM ${sql}` : `SELECT ${columns} FROM ${sql}`;
-    const format = fit ? 'binary' : 'text';
-    const rows = await copyAcross(client, select, to, columns === '' ? sql : `${sql} (${columns})`, format);
-    await client.query('COMMIT');
-    return {
-      ...progress,
-      cursor: JSON.stringify({ ...copied, [tableName(next)]: walText(position) }),
-      rowsCopied: progress.rowsCopied + rows,
-    };
-  } finally {
-    await client.end();
-  }
-}
-
-/** Begins a transaction that sees tables exactly as they are at the position returned. */
 export async function beginAt(
-  leader: Connect,
+  locker: pg.Client,
   client: pg.Client,
   tables: readonly string[],
 ): Promise<bigint> {
   const sql = tables.join(', ');
-  const locker = await leader({ applicationName: 'understudy snapshot' });
+  const lock = tables.length > 0 ? `LOCK TABLE ${sql} IN SHARE MODE` : '';
   try {
     for (let tries = 1; ; tries++) {
       try {
-        await locker.query(`BEGIN; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
-        if (tables.length > 0) await locker.query(`LOCK TABLE ${sql} IN SHARE MODE`);
+        await locker.query(`BEGIN; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${lock}`);
         break;
       } catch (error) {
         await locker.query('ROLLBACK');
@@ -124,12 +88,14 @@ export async function beginAt(
         if (tries === LOCK_TRIES) throw tableBusy(sql, error);
       }
     }
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    const { rows } = await client.query<{ at: string }>('SELECT pg_current_wal_insert_lsn() AS at');
+    // The transaction's first statement takes its snapshot.
+    const [, { rows }] = (await client.query(
+      'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_wal_insert_lsn() AS at',
+    )) as unknown as readonly pg.QueryResult<{ at: string }>[] & { 1: pg.QueryResult<{ at: string }> };
     return parseWal(rows[0]!.at);
   } finally {
-    // The lock goes with its connection.
-    await locker.end();
+    // One that is lost has no lock any more.
+    locker.query('ROLLBACK').catch(() => {});
   }
 }
 

@@ -200,6 +200,27 @@ describe('a follower without a position', () => {
     expect(progress?.fields).toMatchObject({ rowsCopied: 699, rowsEstimated: 699 });
   });
 
+  test.each([
+    ['dropped', 'DROP TABLE b, c'],
+    ['no longer published', 'DROP PUBLICATION understudy; CREATE PUBLICATION understudy FOR TABLE a'],
+  ])('leaves out tables that are %s before their turn', async (_, statement) => {
+    const tables = 'CREATE TABLE a (id int); CREATE TABLE b (id int); CREATE TABLE c (id int)';
+    const leader = await PostgresLeader.start(postgres, tables);
+    await leader.client.query('INSERT INTO a VALUES (1); INSERT INTO b VALUES (1); INSERT INTO c VALUES (1)');
+    const follower = await PostgresFollower.start(postgres, tables, leader.log, leader.connect);
+    let turns = 0;
+    const begun = await applyLog(follower.deps(), () => ++turns <= 2);
+    expect((await contents(follower.client))['public.a']).toHaveLength(1);
+    await leader.client.query(statement);
+    await applyLog(follower.deps(), () => true, begun);
+    expect((await follower.checkpoints.applyState(LANE_0)).snapshot?.phase).toBe('settle');
+    expect(await contents(follower.client)).toMatchObject({
+      'public.a': ['(1)'],
+      'public.b': [],
+      'public.c': [],
+    });
+  });
+
   test('waits for a writer at the leader without holding up the others for long', async () => {
     const leader = await PostgresLeader.start(postgres, 'CREATE TABLE t (id int PRIMARY KEY)');
     const follower = await PostgresFollower.start(

@@ -70,3 +70,24 @@ test('at one that knows no limit of transactions none is set', async () => {
   expect(await asked('16')).toBe('1h');
   expect(await asked('17')).toBe('0');
 });
+
+test.each(['idle_session_timeout', 'default_transaction_isolation', 'client_min_messages'])(
+  'what a role has set as its %s does not count',
+  async (setting) => {
+    const url = await postgres.createDatabase();
+    const admin = await postgres.connect(url);
+    const plain = (await admin.query(`SELECT current_setting('${setting}') AS is`)).rows[0].is;
+    const value =
+      { idle_session_timeout: '1h', default_transaction_isolation: 'serializable' }[setting] ?? 'error';
+    await admin.query(`ALTER ROLE postgres SET ${setting} = '${value}'`);
+    try {
+      for (const replication of [false, true]) {
+        const client = await connector({ connectionString: url })({ replication });
+        expect((await client.query(`SHOW ${setting}`)).rows[0][setting]).toBe(plain);
+        await client.end();
+      }
+    } finally {
+      await admin.query(`ALTER ROLE postgres RESET ${setting}`);
+    }
+  },
+);
