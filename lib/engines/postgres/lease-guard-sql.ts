@@ -15,16 +15,20 @@ export const OWN_TRIGGERS = `('${STATEMENT_TRIGGER}', '${COMMIT_TRIGGER}')`;
 
 /**
  * The end is read from a sequence, not from a row: its last value is the newest one whatever snapshot a transaction has, and
- * is had without a query. What may not be read counts as over.
+ * is had without a query.
  */
 const LEASE_END = `to_timestamp(coalesce(pg_sequence_last_value('understudy.lease_end'::regclass), 0)::float8 / 1000)`;
-const IS_OVER = `clock_timestamp() >= ${LEASE_END}`;
+/** True while the lease lasts; null if its end may not be read. A session looks up each function of it anew in each transaction, so it has few. */
+const LASTS = `clock_timestamp() < to_timestamp(pg_sequence_last_value('understudy.lease_end'::regclass) / 1000::float8)`;
 /** Understudy's own sessions write to a database that does not lead. */
 const IS_OTHERS = `current_setting('${OWN_WRITES}', true) IS DISTINCT FROM 'on'`;
 
 /** What both functions do once the lease is over. @param when ends the sentence that says when it ended. */
 const refusal = (when: string) => `
-    IF ${IS_OVER} AND ${IS_OTHERS} THEN
+    IF ${LASTS} THEN
+      RETURN NULL;
+    END IF;
+    IF ${IS_OTHERS} THEN
       RAISE EXCEPTION 'this database does not hold the lease of its group, and takes no writes'
         USING ERRCODE = '${REFUSED}', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
               DETAIL = format('Its lease ended at %s${when}.', ${LEASE_END}),
