@@ -8,7 +8,8 @@ type Profile = 'fast' | 'balanced' | 'cautious';
 /** Runs of each scenario. */
 const RUNS = { loss: 20, switchover: 10, balanced: 3, cautious: 1 } as const;
 const RATE = 30;
-const CALM_MS = 1_500;
+/** As `npm start` has it. */
+const CALM_MS = 3_000;
 const PHASES = [
   'detectMs',
   'claimMs',
