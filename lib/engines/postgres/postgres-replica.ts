@@ -93,6 +93,7 @@ export class PostgresReplica implements ReplicaStore {
 
   async beginSnapshot(lease: ApplyLease, at: Head): Promise<ApplyOutcome> {
     try {
+      await this.#closeCopier();
       const session = await this.#sessionFor(lease);
       if (session === undefined) return { kind: 'lost' };
       const leader = await this.#leader({ applicationName: SNAPSHOT_NAME });
