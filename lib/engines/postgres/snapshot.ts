@@ -76,11 +76,11 @@ export async function beginAt(
   tables: readonly string[],
 ): Promise<bigint> {
   const sql = tables.join(', ');
-  const lock = tables.length > 0 ? `LOCK TABLE ${sql} IN SHARE MODE` : '';
+  const lockIn = (mode: string) => (tables.length > 0 ? `LOCK TABLE ${sql} IN ${mode} MODE;` : '');
   try {
     for (let tries = 1; ; tries++) {
       try {
-        await locker.query(`BEGIN; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${lock}`);
+        await locker.query(`BEGIN; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${lockIn('SHARE')}`);
         break;
       } catch (error) {
         await locker.query('ROLLBACK');
@@ -88,10 +88,11 @@ export async function beginAt(
         if (tries === LOCK_TRIES) throw tableBusy(sql, error);
       }
     }
-    // The transaction's first statement takes its snapshot.
-    const [, { rows }] = (await client.query(
-      'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_wal_insert_lsn() AS at',
-    )) as unknown as readonly pg.QueryResult<{ at: string }>[] & { 1: pg.QueryResult<{ at: string }> };
+    // What is rewritten later would look empty. A lock takes no snapshot: the statement after it does.
+    const results = await client.query(
+      `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${lockIn('ACCESS SHARE')} SELECT pg_current_wal_insert_lsn() AS at`,
+    );
+    const { rows } = (results as unknown as readonly pg.QueryResult<{ at: string }>[]).at(-1)!;
     return parseWal(rows[0]!.at);
   } finally {
     // One that is lost has no lock any more.

@@ -56,8 +56,9 @@ export class TableCopier {
   static async open(deps: CopierDeps): Promise<TableCopier> {
     const from = await deps.leader({ applicationName: SNAPSHOT_NAME });
     try {
+      const portable = await portableTypes(from);
       const locker = await deps.leader({ applicationName: SNAPSHOT_NAME });
-      return new TableCopier(deps, from, locker, await portableTypes(from));
+      return new TableCopier(deps, from, locker, portable);
     } catch (error) {
       await from.end();
       throw error;

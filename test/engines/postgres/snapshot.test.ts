@@ -221,6 +221,32 @@ describe('a follower without a position', () => {
     });
   });
 
+  test('copies what a table had at its position, though somebody would rewrite it before its rows are read', async () => {
+    const table = 'CREATE TABLE t (id int PRIMARY KEY, v text)';
+    const leader = await PostgresLeader.start(postgres, table);
+    await leader.client.query(`INSERT INTO t SELECT n, 'v' FROM generate_series(1, 9) n`);
+    const other = await postgres.connect(leader.url);
+    await other.query(`SET lock_timeout = '50ms'`);
+    const rewritten: unknown[] = [];
+    const follower = await PostgresFollower.start(postgres, table, leader.log, async (options) => {
+      const client = await leader.connect(options);
+      const { query } = client;
+      client.query = (async (...given: unknown[]) => {
+        if (`${given[0]}`.includes('pg_relation_size')) {
+          const rewriting = other.query(`ALTER TABLE t ALTER v TYPE text USING v || ''`);
+          rewritten.push(await rewriting.catch(({ code }: { code: string }) => code));
+        }
+        return Reflect.apply(query, client, given);
+      }) as typeof query;
+      return client;
+    });
+    await follower.apply();
+    await leader.capture();
+    await follower.apply();
+    expect(rewritten).toEqual(['55P03']);
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+  });
+
   test('waits for a writer at the leader without holding up the others for long', async () => {
     const leader = await PostgresLeader.start(postgres, 'CREATE TABLE t (id int PRIMARY KEY)');
     const follower = await PostgresFollower.start(
