@@ -18,6 +18,8 @@ export const SNAPSHOT_NAME = 'understudy snapshot';
 /** How long the lock is waited for at a time: writers that come meanwhile wait as well. */
 const LOCK_TIMEOUT_MS = 200;
 const LOCK_TRIES = 150;
+/** SQLSTATE of a lock that was not had in time. */
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /** Where each table stands, by name: the leader's WAL position that its copy is of. */
 export type Copied = Readonly<Record<string, string>>;
@@ -76,27 +78,26 @@ export async function beginAt(
   tables: readonly string[],
 ): Promise<bigint> {
   const sql = tables.join(', ');
-  const lockIn = (mode: string) => (tables.length > 0 ? `LOCK TABLE ${sql} IN ${mode} MODE;` : '');
-  try {
-    for (let tries = 1; ; tries++) {
-      try {
-        await locker.query(`BEGIN; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${lockIn('SHARE')}`);
-        break;
-      } catch (error) {
-        await locker.query('ROLLBACK');
-        if (sqlState(error) !== '55P03') throw error;
-        if (tries === LOCK_TRIES) throw tableBusy(sql, error);
-      }
+  const lockIn = (mode: string) =>
+    `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${tables.length > 0 ? `LOCK TABLE ${sql} IN ${mode} MODE;` : ''}`;
+  for (let tries = 1; ; tries++) {
+    try {
+      await locker.query(`BEGIN; ${lockIn('SHARE')}`);
+      // What is rewritten later would look empty. A lock takes no snapshot: the statement after it does.
+      const results = await client.query(
+        `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${lockIn('ACCESS SHARE')} SELECT pg_current_wal_insert_lsn() AS at`,
+      );
+      const { rows } = (results as unknown as readonly pg.QueryResult<{ at: string }>[]).at(-1)!;
+      return parseWal(rows[0]!.at);
+    } catch (error) {
+      // Somebody who waits for the one lock may stand before the other.
+      await client.query('ROLLBACK');
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      if (tries === LOCK_TRIES) throw tableBusy(sql, error);
+    } finally {
+      // One that is lost has no lock any more.
+      locker.query('ROLLBACK').catch(() => {});
     }
-    // What is rewritten later would look empty. A lock takes no snapshot: the statement after it does.
-    const results = await client.query(
-      `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${lockIn('ACCESS SHARE')} SELECT pg_current_wal_insert_lsn() AS at`,
-    );
-    const { rows } = (results as unknown as readonly pg.QueryResult<{ at: string }>[]).at(-1)!;
-    return parseWal(rows[0]!.at);
-  } finally {
-    // One that is lost has no lock any more.
-    locker.query('ROLLBACK').catch(() => {});
   }
 }
 

@@ -271,6 +271,36 @@ describe('a follower without a position', () => {
     expect((await contents(follower.client))['public.t']).toHaveLength(11);
   });
 
+  test('lets who would alter a table in that moment go first', async () => {
+    const table = 'CREATE TABLE t (id int PRIMARY KEY)';
+    const leader = await PostgresLeader.start(postgres, table);
+    await leader.client.query('INSERT INTO t VALUES (1)');
+    const other = await postgres.connect(leader.url);
+    const { rows } = await other.query('SELECT pg_backend_pid() AS pid');
+    let altering: Promise<unknown> | undefined;
+    const follower = await PostgresFollower.start(postgres, table, leader.log, async (options) => {
+      const client = await leader.connect(options);
+      const { query } = client;
+      client.query = (async (...given: unknown[]) => {
+        // The other lock is held by now.
+        if (`${given[0]}`.includes('ACCESS SHARE') && altering === undefined) {
+          altering = other.query('ALTER TABLE t ALTER id TYPE int USING id + 0');
+          await until('it waits', async () => {
+            const waits = 'SELECT FROM pg_locks WHERE NOT granted AND pid = $1';
+            return (await leader.client.query(waits, [rows[0].pid])).rowCount === 1;
+          });
+        }
+        return Reflect.apply(query, client, given);
+      }) as typeof query;
+      return client;
+    });
+    await follower.apply();
+    await altering;
+    await leader.capture();
+    await follower.apply();
+    expect(await contents(follower.client)).toEqual(await contents(leader.client));
+  });
+
   test('loses nothing that has committed by the log but that nobody at the leader sees yet', async () => {
     const table = 'CREATE TABLE t (id int PRIMARY KEY)';
     const leader = await PostgresLeader.start(postgres, table);
