@@ -78,6 +78,12 @@ function diagnose(state: string | undefined, error: unknown): [ErrorCode, string
   if (/^(42501|3D)/.test(state)) {
     return ['POSTGRES_REFUSED', 'Run understudy doctor; it names the statement that gives the right.'];
   }
+  if (/^(42P01|42703|42883|3F000)$/.test(state) && /\bunderstudy\b/.test(String(error))) {
+    return [
+      'POSTGRES_REFUSED',
+      'Run understudy prepare at this database: it lacks something that this version keeps there. What it has stays.',
+    ];
+  }
   if (/^53/.test(state)) {
     return ['POSTGRES_EXHAUSTED', 'Give the server more of it; it is tried again from where it stood.'];
   }

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { UnderstudyError } from '#lib/domain/errors.ts';
 import { LANE_0 } from '#lib/domain/ids.ts';
+import { prepareFollower, prepareLeader } from '#lib/engines/postgres/prepare.ts';
 import { until } from '../../local/until.ts';
 import { startTestPostgres, type TestPostgres } from '../../support/postgres.ts';
 import { contents, PostgresFollower } from '../../support/postgres-follower.ts';
@@ -81,6 +82,23 @@ async function whileLocked(
     await person.end();
   }
 }
+test('a database that was made ready for an earlier version is told to be made ready again, and goes on then', async () => {
+  const { leader, follower } = await pair();
+  await leader.client.query('INSERT INTO t VALUES (1)');
+  const old = expect.objectContaining({
+    code: 'POSTGRES_REFUSED',
+    message: expect.stringContaining('Run understudy prepare at this database'),
+  });
+  await leader.client.query('DROP TABLE understudy.publication_part');
+  await expect(leader.capture()).rejects.toEqual(old);
+  await prepareLeader(leader.client, 'understudy', leader.slot);
+  await leader.capture();
+  await follower.client.query('DROP TABLE understudy.seen_table');
+  await expect(follower.apply()).rejects.toEqual(old);
+  await prepareFollower(follower.client, follower.origin);
+  await goesOn({ leader, follower });
+});
+
 describe('a follower whose disk is full', () => {
   test('says so, loses nothing, and goes on once there is room', async () => {
     const both = await pair();
