@@ -86,6 +86,15 @@ export class ApplySession {
   }
 }
 
+/** Makes an origin of changes, unless it is there. */
+export async function makeOrigin(client: pg.Client, origin: string): Promise<void> {
+  await client.query(
+    `SELECT pg_replication_origin_create($1)
+      WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`,
+    [origin],
+  );
+}
+
 /** Names the origin of a session's changes; true if they fire no triggers and check no foreign keys. */
 export async function becomeReplica(client: pg.Client, origin: string): Promise<boolean> {
   await setOrigin(client, origin);

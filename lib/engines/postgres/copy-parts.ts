@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { becomeReplica } from '#lib/engines/postgres/apply-session.ts';
+import { becomeReplica, makeOrigin } from '#lib/engines/postgres/apply-session.ts';
 import type { Connect } from '#lib/engines/postgres/connect.ts';
 import { copyAcross } from '#lib/engines/postgres/copy-across.ts';
 import { HELPER_NAME, KEEP_LEASE } from '#lib/engines/postgres/postgres-checkpoints.ts';
@@ -92,12 +92,9 @@ async function openHelper({ connect, leader }: CopyDeps, snapshot: string, origi
   const to = await connect({ applicationName: HELPER_NAME });
   let from: pg.Client | undefined;
   try {
-    await to.query(
-      `SELECT pg_replication_origin_create($1) WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`,
-      [origin],
-    );
+    await makeOrigin(to, origin);
     await becomeReplica(to, origin);
-    await to.query(`SET synchronous_commit = off; BEGIN`);
+    await to.query('SET synchronous_commit = off; BEGIN');
     from = await leader({ applicationName: SNAPSHOT_NAME });
     await from.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     await from.query(`SET TRANSACTION SNAPSHOT ${literal(snapshot)}`);

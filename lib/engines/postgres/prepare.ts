@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { makeOrigin } from '#lib/engines/postgres/apply-session.ts';
 import { FENCE_SCHEMA } from '#lib/engines/postgres/fence-state.ts';
 import { LIFTED_SCHEMA } from '#lib/engines/postgres/foreign-keys.ts';
 import { CHECKPOINT_SCHEMA } from '#lib/engines/postgres/postgres-checkpoints.ts';
@@ -16,11 +17,7 @@ export async function prepareFollower(client: pg.Client, origin: string): Promis
     await client.query(SEEN_SCHEMA);
     await client.query(LIFTED_SCHEMA);
     await client.query(SEQUENCES_SCHEMA);
-    await client.query(
-      `SELECT pg_replication_origin_create($1)
-        WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`,
-      [origin],
-    );
+    await makeOrigin(client, origin);
   } catch (error) {
     throw postgresFailure(error, 'get ready to follow');
   }

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { walText } from '#lib/engines/postgres/captured-change.ts';
 import { type CopyDeps, copyParts, partsOf } from '#lib/engines/postgres/copy-parts.ts';
-import { PUBLISHED_CLASS } from '#lib/engines/postgres/own-names.ts';
+import { MESSAGE_PREFIX, PUBLISHED_CLASS } from '#lib/engines/postgres/own-names.ts';
 import { sqlState } from '#lib/engines/postgres/postgres-failure.ts';
 import { quote, tableName } from '#lib/engines/postgres/quote.ts';
 import { portableTypes } from '#lib/engines/postgres/slot-session.ts';
@@ -80,7 +80,7 @@ export class TableCopier {
   ): Promise<SnapshotProgress | 'lost'> {
     const next = await this.#next(progress);
     if (next === undefined) {
-      await this.#from.query(`SELECT pg_logical_emit_message(true, 'understudy', 'copied')`);
+      await this.#from.query(`SELECT pg_logical_emit_message(true, '${MESSAGE_PREFIX}', 'copied')`);
       return { ...progress, phase: 'settle' };
     }
     const sql = `${quote(next.schema)}.${quote(next.name)}`;
